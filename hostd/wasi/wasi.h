@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the host itself offers a guest: WASI 0.2 interfaces (io, clocks, random, cli, http/types), as rows for the
+ * component linker. A guest's world is a `struct wasi_ctx`, passed as `user` to comp_inst_new.
+ *
+ * Threads: a ctx belongs to whoever runs the guest at the moment. The embedder (daemon, ctl) keeps a mailbox per guest
+ * and feeds what came in (wasi_body_push ...) just before comp_run; nothing here locks.
+ * Waiting: blocking functions answer PENDING; after COMP_PARKED the embedder asks wasi_wake_at, and runs the guest again
+ * once wasi_ready says so or that time has come. Nothing here ever blocks a thread.
+ * Spec: wasi:io, clocks, random, cli, http 0.2.x; semantics of component-model.md section 12. */
+#ifndef HOSTD_WASI_H
+#define HOSTD_WASI_H
+
+#include "hostd/component/component.h"
+#include "wrpc/http.h"
+
+struct wasi_ctx;
+
+/* ---- linking ---- any thread, static data after wasi_init */
+
+void wasi_init(void); /* once: parses the interface texts */
+/* The host interface for an import name of any compatible version, or NULL. */
+const struct comp_host_iface *wasi_find(struct str import);
+const struct comp_class *wasi_find_class(struct str import, struct str resource);
+
+/* ---- one guest's world ---- */
+
+/* What the embedder does for the guest. Called on the thread that runs it, from inside comp_run. */
+struct wasi_world {
+    /* A line (or a capped piece) of stdout (1) or stderr (2), without its newline. */
+    void (*print)(void *user, int fd, struct str line);
+    /* wasi:config/store: NULL when unset. May be NULL itself. */
+    bool (*config_get)(void *user, struct str key, struct str *value);
+    /* wasi:logging. May be NULL. level: 0 trace .. 5 critical */
+    void (*log)(void *user, uint32_t level, struct str context, struct str message);
+
+    /* response-outparam.set: exactly one of head and error. Once per call. */
+    void (*respond)(void *user, const struct http_response *head, const struct http_error *error);
+    /* Response body: data; at most what wasi_body_credit allowed. Then exactly one end: finished (with trailers) or
+     * aborted. */
+    void (*body_data)(void *user, struct span data);
+    void (*body_end)(void *user, bool finished, const struct http_field *trailers,
+                     size_t ntrailers);
+    /* The guest consumed n bytes of the request body: the embedder may let more come. */
+    void (*body_consumed)(void *user, size_t n);
+};
+
+struct wasi_opts {
+    const struct wasi_world *world;
+    void *user;                   /* for the world's functions; wasi_user() */
+    const char *const *args;      /* NULL terminated; NULL: {"main.wasm"} */
+    const struct http_field *env; /* name, value */
+    size_t nenv;
+    struct span stdin_bytes;
+    uint32_t buffered_bytes_max; /* request body waiting for the guest: 0 = 1 MiB */
+};
+struct wasi_ctx *wasi_ctx_new(const struct wasi_opts *opts); /* opts->args, env must outlive it */
+void wasi_ctx_free(struct wasi_ctx *c); /* after the instance was freed or reset */
+void *wasi_user(const struct wasi_ctx *c);
+
+/* The two arguments for wasi:http/incoming-handler.handle; deep copies the request. Forbidden headers are removed. */
+bool wasi_http_args(struct wasi_ctx *c, const struct http_request *request,
+                    struct wit_value args[2], struct err *e);
+/* What came in for the request's body. push copies; false: over buffered_bytes_max (the peer ignored back-pressure). */
+bool wasi_body_push(struct wasi_ctx *c, struct span data);
+void wasi_body_end(struct wasi_ctx *c, const struct http_field *trailers, size_t ntrailers);
+void wasi_body_fail(struct wasi_ctx *c, enum http_error_code why);
+/* The response body may carry n more bytes (starts at 0). */
+void wasi_body_credit(struct wasi_ctx *c, size_t n);
+/* Has response-outparam.set been called? */
+bool wasi_responded(const struct wasi_ctx *c);
+
+/* ---- parked guests ---- */
+
+/* May a parked guest go on now (something it waits for is ready)? True also when it waits for nothing of WASI's. */
+bool wasi_ready(const struct wasi_ctx *c);
+/* Earliest monotonic time (clock_mono_ns) at which a timer it waits for is due; UINT64_MAX: none. */
+uint64_t wasi_wake_at(const struct wasi_ctx *c);
+
+#endif

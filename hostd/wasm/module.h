@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Private to hostd/wasm: a decoded module, as decode.c makes it, validate.c checks it and translate.c reads it.
+ * Everything lies in the module's arena or in the module's bytes, and is const after wasm_module_load, but for
+ * `struct func_code`, which translation publishes. */
+#ifndef HOSTD_WASM_MODULE_H
+#define HOSTD_WASM_MODULE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include "hostd/wasm/wasm.h"
+#include "lattice/base/arena.h"
+#include "lattice/base/reader.h"
+
+/* Opcodes as one number: plain ones as they are, prefixed ones 0xFC00 | n and 0xFD00 | n. The table with names,
+ * immediates and signatures is opcodes.def. */
+enum opcode {
+#define X(code, id, text, imm, sig) OP_##id = code,
+#include "hostd/wasm/opcodes.def"
+#undef X
+};
+
+/* What follows an opcode in the code. All indices and constants are LEB128. */
+enum imm {
+    IMM_NONE,
+    IMM_BLOCK,         /* block type: 0x40, a value type, or a type index (s33) */
+    IMM_LABEL,         /* relative depth */
+    IMM_BR_TABLE,      /* n, n labels, default label */
+    IMM_FUNC,
+    IMM_CALL_INDIRECT, /* type, table */
+    IMM_SELECT,        /* n = 1, value type */
+    IMM_LOCAL,
+    IMM_GLOBAL,
+    IMM_TABLE,
+    IMM_REF_TYPE,
+    IMM_MEM8,          /* alignment, offset */
+    IMM_MEM16,
+    IMM_MEM32,
+    IMM_MEM64,
+    IMM_MEMORY,        /* memory */
+    IMM_I32,           /* s32 */
+    IMM_I64,           /* s64 */
+    IMM_F32,           /* 4 bytes */
+    IMM_F64,           /* 8 bytes */
+    IMM_DATA,
+    IMM_DATA_MEMORY,   /* data segment, memory */
+    IMM_MEMORY_MEMORY, /* destination, source */
+    IMM_ELEM,
+    IMM_ELEM_TABLE,    /* element segment, table */
+    IMM_TABLE_TABLE,   /* destination, source */
+};
+
+/* opcodes.c: the table by opcode. */
+struct op_info {
+    const char *text; /* NULL: no such row */
+    const char *sig;
+    enum imm imm;
+};
+const struct op_info *op_info(uint32_t op); /* NULL: not an instruction we know */
+uint32_t rd_opcode(struct reader *r);
+/* Marks r failed at the opcode or type: ERR_UNSUPPORTED naming the feature it belongs to, else ERR_INVALID. */
+bool op_refuse(struct reader *r, uint32_t op);
+uint8_t rd_valtype(struct reader *r);
+uint8_t rd_reftype(struct reader *r);
+const char *type_name(uint8_t type); /* "i32"; "any" for 0 */
+
+/* Bounds that validation guarantees to translation. Locals (at most 50,000 unless a module was loaded with its
+ * own limit), operands and frame header together number below 65,536 slots. */
+#define WASM_HEIGHT_MAX 15000     /* operand stack of one function, in slots */
+#define WASM_BLOCKS_MAX 50000     /* nesting of blocks in one function */
+#define WASM_CONST_HEIGHT_MAX 64  /* operand stack of a constant expression */
+
+/* A constant expression, kept as bytes (including its `end`): evaluated by instance.c, checked by validate.c.
+ * May use t.const, ref.null, ref.func, global.get (immutable, earlier) and i32/i64 add, sub, mul. */
+struct const_expr {
+    struct span code;
+};
+
+struct global_type {
+    uint8_t type;
+    bool mutable_;
+};
+
+struct import {
+    struct str module, name;
+    enum wasm_kind kind;
+    uint32_t index; /* in the index space of its kind */
+};
+
+struct export
+{
+    struct str name;
+    enum wasm_kind kind;
+    uint32_t index;
+};
+
+struct table_type {
+    uint8_t elem;
+    struct wasm_limits_type limits;
+};
+
+struct elem_segment {
+    enum { SEG_ACTIVE, SEG_PASSIVE, SEG_DECLARED } mode;
+    uint8_t type;
+    uint32_t table;
+    struct const_expr offset; /* active */
+    uint32_t n;
+    const uint32_t *funcs;          /* either function indices ... */
+    const struct const_expr *exprs; /* ... or expressions */
+};
+
+struct data_segment {
+    bool active;
+    uint32_t memory;
+    struct const_expr offset;
+    struct span bytes;
+};
+
+struct func_code; /* translated cells: translate.c */
+
+/* One per function, imported ones first. */
+struct func_decl {
+    uint32_t type;         /* index into types */
+    struct span body;      /* locals and code, as in the file; p NULL for imports */
+    struct span code;      /* instructions only, `end` included: set by validate.c */
+    uint32_t nlocals;      /* parameters included, in values */
+    const uint8_t *locals; /* their types, parameters included: set by validate.c */
+    uint32_t
+        max_height; /* greatest operand stack height in slots (v128 counts 2): set by validate.c */
+    bool has_loops;
+    bool declared; /* may be the target of ref.func */
+};
+
+struct wasm_module {
+    atomic_uint refs;
+    struct arena arena;
+    struct span bytes;
+    bool owns_bytes;
+    struct wasm_limits limits;
+
+    uint32_t ntypes, nfuncs, ntables, nmemories, nglobals, ntags, nimports, nexports, nelems,
+        ndatas;
+    uint32_t nimported_funcs, nimported_tables, nimported_memories, nimported_globals,
+        nimported_tags;
+    struct wasm_functype *types;
+    struct func_decl *funcs;
+    struct table_type *tables;
+    const struct const_expr *table_inits; /* one per own table; code.p NULL: null */
+    struct wasm_limits_type *memories;
+    struct global_type *globals;
+    struct const_expr *global_inits; /* one per own global */
+    uint32_t *tags;                  /* type indices */
+    struct import *imports;
+    struct export *exports;
+    const uint32_t *exports_by_name; /* indices into exports, sorted by name: set by validate.c */
+    struct elem_segment *elems;
+    struct data_segment *datas;
+    uint32_t start; /* UINT32_MAX: none */
+    bool has_data_count;
+    uint32_t data_count;
+
+    uint32_t ncustoms;
+    struct {
+        struct str name;
+        struct span bytes;
+    } * customs;
+
+    pthread_mutex_t translate_lock;
+    struct func_code **code; /* one per own function, published by translate.c (atomic store) */
+    struct arena code_arena; /* translated cells; guarded by translate_lock */
+};
+
+/* decode.c: sections into m, no look inside bodies. */
+bool module_decode(struct wasm_module *m, struct err *e);
+/* validate.c: everything the specification's chapter 3 asks for. Fills the fields of func_decl marked so. */
+bool module_validate(struct wasm_module *m, struct err *e);
+
+/* Name of a function for messages: name section, else export, else import name; p NULL when it has none. */
+struct str module_func_name(const struct wasm_module *m, uint32_t func);
+
+static inline uint32_t type_slots(uint8_t t)
+{
+    return t == WASM_V128 ? 2 : 1;
+}
+
+#endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Memory whose size we chose comes from here and never fails: out of memory stops the process with a
+ * message. Memory whose size an outsider chose comes from an arena or buf with a ceiling. Released with
+ * free(). Also AUTO and MOVE: scope-bound owners. Any thread. */
+#ifndef HOSTD_BASE_ALLOC_H
+#define HOSTD_BASE_ALLOC_H
+
+#include <stddef.h>
+#include <stdlib.h>
+
+void *xalloc(size_t size); /* zeroed */
+void *xcalloc(size_t count, size_t size);
+void *xrealloc(void *p, size_t size);
+char *xasprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+#define xnew(type) ((type *)xalloc(sizeof(type)))
+
+/* `AUTO(thing_freep) struct thing *t = ...;` releases t at the end of scope through
+ * `static inline void thing_freep(struct thing **t)`. MOVE(t) hands it out and leaves NULL. */
+#define AUTO(freep) __attribute__((cleanup(freep)))
+#define MOVE(v)                     \
+    ({                              \
+        __typeof__(v) moved_ = (v); \
+        (v) = NULL;                 \
+        moved_;                     \
+    })
+
+static inline void free_p(void *pp)
+{
+    free(*(void **)pp);
+}
+#define AUTO_FREE AUTO(free_p)
+
+#endif

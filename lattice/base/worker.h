@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A fixed pool of worker threads taking jobs from one queue in order. Jobs are intrusive: the submitter
+ * owns the struct, which must stay until run() was called. */
+#ifndef HOSTD_BASE_WORKER_H
+#define HOSTD_BASE_WORKER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct workers;
+
+struct worker_job {
+    struct worker_job *next;
+    void (*run)(struct worker_job *job,
+                uint32_t worker); /* on a worker thread; may resubmit itself */
+};
+
+struct workers *workers_new(uint32_t count, void (*thread_start)(uint32_t worker));
+void workers_free(struct workers *w); /* runs what is queued, then joins */
+void workers_submit(struct workers *w, struct worker_job *job); /* any thread */
+size_t workers_queued(const struct workers *w);                 /* any thread; a snapshot */
+uint32_t workers_count(const struct workers *w);
+
+#endif

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* wRPC 0.0.1 over the bus: invoke and serve. Loop thread only; every callback is on the loop thread and may free
+ * the object it is called for. No text or code travels for failures: an early end of the results is all that a
+ * peer can say (ERR_PEER).
+ *
+ * client: wrpc_invoke(...) -> call; on_bytes for root and sub-channels, on_end once; wrpc_call_free at any time
+ * server: wrpc_serve_open per function; fn(user, inv) owns inv; wrpc_inv_free without a result says "failed"
+ *
+ * Back-pressure: NATS has none, so a sender paces itself (wrpc_out_write reports what is queued) and a receiver
+ * that fell behind by channel_bytes_max fails its call only.
+ * Spec: protocol of wRPC's NATS transport 0.29, sections named in call.c. */
+#ifndef HOSTD_WRPC_H
+#define HOSTD_WRPC_H
+
+#include "lattice/bus/bus.h"
+#include "wrpc/wit.h"
+
+struct wrpc;       /* one bus connection, one inbox base, one channel table */
+struct wrpc_call;  /* client side of one invocation */
+struct wrpc_serve; /* one served function */
+struct wrpc_inv;   /* server side of one invocation */
+struct wrpc_out;   /* writer of one sub-channel */
+
+struct wrpc_limits {          /* 0: the default */
+    size_t root_bytes_max;    /* parameters or results of one call: 8 MiB */
+    size_t channel_bytes_max; /* waiting in one sub-channel nobody reads: 4 MiB */
+    uint32_t calls_max;       /* open calls and invocations: 20,000 */
+};
+
+bool wrpc_open(struct bus *bus, const struct wrpc_limits *limits, struct wrpc **out, struct err *e);
+void wrpc_close(struct wrpc *w); /* fails every open call with ERR_CLOSED */
+
+/* "{prefix}.wrpc.0.0.1.{instance}.{function}"; instance may be empty. */
+bool wrpc_subject(struct str prefix, struct str instance, struct str func, struct buf *out,
+                  struct err *e);
+struct str wrpc_func_name(struct str component_name); /* without [method] and friends; a view */
+
+/* piece.n == 0: that channel ended (a future's or stream's own end is the reader's affair: see below). The root
+ * channel (p.n == 0) delivers pieces as they come. */
+typedef void wrpc_bytes_fn(void *user, const struct wit_path *p, struct span piece);
+/* Once. why == NULL: root results ended. ERR_NO_RESPONDERS, ERR_TIMEOUT, ERR_PROTOCOL, ERR_LIMIT, ERR_CLOSED.
+ * Sub-channels go on after it until the call is freed. */
+typedef void wrpc_end_fn(void *user, const struct err *why);
+
+struct wrpc_target {
+    struct str prefix, instance, func; /* prefix: "{lattice}.{id}" */
+    const struct bus_header *headers;  /* source-id, link-name, traceparent */
+    size_t nheaders;
+};
+/* params: the encoded root tuple, copied or published before return. result_paths: wit_paths of the results.
+ * deadline_ms is a duration over the whole call until the root results ended; 0: none. */
+bool wrpc_invoke(struct wrpc *w, const struct wrpc_target *t, struct span params,
+                 const struct wit_pendings *result_paths, uint64_t deadline_ms,
+                 wrpc_bytes_fn *on_bytes, wrpc_end_fn *on_end, void *user, struct wrpc_call **out,
+                 struct err *e);
+/* Writer for an async parameter; may be written to at once, what comes before the handshake is queued. */
+bool wrpc_call_param(struct wrpc_call *c, const struct wit_path *p, struct wrpc_out **out,
+                     struct err *e);
+void wrpc_call_free(struct wrpc_call *c); /* also cancels; frees its writers; NULL is fine */
+
+/* The handshake has been sent. inv is the callee's to free. */
+typedef void wrpc_inv_fn(void *user, struct wrpc_inv *inv);
+bool wrpc_serve_open(struct wrpc *w, struct str prefix, struct str group, struct str instance,
+                     struct str func, const struct wit_pendings *param_paths, wrpc_inv_fn *fn,
+                     void *user, struct wrpc_serve **out, struct err *e);
+void wrpc_serve_close(struct wrpc_serve *s); /* no new invocations; open ones go on */
+struct str wrpc_inv_header(const struct wrpc_inv *i,
+                           struct str name); /* empty view if absent; lives as long as i */
+/* Starts delivery: what has come so far at once, then the rest. */
+void wrpc_inv_read(struct wrpc_inv *i, wrpc_bytes_fn *on_bytes, void *user);
+/* Root tuple and its end. Once. */
+bool wrpc_inv_result(struct wrpc_inv *i, struct span results, struct err *e);
+bool wrpc_inv_result_out(struct wrpc_inv *i, const struct wit_path *p, struct wrpc_out **out,
+                         struct err *e);
+/* Frees the invocation and its writers; without a result sends the empty message that means failure. */
+void wrpc_inv_free(struct wrpc_inv *i);
+
+/* Raw bytes of the channel, cut at max payload. Never empty pieces. */
+bool wrpc_out_write(struct wrpc_out *o, struct span bytes, struct err *e);
+/* One chunk of a stream<u8>: length and bytes; n == 0 is skipped. */
+bool wrpc_out_chunk(struct wrpc_out *o, struct span bytes, struct err *e);
+/* A stream<u8>'s proper end: the zero chunk, then the end of the channel. */
+void wrpc_out_finish_stream(struct wrpc_out *o);
+void wrpc_out_close(struct wrpc_out *o); /* end of the channel, once; the writer is gone */
+
+/* Reader side of a stream<u8> channel: feed pieces, get chunk bytes. Zero-initialise. */
+struct wrpc_stream_reader {
+    uint64_t chunk_left;
+    uint8_t header[5];
+    uint8_t header_n;
+    bool ended; /* the zero chunk came */
+};
+/* Calls fn for every run of data bytes in the piece. False: malformed. Bytes behind the end are ignored. */
+bool wrpc_stream_feed(struct wrpc_stream_reader *r, struct span piece,
+                      void (*fn)(void *user, struct span data), void *user, struct err *e);
+/* At the channel's end: was it a proper end (or at least a chunk border)? */
+bool wrpc_stream_clean(const struct wrpc_stream_reader *r);
+
+#endif
