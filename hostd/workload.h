@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Components on this host: load, scale, replace, drain. What the control plane asks of the data plane.
+ * Loop thread only. Work for one component id is done in the order of asking; fetches may overlap.
+ * Spec: lattice protocol 1.6, 1.7, 5.4. */
+#ifndef HOSTD_WORKLOAD_H
+#define HOSTD_WORKLOAD_H
+
+#include "lattice/proto/proto.h"
+
+struct workloads;
+
+/* Copied by the call. */
+struct workload_spec {
+    struct str id, image_ref;
+    uint32_t max_instances; /* 0: stop */
+    struct proto_map annotations;
+    struct proto_strs config; /* names, in order */
+    struct proto_map limits;  /* none: none given */
+    bool allow_update;        /* may replace the image of a running component */
+};
+
+/* What runs (or, after a stop, what ran). Views valid until the next turn of the loop. */
+struct workload_info {
+    struct str id, image_ref;
+    struct str name; /* of its embedded claims; none: unsigned */
+    int32_t revision;
+    uint32_t max_instances;
+    struct proto_map annotations, limits;
+    struct str public_key;                   /* none: unsigned */
+    const struct proto_event_claims *claims; /* NULL: unsigned */
+};
+
+/* Once per command. e NULL: info is what `component_scaled` reports, max_instances included. */
+typedef void workload_done_fn(void *user, const struct workload_info *info, const struct err *e);
+
+/* Cases A to F. Never calls fn before it returned. */
+void workload_scale(struct workloads *ws, const struct workload_spec *spec, workload_done_fn *fn,
+                    void *user);
+/* Replaces the image of a running one, keeping its limit, config and limits. */
+void workload_update(struct workloads *ws, struct str id, struct str new_ref,
+                     const struct proto_map *annotations, workload_done_fn *fn, void *user);
+
+/* NULL info: it does not run. */
+bool workload_find(const struct workloads *ws, struct str id, struct workload_info *info);
+/* Every running one, for the inventory; a value on the stack, no changes while walking. */
+struct workload_iter {
+    const void *at;
+    struct workload_info info;
+};
+struct workload_iter workloads_iter(const struct workloads *ws);
+bool workload_next(struct workload_iter *it);
+
+#endif
