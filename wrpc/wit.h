@@ -64,6 +64,7 @@ struct wit_type {
     uint32_t size, align;
     uint32_t flat;  /* core values when flattened, counted up to WIT_FLAT_CAP */
     uint32_t nodes; /* of the fully expanded tree, saturating */
+    uint32_t wire_min; /* least bytes of an encoded value */
     uint8_t depth;
     bool has_resource, has_borrow, has_heap /* string or list */, has_async /* future or stream */;
 };
@@ -192,6 +193,13 @@ static inline struct span wit_get_bytes(const struct wit_value *v)
 {
     return (struct span){v->p, v->n};
 }
+/* Are lists of it kept as raw bytes (p, n)? */
+static inline bool wit_is_bytes(const struct wit_type *elem)
+{
+    return elem->kind == WIT_U8 || elem->kind == WIT_S8;
+}
+/* UTF-8 of one scalar value; returns its length. */
+size_t wit_utf8_put(uint32_t scalar, uint8_t out[4]);
 /* Deep copy into another arena; false at its ceiling. */
 bool wit_value_copy(struct arena *a, const struct wit_type *t, const struct wit_value *v,
                     struct wit_value *out, struct err *e);
