@@ -6,7 +6,7 @@
 #include "lattice/base/num.h"
 
 #define PREFIXED_MAX 0x11 /* greatest n of the 0xFC00 | n rows */
-#define ROW(code) ((code) < 0x100 ? (code) : 0x100 + ((code) & 0xff))
+#define ROW(code) ((code) < 0x100 ? (code) : 0x100 + ((code)&0xff))
 
 static const struct op_info rows[0x100 + PREFIXED_MAX + 1] = {
 #define X(code, id, text, imm, sig) [ROW(code)] = {text, sig, IMM_##imm},
@@ -102,7 +102,8 @@ static uint8_t read_type(struct reader *r, bool want_reference)
             return 0;
         }
     }
-    rd_fail(r, ERR_INVALID, "malformed %s type 0x%02x", want_reference ? "reference" : "value", type);
+    rd_fail(r, ERR_INVALID, "malformed %s type 0x%02x", want_reference ? "reference" : "value",
+            type);
     return 0;
 }
 

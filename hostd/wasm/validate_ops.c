@@ -1,0 +1,468 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Instructions whose typing depends on an immediate or on the stack, and the immediates of all others.
+ * Spec: WebAssembly core, "Instructions" of chapter 3. One function per rule, straight. */
+#include "hostd/wasm/validate.h"
+
+#include "lattice/base/num.h"
+
+/* ---- immediates ---- */
+
+/* An index below n; "unknown WHAT 7" otherwise. */
+static bool read_index(struct validator *v, uint32_t n, const char *what, uint32_t *index)
+{
+    *index = rd_u32(&v->r);
+    if (!rd_ok(&v->r))
+        return false;
+    return *index < n || val_fail(v, ERR_INVALID, "unknown %s %u", what, *index);
+}
+
+static bool read_memory(struct validator *v)
+{
+    uint32_t memory;
+    return read_index(v, v->m->nmemories, "memory", &memory);
+}
+
+static bool read_table(struct validator *v, uint8_t *elem)
+{
+    uint32_t table;
+    if (!read_index(v, v->m->ntables, "table", &table))
+        return false;
+    *elem = v->m->tables[table].elem;
+    return true;
+}
+
+static bool read_data(struct validator *v)
+{
+    uint32_t data;
+    if (!v->m->has_data_count)
+        return val_fail(v, ERR_INVALID, "data count section required");
+    return read_index(v, v->m->data_count, "data segment", &data);
+}
+
+static bool read_elem(struct validator *v, uint8_t *type)
+{
+    uint32_t elem;
+    if (!read_index(v, v->m->nelems, "elem segment", &elem))
+        return false;
+    *type = v->m->elems[elem].type;
+    return true;
+}
+
+static bool read_memarg(struct validator *v, uint32_t natural)
+{
+    enum { HAS_MEMORY_INDEX = 0x40, FLAGS_END = 0x80 };
+    uint32_t align = rd_u32(&v->r);
+    if (align >= FLAGS_END)
+        return val_fail(v, ERR_INVALID, "malformed memop flags %u", align);
+    if (align & HAS_MEMORY_INDEX)
+        return val_fail(v, ERR_UNSUPPORTED, "needs multi-memory, which is not supported");
+    rd_u32(&v->r); /* offset */
+    if (!rd_ok(&v->r))
+        return false;
+    if (v->m->nmemories == 0)
+        return val_fail(v, ERR_INVALID, "unknown memory 0");
+    return align <= natural ||
+           val_fail(v, ERR_INVALID, "alignment must not be larger than natural (2^%u)", align);
+}
+
+static bool read_table_init(struct validator *v)
+{
+    uint8_t from, to;
+    if (!read_elem(v, &from) || !read_table(v, &to))
+        return false;
+    return from == to || val_fail(v, ERR_INVALID, "type mismatch: %s into a table of %s",
+                                  type_name(from), type_name(to));
+}
+
+static bool read_table_copy(struct validator *v)
+{
+    uint8_t to, from;
+    if (!read_table(v, &to) || !read_table(v, &from))
+        return false;
+    return from == to || val_fail(v, ERR_INVALID, "type mismatch: %s into a table of %s",
+                                  type_name(from), type_name(to));
+}
+
+bool val_immediate(struct validator *v, enum imm imm)
+{
+    uint8_t type;
+    switch (imm) {
+    case IMM_MEM8:
+    case IMM_MEM16:
+    case IMM_MEM32:
+    case IMM_MEM64:
+        return read_memarg(v, (uint32_t)(imm - IMM_MEM8));
+    case IMM_MEMORY:
+        return read_memory(v);
+    case IMM_MEMORY_MEMORY:
+        return read_memory(v) && read_memory(v);
+    case IMM_DATA:
+        return read_data(v);
+    case IMM_DATA_MEMORY:
+        return read_data(v) && read_memory(v);
+    case IMM_ELEM:
+        return read_elem(v, &type);
+    case IMM_ELEM_TABLE:
+        return read_table_init(v);
+    case IMM_TABLE_TABLE:
+        return read_table_copy(v);
+    case IMM_TABLE:
+        return read_table(v, &type);
+    case IMM_I32:
+        rd_s32(&v->r);
+        return rd_ok(&v->r);
+    case IMM_I64:
+        rd_s64(&v->r);
+        return rd_ok(&v->r);
+    case IMM_F32:
+        rd_bytes(&v->r, 4);
+        return rd_ok(&v->r);
+    case IMM_F64:
+        rd_bytes(&v->r, 8);
+        return rd_ok(&v->r);
+    default:
+        return true;
+    }
+}
+
+/* ---- blocks and branches ---- */
+
+/* 0x40, one byte of a value type (kept as a list of one, in place), or a type index. */
+static bool read_block_type(struct validator *v, struct type_list *params,
+                            struct type_list *results)
+{
+    *params = *results = (struct type_list){NULL, 0};
+    uint8_t first = rd_peek(&v->r);
+    if (first == 0x40) {
+        rd_u8(&v->r);
+        return true;
+    }
+    if ((first & 0xc0) == 0x40) {
+        *results = (struct type_list){v->r.p, 1};
+        rd_valtype(&v->r);
+        return rd_ok(&v->r);
+    }
+    int64_t index = rd_s33(&v->r);
+    if (!rd_ok(&v->r))
+        return false;
+    if (index < 0 || index >= v->m->ntypes)
+        return val_fail(v, ERR_INVALID, "unknown type %lld", (long long)index);
+    *params = type_params(&v->m->types[index]);
+    *results = type_results(&v->m->types[index]);
+    return true;
+}
+
+static bool check_block(struct validator *v, uint32_t op)
+{
+    struct type_list params, results;
+    if (!read_block_type(v, &params, &results))
+        return false;
+    if (op == OP_IF && !val_pop(v, WASM_I32))
+        return false;
+    if (op == OP_LOOP)
+        v->has_loops = true;
+    return val_pop_list(v, params) && val_enter(v, (uint16_t)op, params, results);
+}
+
+static bool check_else(struct validator *v)
+{
+    struct block left;
+    if (val_block(v)->op != OP_IF)
+        return val_fail(v, ERR_INVALID, "not inside an if");
+    return val_leave(v, &left) && val_enter(v, OP_ELSE, left.params, left.results);
+}
+
+static bool check_end(struct validator *v)
+{
+    struct block left;
+    if (!val_leave(v, &left))
+        return false;
+    if (left.op == OP_IF && !type_list_eq(left.params, left.results))
+        return val_fail(v, ERR_INVALID,
+                        "type mismatch: an if without else must not change the stack");
+    return v->nblocks == 0 || val_push_list(v, left.results);
+}
+
+/* Types that a branch to the label carries. */
+static bool read_label(struct validator *v, struct type_list *types)
+{
+    uint32_t depth;
+    if (!read_index(v, v->nblocks, "label", &depth))
+        return false;
+    const struct block *target = &v->blocks[v->nblocks - 1 - depth];
+    *types = target->op == OP_LOOP ? target->params : target->results;
+    return true;
+}
+
+static bool check_br(struct validator *v)
+{
+    struct type_list types;
+    if (!read_label(v, &types) || !val_pop_list(v, types))
+        return false;
+    val_unreachable(v);
+    return true;
+}
+
+static bool check_br_if(struct validator *v)
+{
+    struct type_list types;
+    return read_label(v, &types) && val_pop(v, WASM_I32) && val_pop_list(v, types) &&
+           val_push_list(v, types);
+}
+
+/* Each target must take the operands on the stack: they are popped and put back as they were. */
+static bool check_br_table_target(struct validator *v, struct type_list types)
+{
+    uint32_t height = v->height;
+    if (!val_pop_list(v, types))
+        return false;
+    v->height = height; /* popping leaves the types in place */
+    return true;
+}
+
+static bool check_br_table(struct validator *v)
+{
+    uint32_t n = rd_count(&v->r, 1, UINT32_MAX - 1, "br_table targets");
+    if (!rd_ok(&v->r) || !val_pop(v, WASM_I32))
+        return false;
+    struct type_list first = {NULL, 0}, types;
+    for (uint32_t i = 0; i <= n; i++) { /* the default target is the last */
+        if (!read_label(v, &types))
+            return false;
+        first = i == 0 ? types : first;
+        if (types.n != first.n)
+            return val_fail(v, ERR_INVALID, "type mismatch: targets take %u and %u values", first.n,
+                            types.n);
+        if (!check_br_table_target(v, types))
+            return false;
+    }
+    val_unreachable(v);
+    return true;
+}
+
+static bool check_return(struct validator *v)
+{
+    if (!val_pop_list(v, v->blocks[0].results))
+        return false;
+    val_unreachable(v);
+    return true;
+}
+
+/* ---- calls ---- */
+
+static bool apply_call(struct validator *v, const struct wasm_functype *t, bool is_tail)
+{
+    if (!val_pop_list(v, type_params(t)))
+        return false;
+    if (!is_tail)
+        return val_push_list(v, type_results(t));
+    if (!type_list_eq(type_results(t), v->blocks[0].results))
+        return val_fail(v, ERR_INVALID, "type mismatch: the callee's results are not the caller's");
+    val_unreachable(v);
+    return true;
+}
+
+static bool check_call(struct validator *v, bool is_tail)
+{
+    uint32_t func;
+    return read_index(v, v->m->nfuncs, "function", &func) &&
+           apply_call(v, &v->m->types[v->m->funcs[func].type], is_tail);
+}
+
+static bool check_call_indirect(struct validator *v, bool is_tail)
+{
+    uint32_t type;
+    uint8_t elem;
+    if (!read_index(v, v->m->ntypes, "type", &type) || !read_table(v, &elem))
+        return false;
+    if (elem != WASM_FUNCREF)
+        return val_fail(v, ERR_INVALID, "type mismatch: needs a table of funcref, found %s",
+                        type_name(elem));
+    return val_pop(v, WASM_I32) && apply_call(v, &v->m->types[type], is_tail);
+}
+
+/* ---- parametric ---- */
+
+static bool is_reference(uint8_t type)
+{
+    return type == WASM_FUNCREF || type == WASM_EXTERNREF;
+}
+
+static bool check_drop(struct validator *v)
+{
+    return val_pop(v, TYPE_ANY);
+}
+
+static bool check_select(struct validator *v)
+{
+    uint8_t a, b;
+    if (!val_pop(v, WASM_I32) || !val_pop_any(v, &b) || !val_pop_any(v, &a))
+        return false;
+    if (is_reference(a) || is_reference(b))
+        return val_fail(v, ERR_INVALID, "type mismatch: references need a select with a type");
+    if (a != b && a != TYPE_ANY && b != TYPE_ANY)
+        return val_fail(v, ERR_INVALID, "type mismatch: %s and %s", type_name(a), type_name(b));
+    return val_push(v, a == TYPE_ANY ? b : a);
+}
+
+static bool check_select_typed(struct validator *v)
+{
+    uint32_t n = rd_u32(&v->r);
+    if (rd_ok(&v->r) && n != 1)
+        return val_fail(v, ERR_INVALID, "invalid result arity %u", n);
+    uint8_t type = rd_valtype(&v->r);
+    return rd_ok(&v->r) && val_pop(v, WASM_I32) && val_pop(v, type) && val_pop(v, type) &&
+           val_push(v, type);
+}
+
+/* ---- variables ---- */
+
+static bool check_local(struct validator *v, uint32_t op)
+{
+    uint32_t index;
+    if (!read_index(v, v->func->nlocals, "local", &index))
+        return false;
+    uint8_t type = v->func->locals[index];
+    return (op == OP_LOCAL_GET || val_pop(v, type)) && (op == OP_LOCAL_SET || val_push(v, type));
+}
+
+static bool check_global_get(struct validator *v)
+{
+    uint32_t index;
+    if (!read_index(v, v->func ? v->m->nglobals : v->nglobals, "global", &index))
+        return false;
+    const struct global_type *g = &v->m->globals[index];
+    if (!v->func && g->mutable_)
+        return val_fail(v, ERR_INVALID, "constant expression required, global %u is mutable",
+                        index);
+    return val_push(v, g->type);
+}
+
+static bool check_global_set(struct validator *v)
+{
+    uint32_t index;
+    if (!read_index(v, v->m->nglobals, "global", &index))
+        return false;
+    const struct global_type *g = &v->m->globals[index];
+    if (!g->mutable_)
+        return val_fail(v, ERR_INVALID, "global %u is immutable", index);
+    return val_pop(v, g->type);
+}
+
+/* ---- tables and references ---- */
+
+static bool check_table_get(struct validator *v)
+{
+    uint8_t elem;
+    return read_table(v, &elem) && val_pop(v, WASM_I32) && val_push(v, elem);
+}
+
+static bool check_table_set(struct validator *v)
+{
+    uint8_t elem;
+    return read_table(v, &elem) && val_pop(v, elem) && val_pop(v, WASM_I32);
+}
+
+static bool check_table_grow(struct validator *v)
+{
+    uint8_t elem;
+    return read_table(v, &elem) && val_pop(v, WASM_I32) && val_pop(v, elem) &&
+           val_push(v, WASM_I32);
+}
+
+static bool check_table_fill(struct validator *v)
+{
+    uint8_t elem;
+    return read_table(v, &elem) && val_pop(v, WASM_I32) && val_pop(v, elem) && val_pop(v, WASM_I32);
+}
+
+static bool check_ref_null(struct validator *v)
+{
+    uint8_t type = rd_reftype(&v->r);
+    return rd_ok(&v->r) && val_push(v, type);
+}
+
+static bool check_ref_is_null(struct validator *v)
+{
+    uint8_t type;
+    if (!val_pop_any(v, &type))
+        return false;
+    if (type != TYPE_ANY && !is_reference(type))
+        return val_fail(v, ERR_INVALID, "type mismatch: wants a reference, found %s",
+                        type_name(type));
+    return val_push(v, WASM_I32);
+}
+
+/* A constant expression declares what it names; a body may only name what is declared. */
+static bool check_ref_func(struct validator *v)
+{
+    uint32_t func;
+    if (!read_index(v, v->m->nfuncs, "function", &func))
+        return false;
+    if (!v->func)
+        v->m->funcs[func].declared = true;
+    if (!v->m->funcs[func].declared)
+        return val_fail(v, ERR_INVALID, "undeclared function reference %u", func);
+    return val_push(v, WASM_FUNCREF);
+}
+
+bool val_special(struct validator *v, uint32_t op)
+{
+    switch (op) {
+    case OP_UNREACHABLE:
+        val_unreachable(v);
+        return true;
+    case OP_BLOCK:
+    case OP_LOOP:
+    case OP_IF:
+        return check_block(v, op);
+    case OP_ELSE:
+        return check_else(v);
+    case OP_END:
+        return check_end(v);
+    case OP_BR:
+        return check_br(v);
+    case OP_BR_IF:
+        return check_br_if(v);
+    case OP_BR_TABLE:
+        return check_br_table(v);
+    case OP_RETURN:
+        return check_return(v);
+    case OP_CALL:
+    case OP_RETURN_CALL:
+        return check_call(v, op == OP_RETURN_CALL);
+    case OP_CALL_INDIRECT:
+    case OP_RETURN_CALL_INDIRECT:
+        return check_call_indirect(v, op == OP_RETURN_CALL_INDIRECT);
+    case OP_DROP:
+        return check_drop(v);
+    case OP_SELECT:
+        return check_select(v);
+    case OP_SELECT_T:
+        return check_select_typed(v);
+    case OP_LOCAL_GET:
+    case OP_LOCAL_SET:
+    case OP_LOCAL_TEE:
+        return check_local(v, op);
+    case OP_GLOBAL_GET:
+        return check_global_get(v);
+    case OP_GLOBAL_SET:
+        return check_global_set(v);
+    case OP_TABLE_GET:
+        return check_table_get(v);
+    case OP_TABLE_SET:
+        return check_table_set(v);
+    case OP_TABLE_GROW:
+        return check_table_grow(v);
+    case OP_TABLE_FILL:
+        return check_table_fill(v);
+    case OP_REF_NULL:
+        return check_ref_null(v);
+    case OP_REF_IS_NULL:
+        return check_ref_is_null(v);
+    case OP_REF_FUNC:
+        return check_ref_func(v);
+    default: /* a row with "*" and no rule here */
+        return val_fail(v, ERR_INVALID, "has no typing rule");
+    }
+}
