@@ -18,9 +18,19 @@ struct bus_sub;
 struct bus_request;
 struct bus_sim;
 
+/* Limits, each named in the ERR_LIMIT of who runs into it. */
+#define BUS_SUBJECT_MAX 1024                    /* bytes of a subject or queue group */
+#define BUS_HEADERS_MAX 64                      /* headers of one message */
+#define BUS_REQUESTS_MAX 100000                 /* requests waiting for an answer, per bus */
+#define BUS_MAX_PAYLOAD_DEFAULT (1024u * 1024u) /* until the server names its own */
+#define BUS_OUTBOX_BYTES_MAX (8u << 20)         /* published while down, per bus */
+#define BUS_INLET_BYTES_MAX (256u << 20) /* received and not yet handled: what is over is dropped */
+
 struct bus_header {
     struct str name, value;
 };
+
+#define BUS_STATUS_NO_RESPONDERS 503
 
 /* Valid during the callback only. */
 struct bus_msg {
@@ -35,6 +45,8 @@ typedef void bus_msg_fn(void *user, const struct bus_msg *msg);
 /* msg is NULL when e tells why there is no answer: ERR_NO_RESPONDERS, ERR_TIMEOUT, ERR_CLOSED. */
 typedef void bus_reply_fn(void *user, const struct bus_msg *msg, const struct err *e);
 
+/* CONNECTING until the first UP; DOWN also when the first attempt failed (trying goes on); SHUT when the server
+ * refused us for good (credentials) or by bus_close. why is never NULL. */
 enum bus_state { BUS_CONNECTING, BUS_UP, BUS_DOWN, BUS_SHUT };
 typedef void bus_state_fn(void *user, enum bus_state state, const struct err *why);
 
@@ -62,14 +74,16 @@ bool bus_sim_open(struct bus_sim *net, const struct bus_opts *opts, struct bus *
 void bus_sim_cut(struct bus_sim *net, struct bus *member, bool cut);
 void bus_sim_faults(struct bus_sim *net, uint32_t drop_per_mille, uint32_t jitter_ms);
 
-/* Fails open requests with ERR_CLOSED, flushes what was published (bounded by 1 s), frees. NULL is fine. */
+/* Fails open requests with ERR_CLOSED, flushes what was published (bounded by 1 s), frees, subscriptions that are
+ * left included. Close its kv first. NULL is fine. */
 void bus_close(struct bus *b);
 enum bus_state bus_state(const struct bus *b);
 struct loop *bus_loop(const struct bus *b);
 size_t bus_max_payload(const struct bus *b);
 /* "nats://host:port" of the server in use. */
 struct str bus_url(const struct bus *b);
-/* Calls done once everything published before has reached the server (or the timeout passed: e set). */
+/* Calls done once everything published and subscribed before has reached the server: e is NULL then, else it
+ * says ERR_TIMEOUT or ERR_CLOSED. */
 void bus_flush(struct bus *b, uint64_t timeout_ms, void (*done)(void *user, const struct err *e),
                void *user);
 
@@ -81,7 +95,8 @@ bool bus_subscribe(struct bus *b, struct str subject, struct str queue, bus_msg_
                    struct bus_sub **out, struct err *e);
 void bus_unsubscribe(struct bus_sub **sub);
 
-/* One answer. "No responders" within the first second after a reconnect is retried once. */
+/* One answer. "No responders" within the first second after a reconnect is retried once. The handle is gone when
+ * fn is called for the last time; out may be NULL. */
 bool bus_request(struct bus *b, struct str subject, const struct bus_header *headers,
                  size_t nheaders, struct span data, uint64_t timeout_ms, bus_reply_fn *fn,
                  void *user, struct bus_request **out, struct err *e);

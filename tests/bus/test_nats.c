@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The bus over a real nats-server on a random loopback port; skipped, with a word, where none is installed. */
+#include "core_cases.h"
+
+/* ---- servers that come and go ---- */
+
+struct states {
+    int up, down;
+    char why[ERR_TEXT_MAX];
+};
+
+static void on_states(void *user, enum bus_state state, const struct err *why)
+{
+    struct states *s = user;
+    s->up += state == BUS_UP;
+    s->down += state == BUS_DOWN;
+    if (state == BUS_DOWN)
+        snprintf(s->why, sizeof s->why, "%s", why->text);
+}
+
+START_TEST(server_comes_later)
+{
+    struct states states = {0};
+    struct heard h = {0};
+    env_server_stop();
+    struct bus *a = env_open_with(on_states, &states);
+    struct bus_sub *gone = subscribe(a, "early.*", NULL, on_heard, &h);
+    subscribe(a, "early.*", NULL, on_heard, &h);
+    bus_unsubscribe(&gone);
+    publish(a, "early.bird", NULL, "worm");
+    env_wait(env_down, a, "the failed attempt");
+    ck_assert_ptr_nonnull(strstr(states.why, env.url));
+    env_server_start();
+    wait_heard(&h, 1);
+    ck_assert_str_eq(h.text, "early.bird>=worm;");
+    ck_assert_int_eq(states.up, 1);
+    bus_close(a);
+}
+END_TEST
+
+START_TEST(server_restarts)
+{
+    struct states states = {0};
+    struct heard h = {0};
+    struct bus *a = env_open_with(on_states, &states), *b = env_open();
+    struct bus_sub *old = subscribe(b, "old", NULL, on_heard, &h);
+    subscribe(b, "t", NULL, on_heard, &h);
+    subscribe(b, "echo", NULL, echo, b);
+    env_flush(b);
+    env_flush(a);
+    states = (struct states){0};
+    env_server_stop();
+    env_wait(env_down, a, "DOWN");
+    env_wait(env_down, b, "DOWN");
+    bus_unsubscribe(&old);
+    publish(b, "t", NULL, "kept");
+    struct answer answer = {0};
+    env_server_start();
+    env_wait(env_up, a, "UP");
+    request(a, "echo", 10000, &answer, NULL); /* b may not be back yet: no responders is retried */
+    env_wait(env_up, b, "UP");
+    WAIT_FLAG(answer.done);
+    wait_heard(&h, 1);
+    publish(a, "old", NULL, "x");
+    publish(a, "t", NULL, "again");
+    wait_heard(&h, 2);
+    ck_assert_str_eq(h.text, "t>=kept;t>=again;");
+    ck_assert_int_eq(states.up, 1);
+    ck_assert_int_eq(states.down, 1);
+    bus_close(a);
+    bus_close(b);
+}
+END_TEST
+
+START_TEST(closing_without_a_server)
+{
+    env_server_stop();
+    struct bus *a = env_open_with(NULL, NULL);
+    struct bus *b = env_open_with(NULL, NULL);
+    publish(a, "lost", NULL, "x");
+    bus_close(a); /* still connecting */
+    env_wait(env_down, b, "DOWN");
+    bus_close(b);
+}
+END_TEST
+
+START_TEST(options_are_checked)
+{
+    struct err e = ERR_INIT;
+    struct bus *b = NULL;
+    struct bus_opts half = {.url = env.url, .jwt = "x"};
+    ck_assert(!bus_nats_open(env.loop, &half, &b, &e));
+    ck_assert_int_eq(e.code, ERR_INVALID);
+    struct bus_opts none = {0};
+    ck_assert(!bus_nats_open(env.loop, &none, &b, &e));
+}
+END_TEST
+
+int main(void)
+{
+    if (!env_have_server()) {
+        printf("SKIPPED: nats-server is not installed\n");
+        return 0;
+    }
+    Suite *s = suite_create("bus over nats");
+    TCase *core = tcase_create("core"), *faults = tcase_create("faults");
+    tcase_add_checked_fixture(core, env_start_real, env_stop);
+    tcase_set_timeout(core, 60);
+    core_cases(core);
+    tcase_add_checked_fixture(faults, env_start_real, env_stop);
+    tcase_set_timeout(faults, 60);
+    tcase_add_test(faults, server_comes_later);
+    tcase_add_test(faults, server_restarts);
+    tcase_add_test(faults, closing_without_a_server);
+    tcase_add_test(faults, options_are_checked);
+    suite_add_tcase(s, core);
+    suite_add_tcase(s, faults);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_NORMAL);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed != 0;
+}
