@@ -196,13 +196,19 @@ static void text_float(const struct wit_type *t, const struct wit_value *v, stru
         buf_printf(out, "%.*g", t->kind == WIT_F32 ? 9 : 17, d);
 }
 
+static bool flag_is_set(const struct wit_type *t, const struct wit_value *v, uint32_t i)
+{
+    if (t->ncases > 64)
+        return (v->p[i / 8] >> (i % 8)) & 1;
+    return (v->u64 >> i) & 1;
+}
+
 static void text_flags(const struct wit_type *t, const struct wit_value *v, struct buf *out)
 {
     const char *comma = "";
     buf_byte(out, '{');
     for (uint32_t i = 0; i < t->ncases; i++) {
-        bool set = t->ncases > 64 ? (v->p[i / 8] >> (i % 8)) & 1 : (v->u64 >> i) & 1;
-        if (!set)
+        if (!flag_is_set(t, v, i))
             continue;
         buf_printf(out, "%s%.*s", comma, STR_ARG(t->cases[i].name));
         comma = ", ";

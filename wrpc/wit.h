@@ -210,6 +210,7 @@ void wit_value_text(const struct wit_type *t, const struct wit_value *v, struct 
 /* ---- wire codec (codec.c) ---- wRPC section 1.
  * A future or stream is always written as pending; its place is remembered in order of appearance. */
 #define WIT_PATH_MAX 16
+#define WIT_BYTES_MAX (256u << 20) /* one string, or list as announced: more is refused before its bytes come */
 struct wit_path {
     uint8_t n;
     uint32_t i[WIT_PATH_MAX];
@@ -218,23 +219,25 @@ struct wit_pending {
     struct wit_path path;
     const struct wit_type *type; /* the future's or stream's */
     uint32_t index;              /* wit_value.n of the value */
+    const struct wit_value *value; /* encoded: the value, to send its content when it is WIT_READY */
 };
 struct wit_pendings {
     uint32_t n;
     struct wit_pending at[32];
 };
-/* A tuple of values (parameters, or the one result). */
+/* A tuple of values (parameters, or the one result). pend may be NULL when the types hold nothing async. */
 bool wit_encode(const struct wit_type *const *types, const struct wit_value *values, size_t n,
                 struct buf *out, struct wit_pendings *pend, struct err *e);
 /* Decodes a whole tuple from the bytes so far: true and *used on success; false with e->code == ERR_NONE when
- * more bytes are needed; false with a code when they can never be right. Values borrow from `in` where they
- * are bytes or strings. */
+ * more bytes are needed (*used: fewer than this in all are not worth another try), the arena untouched; false with
+ * a code when they can never be right. Values borrow from `in` where they are bytes or strings. */
 bool wit_decode(const struct wit_type *const *types, size_t n, struct span in, struct arena *a,
                 struct wit_value *values, size_t *used, struct wit_pendings *pend, struct err *e);
 /* All paths on which async values of this tuple may travel. */
 bool wit_paths(const struct wit_type *const *types, size_t n, struct wit_pendings *out,
                struct err *e);
-/* Can values of this type travel (wRPC 1.7, 3.3)? e says which part cannot. */
+/* Can values of this type travel (wRPC 1.7, 3.3)? e says which part cannot. A resource with an owner lives in one
+ * host; without one it is nothing but its handle bytes, and travels. */
 bool wit_can_travel(const struct wit_type *t, struct err *e);
 
 #endif
