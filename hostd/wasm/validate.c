@@ -250,16 +250,21 @@ static bool check_function(struct validator *v, struct func_decl *f)
     return true;
 }
 
+static bool wrap_function(const struct wasm_module *m, uint32_t func, struct err *e)
+{
+    char text[80];
+    struct str name = module_func_name(m, func);
+    if (!name.n)
+        return err_wrap(e, "function %u", func);
+    return err_wrap(e, "function %u (%s)", func, str_escape(name, text, sizeof text));
+}
+
 static bool check_functions(struct validator *v, struct err *e)
 {
     const struct wasm_module *m = v->m;
-    for (uint32_t i = m->nimported_funcs; i < m->nfuncs; i++) {
-        if (check_function(v, &m->funcs[i]))
-            continue;
-        char name[80];
-        return err_wrap(e, "function %u (%s)", i,
-                        str_escape(module_func_name(m, i), name, sizeof name));
-    }
+    for (uint32_t i = m->nimported_funcs; i < m->nfuncs; i++)
+        if (!check_function(v, &m->funcs[i]))
+            return wrap_function(m, i, e);
     return true;
 }
 
