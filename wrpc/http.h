@@ -8,6 +8,8 @@
 
 #include "wrpc/wit.h"
 
+#define HTTP_FIELDS_MAX 1000 /* fields of one message that we write */
+
 /* One per value; several with the same name keep their order. Names are lower case. */
 struct http_field {
     struct str name, value;
@@ -101,7 +103,7 @@ struct http_error {
 };
 const char *http_error_name(enum http_error_code code);
 
-/* The WIT types; static, made once (call http_types_init before threads start). */
+/* The WIT types; made at the first call, for ever. */
 struct http_types {
     const struct wit_type *fields, *request, *response, *options, *method, *scheme, *error_code;
     const struct wit_type *handle_result; /* result<response, error-code> */
@@ -116,6 +118,7 @@ extern const char http_plain_types_wit[];
 bool http_request_encode(const struct http_request *r, struct buf *out, struct err *e);
 bool http_request_decode(struct span in, struct arena *a, struct http_request *out, struct err *e);
 bool http_response_encode(const struct http_response *r, struct buf *out, struct err *e);
+/* A payload that was left out is encoded as absent; internal-error takes its text then. */
 bool http_error_encode(const struct http_error *x, struct buf *out, struct err *e);
 /* *is_error tells which of the two was filled. */
 bool http_result_decode(struct span in, struct arena *a, struct http_response *response,
