@@ -117,8 +117,9 @@ bool proto_ctl_subject(const struct proto_space *space, enum proto_op op, struct
 /* What a received subject asks for; *arg is a view of it. PROTO_OP_UNKNOWN: answer "unsupported subject". */
 enum proto_op proto_ctl_parse(const struct proto_space *space, struct str subject, struct str *arg);
 
-/* The subscriptions of a host, in order; false when i is past the last. queue->n == 0: none. The two auctions
- * are rows of their own: op tells them apart (PROTO_OP_UNKNOWN for the others). */
+/* The subscriptions of a host, 0 <= i < proto_ctl_nsubs(). queue->n == 0: none. The two auctions are rows of their
+ * own: op tells them apart (PROTO_OP_UNKNOWN for the others). */
+uint32_t proto_ctl_nsubs(void);
 bool proto_ctl_sub(const struct proto_space *space, uint32_t i, struct str host_id,
                    struct proto_subject *subject, struct proto_subject *queue, enum proto_op *op,
                    struct err *e);
@@ -178,19 +179,20 @@ bool proto_key_claims(struct str public_key, struct proto_subject *out, struct e
 enum proto_key proto_key_parse(struct str key, struct str *id); /* *id is a view of key */
 
 /* Manifest API. */
-#define PROTO_API_OPS(X)    \
-    X(PUT, "put")           \
-    X(GET, "get")           \
-    X(LIST, "list")         \
-    X(VERSIONS, "versions") \
-    X(HISTORY, "history")   \
-    X(DEL, "del")           \
-    X(DEPLOY, "deploy")     \
-    X(UNDEPLOY, "undeploy") \
-    X(STATUS, "status")
+/* name, text, does an application's name follow? */
+#define PROTO_API_OPS(X)          \
+    X(PUT, "put", NEVER)          \
+    X(GET, "get", MAY)            \
+    X(LIST, "list", NEVER)        \
+    X(VERSIONS, "versions", MUST) \
+    X(HISTORY, "history", MUST)   \
+    X(DEL, "del", MUST)           \
+    X(DEPLOY, "deploy", MUST)     \
+    X(UNDEPLOY, "undeploy", MUST) \
+    X(STATUS, "status", MUST)
 
 enum proto_api_op {
-#define X(name, text) PROTO_API_##name,
+#define X(name, text, app) PROTO_API_##name,
     PROTO_API_OPS(X)
 #undef X
         PROTO_API_OP_COUNT,
