@@ -8,6 +8,28 @@
 #include "lattice/proto/proto.h"
 
 struct workloads;
+struct loop;
+struct wrpc;
+struct grants;
+
+struct workload_opts {
+    struct loop *loop;
+    struct wrpc *rpc;
+    struct grants *grants;
+    struct str lattice; /* copied */
+    bool allow_file_load;
+    uint32_t workers;          /* threads that run guests; 0: one per core */
+    uint64_t execution_ms_max; /* one invocation, waiting included */
+    uint64_t memory_bytes_max; /* one linear memory */
+    uint64_t image_bytes_max;  /* one component file */
+    uint32_t queue_max;        /* invocations of one component waiting for an instance */
+    uint32_t instances_max;    /* of all components together */
+};
+struct workloads *workloads_open(const struct workload_opts *opts);
+/* Serves nothing new at once; what runs is ended, then everything freed. NULL is fine. */
+void workloads_close(struct workloads *ws);
+/* Invocations that run or wait, for a graceful stop. */
+uint32_t workloads_busy(const struct workloads *ws);
 
 /* Copied by the call. */
 struct workload_spec {

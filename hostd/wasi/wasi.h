@@ -4,8 +4,8 @@
  *
  * Threads: a ctx belongs to whoever runs the guest at the moment. The embedder (daemon, ctl) keeps a mailbox per guest
  * and feeds what came in (wasi_body_push ...) just before comp_run; nothing here locks.
- * Waiting: blocking functions answer PENDING; after COMP_PARKED the embedder asks wasi_wake_at, and runs the guest again
- * once wasi_ready says so or that time has come. Nothing here ever blocks a thread.
+ * Waiting: blocking functions answer PENDING; after COMP_PARKED the embedder asks wasi_wake_at, and runs the guest
+ * again once wasi_ready says so or that time has come. Nothing here ever blocks a thread.
  * Spec: wasi:io, clocks, random, cli, http 0.2.x; semantics of component-model.md section 12. */
 #ifndef HOSTD_WASI_H
 #define HOSTD_WASI_H

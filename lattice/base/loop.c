@@ -250,6 +250,12 @@ static void run_posts(struct loop *l)
     }
 }
 
+void loop_drain(struct loop *l)
+{
+    loop_assert(l);
+    run_posts(l);
+}
+
 static void on_wake(uv_async_t *async)
 {
     struct loop *l = async->data;

@@ -32,6 +32,9 @@ void loop_assert(const struct loop *l);    /* stops the process when not on the 
 /* Runs fn(user) soon on the loop thread, in order of posting. Any thread. */
 void loop_post(struct loop *l, loop_fn *fn, void *user);
 
+/* Runs what has been posted so far, at once: for an orderly end, when the posting threads are gone. */
+void loop_drain(struct loop *l);
+
 /* Monotonic now, fixed during one turn of the loop. */
 uint64_t loop_now_ms(const struct loop *l);
 
