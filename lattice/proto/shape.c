@@ -202,7 +202,7 @@ static bool read_object(struct reading *rd, const struct shape *shape, json_t *v
         if (!member || json_is_null(member)) {
             if (m->flags & NEED)
                 return err_set(rd->e, ERR_INVALID, "member \"%s\" is missing", m->name);
-            if (m->preset)
+            if (m->kind == SHAPE_STR && m->preset)
                 *(struct str *)field = str_of(m->preset);
             continue;
         }
@@ -401,7 +401,8 @@ static size_t utf8_len(const uint8_t *p, size_t left)
 
 void shape_text(struct str s, struct buf *out)
 {
-    const uint8_t *p = (const uint8_t *)s.p, *end = p + s.n;
+    const uint8_t *p = (const uint8_t *)s.p;
+    const uint8_t *end = s.n ? p + s.n : p;
     buf_byte(out, '"');
     while (p < end) {
         size_t n = utf8_len(p, (size_t)(end - p));
