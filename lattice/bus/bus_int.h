@@ -13,6 +13,8 @@
 
 /* ---- bus.c ---------------------------------------------------------------------------------------- */
 
+struct json_t;
+
 struct bus_ops {
     /* m was checked; copies what it needs. */
     bool (*publish)(struct bus *b, const struct bus_msg *m, struct err *e);
@@ -83,5 +85,51 @@ bool bus_subject_match(struct str pattern, struct str subject);
 
 /* Value of the named header, or the empty view. */
 struct str bus_header(const struct bus_msg *m, const char *name);
+
+/* ---- kv.c and kv_watch.c -------------------------------------------------------------------------- */
+
+#define KV_API_TIMEOUT_MS 5000
+#define KV_NAME_MAX 128 /* bytes of a bucket name, of a JetStream domain */
+
+struct kv {
+    struct bus *bus;
+    char bucket[KV_NAME_MAX + 1];
+    char api[KV_NAME_MAX + 16];     /* "$JS.API." or "$JS.{domain}.API." */
+    char subject[KV_NAME_MAX + 8];  /* "$KV.{bucket}.", what stored messages are called */
+    char put[2 * KV_NAME_MAX + 32]; /* where they are published to */
+    bool direct;                    /* the stream answers direct gets */
+    struct kv_call *calls;
+    struct kv_watch *watches;
+    struct bus_listener listener;
+};
+
+/* KV-Operation of a stored message. */
+enum kv_op kv_op_of(const struct bus_msg *m);
+/* Name of a stored message's key; false when the subject is not of this bucket. */
+bool kv_key_of(const struct kv *kv, struct str subject, struct str *key);
+/* Publishes JSON to api + verb; takes body. */
+bool kv_api(struct kv *kv, struct json_t *body, bus_reply_fn *fn, void *user,
+            struct bus_request **out, struct err *e, const char *fmt, ...)
+    __attribute__((format(printf, 7, 8)));
+/* The JSON of an API answer, to be released, or NULL: e says what the server said, *err_code its number. */
+struct json_t *kv_answer(const struct bus_msg *m, int *err_code, struct err *e);
+void kv_watches_on_state(void *kv, enum bus_state state);
+void kv_watch_close(struct kv_watch *w);
+
+/* ---- sim.c and sim_js.c --------------------------------------------------------------------------- */
+
+struct sim_js; /* the simulated server's JetStream */
+
+/* Sends m to whoever subscribed, as the server would; returns how many copies went out, dropped ones too. */
+size_t sim_route(struct bus_sim *net, const struct bus_msg *m);
+/* The same to the subscribers of another subject: what a push consumer does. */
+size_t sim_route_as(struct bus_sim *net, struct str to, const struct bus_msg *m);
+struct loop *sim_loop(const struct bus_sim *net);
+
+struct sim_js *sim_js_new(struct bus_sim *net);
+void sim_js_free(struct sim_js *js);
+/* True: m was a request to the API and has been answered. *stored: a stream took and acknowledged it;
+ * subscribers get it all the same. */
+bool sim_js_handle(struct sim_js *js, const struct bus_msg *m, bool *stored);
 
 #endif

@@ -4,7 +4,7 @@
  * A message published by one member is matched at once and appended to the queue of every receiving member,
  * with the moment it arrives; one timer per member empties its queue. A queue keeps its order as a TCP
  * connection would, whatever latency was drawn. Members that were cut off neither send nor receive. */
-#include "lattice/bus/sim_int.h"
+#include "lattice/bus/bus_int.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -143,9 +143,9 @@ static void send_to(struct bus_sim *net, struct sim_sub *sub, const struct bus_m
         parcel_send(b, sub, bus_copy_new(m), b->base.state);
 }
 
-static bool sub_matches(const struct sim_sub *sub, const struct bus_msg *m)
+static bool sub_matches(const struct sim_sub *sub, struct str to)
 {
-    return bus_subject_match(str_of(sub->subject), m->subject);
+    return bus_subject_match(str_of(sub->subject), to);
 }
 
 static bool same_group(const struct sim_sub *a, const struct sim_sub *b)
@@ -154,45 +154,49 @@ static bool same_group(const struct sim_sub *a, const struct sim_sub *b)
 }
 
 /* Is sub the first of its queue group, over all members, that matches? Then the group's turn is due. */
-static bool group_leader(const struct bus_sim *net, const struct sim_sub *sub,
-                         const struct bus_msg *m)
+static bool group_leader(const struct bus_sim *net, const struct sim_sub *sub, struct str to)
 {
     for (const struct sim_bus *b = net->members; b; b = b->next)
         for (const struct sim_sub *s = b->subs; s && !b->cut; s = s->next)
-            if (same_group(s, sub) && sub_matches(s, m))
+            if (same_group(s, sub) && sub_matches(s, to))
                 return s == sub;
     return false;
 }
 
-static void send_to_group(struct bus_sim *net, const struct sim_sub *leader,
+static void send_to_group(struct bus_sim *net, const struct sim_sub *leader, struct str to,
                           const struct bus_msg *m)
 {
     uint64_t count = 0;
     struct sim_sub *chosen = NULL;
     for (struct sim_bus *b = net->members; b; b = b->next)
         for (struct sim_sub *s = b->subs; s && !b->cut; s = s->next)
-            if (same_group(s, leader) && sub_matches(s, m) && draw(net) % ++count == 0)
+            if (same_group(s, leader) && sub_matches(s, to) && draw(net) % ++count == 0)
                 chosen = s;
     send_to(net, chosen, m);
 }
 
-size_t sim_route(struct bus_sim *net, const struct bus_msg *m)
+size_t sim_route_as(struct bus_sim *net, struct str to, const struct bus_msg *m)
 {
     size_t sent = 0;
     for (struct sim_bus *b = net->members; b; b = b->next) {
         for (struct sim_sub *s = b->subs; s && !b->cut; s = s->next) {
-            if (!sub_matches(s, m))
+            if (!sub_matches(s, to))
                 continue;
             if (!s->queue)
                 send_to(net, s, m);
-            else if (group_leader(net, s, m))
-                send_to_group(net, s, m);
+            else if (group_leader(net, s, to))
+                send_to_group(net, s, to, m);
             else
                 continue;
             sent++;
         }
     }
     return sent;
+}
+
+size_t sim_route(struct bus_sim *net, const struct bus_msg *m)
+{
+    return sim_route_as(net, m->subject, m);
 }
 
 struct loop *sim_loop(const struct bus_sim *net)

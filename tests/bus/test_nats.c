@@ -1,6 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The bus over a real nats-server on a random loopback port; skipped, with a word, where none is installed. */
-#include "core_cases.h"
+#include "kv_cases.h"
+
+static bool watched_all_again(void *user)
+{
+    const struct watched *w = user;
+    return strstr(w->text, "?") && strstr(w->text, "b=2@") &&
+           strstr(strstr(w->text, "?"), "a=1@1;");
+}
+
+static bool watched_news(void *user)
+{
+    const struct watched *w = user;
+    return strstr(w->text, "b=2@");
+}
 
 /* ---- servers that come and go ---- */
 
@@ -72,6 +85,59 @@ START_TEST(server_restarts)
 }
 END_TEST
 
+START_TEST(watch_outlives_the_server)
+{
+    struct bus *a = env_open();
+    struct kv *kv = open_kv(a, "outlives");
+    struct watched all = {0}, news = {0};
+    put(kv, "a", "1");
+    watch(kv, ">", false, &all);
+    watch(kv, ">", true, &news);
+    wait_watched(&all, "a=1@1;!");
+    wait_watched(&news, "!");
+    env_server_stop();
+    env_wait(env_down, a, "DOWN");
+    env_server_start();
+    env_wait(env_up, a, "UP");
+    struct result r;
+    do /* JetStream may come up after the port */
+        r = put(kv, "b", "2");
+    while (r.code != ERR_NONE);
+    env_wait(watched_all_again, &all, "everything again");
+    env_wait(watched_news, &news, "the news");
+    kv_close(kv);
+    bus_close(a);
+}
+END_TEST
+
+/* Buckets made by others may not allow direct gets. */
+START_TEST(bucket_without_direct_gets)
+{
+    struct bus *a = env_open();
+    struct answer made = {0};
+    struct err e = ERR_INIT;
+    ck_assert(bus_request(
+        a, STR("$JS.API.STREAM.CREATE.KV_old"), NULL, 0,
+        TEXT("{\"name\":\"KV_old\",\"subjects\":[\"$KV.old.>\"],\"max_msgs_per_subject\":1,"
+             "\"allow_rollup_hdrs\":true,\"storage\":\"file\"}"),
+        5000, on_answer, &made, NULL, &e));
+    WAIT_FLAG(made.done);
+    struct kv *kv = open_kv(a, "old");
+    ck_assert_int_eq(get(kv, "k").code, ERR_NOT_FOUND);
+    put(kv, "k", "any carnal pleas");
+    struct result r = get(kv, "k");
+    ck_assert_str_eq(r.value, "any carnal pleas");
+    ck_assert_uint_eq(r.revision, 1);
+    drop(kv, "k", false);
+    ck_assert_int_eq(get(kv, "k").code, ERR_NOT_FOUND);
+    ck_assert_int_eq(update(kv, "k", "x", 0).code, ERR_NONE);
+    drop(kv, "k", true);
+    ck_assert_int_eq(get(kv, "k").code, ERR_NOT_FOUND);
+    kv_close(kv);
+    bus_close(a);
+}
+END_TEST
+
 START_TEST(closing_without_a_server)
 {
     env_server_stop();
@@ -107,10 +173,13 @@ int main(void)
     tcase_add_checked_fixture(core, env_start_real, env_stop);
     tcase_set_timeout(core, 60);
     core_cases(core);
+    kv_cases(core);
+    tcase_add_test(core, bucket_without_direct_gets);
     tcase_add_checked_fixture(faults, env_start_real, env_stop);
     tcase_set_timeout(faults, 60);
     tcase_add_test(faults, server_comes_later);
     tcase_add_test(faults, server_restarts);
+    tcase_add_test(faults, watch_outlives_the_server);
     tcase_add_test(faults, closing_without_a_server);
     tcase_add_test(faults, options_are_checked);
     suite_add_tcase(s, core);

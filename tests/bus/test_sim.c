@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The simulated bus: what it shares with the real one, its faults, and that a seed repeats everything. */
-#include "core_cases.h"
+#include "kv_cases.h"
 
 START_TEST(cut_members_hear_nothing)
 {
@@ -76,6 +76,7 @@ int main(void)
     TCase *core = tcase_create("core"), *alone = tcase_create("own environment");
     tcase_add_checked_fixture(core, env_start_sim, env_stop);
     core_cases(core);
+    kv_cases(core);
     tcase_add_test(core, cut_members_hear_nothing);
     tcase_add_test(alone, a_seed_repeats);
     suite_add_tcase(s, core);
