@@ -19,11 +19,12 @@
 
 /* ---- limits --------------------------------------------------------------------------------------- */
 
-#define MANIFEST_SIZE_MAX (1u << 20)   /* bytes of text */
+#define MANIFEST_SIZE_MAX (1u << 20)    /* bytes of text */
 #define MANIFEST_MEMORY_MAX (16u << 20) /* bytes of one decoded manifest */
 #define MANIFEST_DEPTH_MAX 64u
-#define MANIFEST_NODES_MAX 100000u     /* after alias expansion */
-#define MANIFEST_PROBLEMS_MAX 100u     /* further ones are counted only */
+#define MANIFEST_NODES_MAX 100000u /* after alias expansion */
+#define MANIFEST_PROBLEMS_MAX 100u /* further ones are counted only */
+#define MANIFEST_SPREAD_MAX 256u   /* entries of one scaler */
 #define MANIFEST_INSTANCES_MAX UINT32_MAX
 
 /* ---- desired state, as written -------------------------------------------------------------------- */
@@ -35,6 +36,7 @@ struct manifest_pos {
 
 struct manifest_pair {
     struct str key, value;
+    struct manifest_pos pos;
 };
 
 struct manifest_map { /* in the order written, keys unique */
@@ -44,7 +46,8 @@ struct manifest_map { /* in the order written, keys unique */
 
 struct manifest_config {
     struct str name;
-    bool owned; /* has `properties`: the scheduler stores it; otherwise it exists already under this name */
+    bool
+        owned; /* has `properties`: the scheduler stores it; otherwise it exists already under this name */
     struct manifest_map properties;
     struct manifest_pos pos;
 };
@@ -73,7 +76,7 @@ struct manifest_spread {
 #define MANIFEST_WEIGHT_DEFAULT 100u
 
 struct manifest_scaler {
-    uint32_t instances;
+    uint32_t instances;                   /* MANIFEST_INSTANCES_MAX at most */
     const struct manifest_spread *spread; /* n == 0: any host */
     size_t nspread;
 };
@@ -85,6 +88,7 @@ struct manifest_link {
     const struct str *interfaces;
     size_t ninterfaces;
     struct str target; /* a component name of this manifest */
+    struct manifest_pos target_pos;
     struct manifest_inputs source_inputs, target_inputs;
 };
 
@@ -103,8 +107,8 @@ struct manifest_trait {
 
 struct manifest_component {
     struct str name;
-    bool capability; /* a provider; otherwise a component */
-    struct str image;               /* p == NULL: shared, see the next two */
+    bool capability;  /* a provider; otherwise a component */
+    struct str image; /* p == NULL: shared, see the next two */
     struct str shared_app, shared_component;
     struct str id; /* explicit; p == NULL: derived */
     struct manifest_inputs inputs;
@@ -123,6 +127,7 @@ struct manifest {
     struct arena arena;
     struct str api_version, kind;
     struct str name;
+    struct manifest_pos name_pos;
     struct str version;     /* p == NULL: none given, the server makes one */
     struct str description; /* p == NULL: none */
     bool shared;
@@ -151,7 +156,7 @@ struct manifest_problems { /* in order of discovery; start with {0} */
 void manifest_problems_fini(struct manifest_problems *p);
 
 enum manifest_format {
-    MANIFEST_ANY,  /* YAML, which reads JSON too; when that fails on a text starting with '{', JSON */
+    MANIFEST_ANY, /* YAML, which reads JSON too; when that fails on a text starting with '{', JSON */
     MANIFEST_YAML, /* YAML 1.2 core scalars; plain scalars are fine where a string is wanted */
     MANIFEST_JSON, /* strict: strings are strings; no positions but for syntax errors */
 };
@@ -160,8 +165,9 @@ enum manifest_format {
  * "FILE:LINE:COLUMN: reason". manifest_parse takes any format. file_name is used in messages only; empty: left out.
  * problems may be NULL; it receives all errors and warnings, also when a manifest is returned. */
 struct manifest *manifest_parse(struct str text, struct str file_name, struct err *e);
-struct manifest *manifest_parse_all(struct str text, enum manifest_format format, struct str file_name,
-                                    struct manifest_problems *problems, struct err *e);
+struct manifest *manifest_parse_all(struct str text, enum manifest_format format,
+                                    struct str file_name, struct manifest_problems *problems,
+                                    struct err *e);
 void manifest_free(struct manifest *m);
 
 /* Appends the canonical JSON: links nested, `component` for `actor`, no unknown members. */
@@ -172,7 +178,8 @@ bool manifest_yaml_from_json(struct str json, struct buf *out, struct err *e);
 /* For the client, before sending: every image `file://RELATIVE` becomes an absolute, percent-encoded
  * `file:///...`, seen from base_dir (the directory of the manifest). ERR_NOT_FOUND, with the component's name and
  * position, when there is no such file; file_name as in manifest_parse. */
-bool manifest_images_absolute(struct manifest *m, struct str base_dir, struct str file_name, struct err *e);
+bool manifest_images_absolute(struct manifest *m, struct str base_dir, struct str file_name,
+                              struct err *e);
 
 /* ---- names upstream derives ------------------------------------------------------------------------ */
 
@@ -194,13 +201,14 @@ struct scheduler_opts {
     struct str manifest_bucket; /* empty: wadm_manifests (WADM_MANIFEST_BUCKET_NAME) */
     struct str api_prefix;      /* empty: wadm.api (WADM_API_PREFIX) */
     struct str ctl_prefix;      /* empty: wasmbus.ctl */
-    uint64_t lost_after_ms;     /* silence of a host without probes; 0: 75 s (WADM_CLEANUP_INTERVAL) */
+    uint64_t lost_after_ms; /* silence of a host without probes; 0: 75 s (WADM_CLEANUP_INTERVAL) */
 };
 
 /* Starts in the background on the control connection, which must outlive it; the options are copied. Fails only
  * for impossible options (ERR_INVALID). From then on it answers the manifest API together with all others (queue
  * group) and competes for the lease. */
-struct scheduler *scheduler_open(struct bus *ctl_bus, const struct scheduler_opts *opts, struct err *e);
+struct scheduler *scheduler_open(struct bus *ctl_bus, const struct scheduler_opts *opts,
+                                 struct err *e);
 /* Gives the lease back (not waiting for it) and stops; NULL is fine. What runs goes on running. */
 void scheduler_close(struct scheduler *s);
 /* Does it command the lattice at this moment? */
