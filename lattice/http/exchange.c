@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One request and its reply: what the handler sees of it, and the framing of replies (RFC 9112, 6 and 7).
+ * Keeps: a head is checked whole before its first byte is queued; no field that frames a message comes from a
+ * handler; `active` turns false exactly once, by the handler's end or abort, or by gone(). */
+#include "lattice/http/http_server_int.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include "lattice/base/alloc.h"
+#include "lattice/base/num.h"
+
+const char *http_gone_text(enum http_gone why)
+{
+    static const char *const texts[] = {
+        [HTTP_GONE_CLIENT] = "client left",     [HTTP_GONE_TIMEOUT] = "client too slow",
+        [HTTP_GONE_INVALID] = "malformed body", [HTTP_GONE_LIMIT] = "body too large",
+        [HTTP_GONE_CLOSED] = "server closed",
+    };
+    return texts[why];
+}
+
+/* ---- life ---- */
+
+void exchange_init(struct http_exchange *x, struct http_conn *c)
+{
+    const struct http_limits *limits = &c->server->limits;
+    x->conn = c;
+    x->fields.max = x->trailers.max = limits->headers_max;
+    buf_init(&x->fields.bytes, limits->head_bytes_max);
+    buf_init(&x->trailers.bytes, limits->head_bytes_max);
+}
+
+/* Keeps the memory of the fields for the next request. */
+void exchange_reset(struct http_exchange *x)
+{
+    assert(!x->active);
+    fields_clear(&x->fields);
+    fields_clear(&x->trailers);
+    *x = (struct http_exchange){.conn = x->conn, .fields = x->fields, .trailers = x->trailers};
+}
+
+void exchange_fini(struct http_exchange *x)
+{
+    assert(!x->active);
+    fields_fini(&x->fields);
+    fields_fini(&x->trailers);
+}
+
+static void deactivate(struct http_exchange *x)
+{
+    assert(x->active);
+    x->active = false;
+    x->conn->server->nexchanges--;
+}
+
+void exchange_gone(struct http_exchange *x, enum http_gone why)
+{
+    struct http_server *s = x->conn->server;
+    if (!x->active)
+        return;
+    deactivate(x);
+    s->handler->gone(s->user, x, why);
+}
+
+void http_exchange_abort(struct http_exchange *x)
+{
+    deactivate(x);
+    conn_kill(x->conn, HTTP_GONE_CLOSED);
+}
+
+const struct http_head *http_exchange_head(const struct http_exchange *x)
+{
+    return &x->head;
+}
+
+void http_exchange_set_user(struct http_exchange *x, void *user)
+{
+    x->user = user;
+}
+
+void *http_exchange_user(const struct http_exchange *x)
+{
+    return x->user;
+}
+
+bool http_reply_started(const struct http_exchange *x)
+{
+    return x->reply_started;
+}
+
+void http_body_consumed(struct http_exchange *x, size_t n)
+{
+    assert(x->active && n <= x->unconsumed_bytes);
+    x->unconsumed_bytes -= n;
+    conn_go_on(x->conn);
+}
+
+void exchange_continue(struct http_exchange *x)
+{
+    if (!x->expects_continue || !x->active || x->reply_started)
+        return;
+    x->expects_continue = false;
+    buf_str(&x->conn->out, STR("HTTP/1.1 100 Continue\r\n\r\n"));
+    conn_touch(x->conn);
+}
+
+/* ---- reply heads ---- */
+
+static const char *reason(uint16_t status)
+{
+    static const struct {
+        uint16_t status;
+        const char *text;
+    } rows[] = {
+        {200, "OK"},
+        {201, "Created"},
+        {202, "Accepted"},
+        {204, "No Content"},
+        {206, "Partial Content"},
+        {301, "Moved Permanently"},
+        {302, "Found"},
+        {303, "See Other"},
+        {304, "Not Modified"},
+        {307, "Temporary Redirect"},
+        {308, "Permanent Redirect"},
+        {400, "Bad Request"},
+        {401, "Unauthorized"},
+        {403, "Forbidden"},
+        {404, "Not Found"},
+        {405, "Method Not Allowed"},
+        {406, "Not Acceptable"},
+        {408, "Request Timeout"},
+        {409, "Conflict"},
+        {410, "Gone"},
+        {411, "Length Required"},
+        {412, "Precondition Failed"},
+        {413, "Content Too Large"},
+        {414, "URI Too Long"},
+        {415, "Unsupported Media Type"},
+        {417, "Expectation Failed"},
+        {418, "I'm a teapot"},
+        {422, "Unprocessable Content"},
+        {429, "Too Many Requests"},
+        {431, "Request Header Fields Too Large"},
+        {500, "Internal Server Error"},
+        {501, "Not Implemented"},
+        {502, "Bad Gateway"},
+        {503, "Service Unavailable"},
+        {504, "Gateway Timeout"},
+        {505, "HTTP Version Not Supported"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        if (rows[i].status == status)
+            return rows[i].text;
+    }
+    return ""; /* may be empty: RFC 9112, 4 */
+}
+
+static bool name_ok(struct str name)
+{
+    static const char punctuation[] = "!#$%&'*+-.^_`|~";
+    for (size_t i = 0; i < name.n; i++) {
+        char ch = name.p[i];
+        bool alnum = (ch >= '0' && ch <= '9') || ((ch | 32) >= 'a' && (ch | 32) <= 'z');
+        if (!alnum && (ch == 0 || !strchr(punctuation, ch)))
+            return false;
+    }
+    return name.n > 0;
+}
+
+static bool value_ok(struct str value)
+{
+    for (size_t i = 0; i < value.n; i++) {
+        unsigned char ch = (unsigned char)value.p[i];
+        if ((ch < 32 && ch != '\t') || ch == 127)
+            return false;
+    }
+    return true;
+}
+
+enum field_kind { FIELD_PLAIN, FIELD_HOP, FIELD_LENGTH, FIELD_DATE, FIELD_BODY };
+
+static enum field_kind field_kind(struct str name)
+{
+    static const struct {
+        struct str name;
+        enum field_kind kind;
+    } rows[] = {
+        {STR_INIT("connection"), FIELD_HOP},
+        {STR_INIT("keep-alive"), FIELD_HOP},
+        {STR_INIT("proxy-connection"), FIELD_HOP},
+        {STR_INIT("te"), FIELD_HOP},
+        {STR_INIT("trailer"), FIELD_HOP},
+        {STR_INIT("transfer-encoding"), FIELD_HOP},
+        {STR_INIT("upgrade"), FIELD_HOP},
+        {STR_INIT("content-length"), FIELD_LENGTH},
+        {STR_INIT("date"), FIELD_DATE},
+        {STR_INIT("host"), FIELD_BODY},
+        {STR_INIT("content-type"), FIELD_BODY},
+        {STR_INIT("content-encoding"), FIELD_BODY},
+        {STR_INIT("content-range"), FIELD_BODY},
+        {STR_INIT("set-cookie"), FIELD_BODY},
+        {STR_INIT("authorization"), FIELD_BODY},
+        {STR_INIT("cache-control"), FIELD_BODY},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        if (rows[i].name.n == name.n && str_ieq(rows[i].name, name))
+            return rows[i].kind;
+    }
+    return FIELD_PLAIN;
+}
+
+#define LENGTH_UNKNOWN UINT64_MAX
+
+struct head_facts {
+    uint64_t length; /* of the body */
+    bool has_date;
+};
+
+static bool check_headers(const struct http_header *h, size_t n, struct head_facts *out,
+                          struct err *e)
+{
+    char text[128];
+    struct head_facts facts = {.length = LENGTH_UNKNOWN};
+    for (size_t i = 0; i < n; i++) {
+        if (!name_ok(h[i].name) || !value_ok(h[i].value))
+            return err_set(e, ERR_INVALID, "header '%s' has bytes that must not be sent",
+                           str_escape(h[i].name, text, sizeof text));
+        enum field_kind kind = field_kind(h[i].name);
+        facts.has_date |= kind == FIELD_DATE;
+        if (kind != FIELD_LENGTH)
+            continue;
+        uint64_t length;
+        if (!str_u64(h[i].value, &length) || length == LENGTH_UNKNOWN ||
+            (facts.length != LENGTH_UNKNOWN && facts.length != length))
+            return err_set(e, ERR_INVALID,
+                           "content-length '%s' is not a number, or not the only one",
+                           str_escape(h[i].value, text, sizeof text));
+        facts.length = length;
+    }
+    *out = facts;
+    return true;
+}
+
+static void put_number(struct buf *out, uint64_t v, unsigned base)
+{
+    char text[24];
+    size_t at = sizeof text;
+    do {
+        text[--at] = "0123456789abcdef"[v % base];
+        v /= base;
+    } while (v);
+    buf_put(out, text + at, sizeof text - at);
+}
+
+static void put_field(struct buf *out, struct str name, struct str value)
+{
+    buf_str(out, name);
+    buf_put(out, ": ", 2);
+    buf_str(out, value);
+    buf_put(out, "\r\n", 2);
+}
+
+static enum reply_framing choose_framing(const struct http_exchange *x, uint16_t status,
+                                         uint64_t length)
+{
+    if (status == 204 || status == 304 || str_eq(x->head.method, STR("HEAD")))
+        return REPLY_EMPTY;
+    if (length != LENGTH_UNKNOWN)
+        return REPLY_LENGTH;
+    return x->head.minor ? REPLY_CHUNKED : REPLY_UNTIL_CLOSE;
+}
+
+static void put_framing(struct http_exchange *x, uint16_t status, uint64_t length, struct buf *out)
+{
+    struct http_conn *c = x->conn;
+    if (length != LENGTH_UNKNOWN && status != 204) {
+        buf_str(out, STR("content-length: "));
+        put_number(out, length, 10);
+        buf_put(out, "\r\n", 2);
+    } else if (x->framing == REPLY_CHUNKED) {
+        buf_str(out, STR("transfer-encoding: chunked\r\n"));
+    }
+    if (c->closing)
+        buf_str(out, STR("connection: close\r\n"));
+    else if (x->head.minor == 0)
+        buf_str(out, STR("connection: keep-alive\r\n"));
+}
+
+/* length overrides a content-length field unless it is LENGTH_UNKNOWN. */
+static bool put_head(struct http_exchange *x, uint16_t status, const struct http_header *h,
+                     size_t n, uint64_t length, struct err *e)
+{
+    struct http_conn *c = x->conn;
+    struct head_facts facts = {0};
+    assert(!x->reply_started);
+    if (status < 200 || status > 999)
+        return err_set(e, ERR_INVALID, "status %u cannot be sent", status);
+    if (!check_headers(h, n, &facts, e))
+        return false;
+    if (length == LENGTH_UNKNOWN)
+        length = facts.length;
+    x->framing = choose_framing(x, status, length);
+    x->reply_left = x->framing == REPLY_LENGTH ? length : 0;
+    if (x->framing == REPLY_UNTIL_CLOSE || x->expects_continue || c->server->stopping)
+        c->closing = true;
+
+    struct buf *out = &c->out;
+    buf_str(out, STR("HTTP/1.1 "));
+    put_number(out, status, 10);
+    buf_put(out, " ", 1);
+    buf_str(out, str_of(reason(status)));
+    buf_put(out, "\r\n", 2);
+    for (size_t i = 0; i < n; i++) {
+        enum field_kind kind = field_kind(h[i].name);
+        if (kind != FIELD_HOP && kind != FIELD_LENGTH)
+            put_field(out, h[i].name, h[i].value);
+    }
+    if (!facts.has_date)
+        put_field(out, STR("date"), server_date(c->server));
+    put_framing(x, status, length, out);
+    buf_put(out, "\r\n", 2);
+    x->reply_started = true;
+    conn_touch(c);
+    return true;
+}
+
+bool http_reply_head(struct http_exchange *x, uint16_t status, const struct http_header *headers,
+                     size_t n, struct err *e)
+{
+    assert(x->active);
+    return put_head(x, status, headers, n, LENGTH_UNKNOWN, e);
+}
+
+/* ---- bodies ---- */
+
+static void put_body(struct http_exchange *x, struct span data)
+{
+    struct http_conn *c = x->conn;
+    switch (x->framing) {
+    case REPLY_NONE:
+    case REPLY_EMPTY:
+        return;
+    case REPLY_LENGTH:
+        if (data.n > x->reply_left) {
+            data.n =
+                (size_t)x
+                    ->reply_left; /* the promise holds; what is behind it would be read as a reply */
+            c->closing = true;
+        }
+        x->reply_left -= data.n;
+        buf_put(&c->out, data.p, data.n);
+        break;
+    case REPLY_CHUNKED:
+        if (data.n == 0)
+            return; /* would be the end */
+        put_number(&c->out, data.n, 16);
+        buf_put(&c->out, "\r\n", 2);
+        buf_put(&c->out, data.p, data.n);
+        buf_put(&c->out, "\r\n", 2);
+        break;
+    case REPLY_UNTIL_CLOSE:
+        buf_put(&c->out, data.p, data.n);
+        break;
+    }
+    conn_touch(c);
+}
+
+size_t http_reply_body(struct http_exchange *x, struct span data)
+{
+    assert(x->active && x->reply_started);
+    put_body(x, data);
+    size_t queued = conn_queued(x->conn);
+    if (queued >= x->conn->server->limits.write_high_bytes)
+        x->above_high = true;
+    return queued;
+}
+
+static void put_last_chunk(struct http_conn *c, const struct http_header *trailers, size_t n)
+{
+    buf_str(&c->out, STR("0\r\n"));
+    for (size_t i = 0; i < n; i++) {
+        const struct http_header *t = &trailers[i];
+        if (name_ok(t->name) && value_ok(t->value) && field_kind(t->name) == FIELD_PLAIN)
+            put_field(&c->out, t->name, t->value);
+    }
+    buf_put(&c->out, "\r\n", 2);
+    conn_touch(c);
+}
+
+void http_reply_end(struct http_exchange *x, const struct http_header *trailers, size_t n)
+{
+    struct http_conn *c = x->conn;
+    assert(x->active && x->reply_started);
+    if (x->framing == REPLY_LENGTH && x->reply_left > 0) {
+        http_exchange_abort(x);
+        return;
+    }
+    if (x->framing == REPLY_CHUNKED)
+        put_last_chunk(c, trailers, n);
+    deactivate(x);
+    x->reply_done = true;
+    if (x->expects_continue)
+        c->closing = true;
+    conn_go_on(c);
+}
+
+bool http_reply_full(struct http_exchange *x, uint16_t status, const struct http_header *headers,
+                     size_t n, struct span body, struct err *e)
+{
+    assert(x->active);
+    if (!put_head(x, status, headers, n, body.n, e))
+        return false;
+    put_body(x, body);
+    http_reply_end(x, NULL, 0);
+    return true;
+}
+
+void exchange_refuse(struct http_exchange *x, uint16_t status)
+{
+    static const struct http_header plain[] = {{STR_INIT("content-type"), STR_INIT("text/plain")}};
+    char text[64];
+    struct err e = ERR_INIT;
+    assert(!x->active && !x->reply_started);
+    int n = snprintf(text, sizeof text, "%u %s\n", status, reason(status));
+    x->conn->closing = true;
+    put_head(x, status, plain, ARRAY_LEN(plain), (uint64_t)n, &e);
+    put_body(x, (struct span){(const uint8_t *)text, (size_t)n});
+    x->reply_done = true;
+}

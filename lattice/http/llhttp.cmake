@@ -1,0 +1,17 @@
+# The HTTP/1 tokeniser. Debian 12 ships its generated C sources, later releases a library.
+# Strict mode is a must: without it bare line feeds and the like get through.
+pkg_check_modules(libllhttp QUIET IMPORTED_TARGET libllhttp)
+if(libllhttp_FOUND)
+  add_library(llhttp INTERFACE)
+  target_link_libraries(llhttp INTERFACE PkgConfig::libllhttp)
+else()
+  find_path(LLHTTP_INCLUDE llhttp.h PATH_SUFFIXES llhttp PATHS /usr/share/include)
+  find_path(LLHTTP_SOURCE llhttp.c PATH_SUFFIXES llhttp PATHS /usr/share)
+  if(NOT LLHTTP_INCLUDE OR NOT LLHTTP_SOURCE)
+    message(FATAL_ERROR "llhttp is missing: install node-llhttp, or libllhttp-dev where it exists")
+  endif()
+  add_library(llhttp STATIC ${LLHTTP_SOURCE}/llhttp.c ${LLHTTP_SOURCE}/api.c ${LLHTTP_SOURCE}/http.c)
+  target_include_directories(llhttp SYSTEM PUBLIC ${LLHTTP_INCLUDE})
+  target_compile_definitions(llhttp PUBLIC LLHTTP_STRICT_MODE=1)
+  target_compile_options(llhttp PRIVATE -w)
+endif()
