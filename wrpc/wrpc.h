@@ -6,8 +6,9 @@
  * client: wrpc_invoke(...) -> call; on_bytes for root and sub-channels, on_end once; wrpc_call_free at any time
  * server: wrpc_serve_open per function; fn(user, inv) owns inv; wrpc_inv_free without a result says "failed"
  *
- * Back-pressure: NATS has none, so a sender paces itself (wrpc_out_write reports what is queued) and a receiver
- * that fell behind by channel_bytes_max fails its call only.
+ * Back-pressure: NATS has none. A sender paces itself; channels are handed to their reader as they come; what nobody
+ * reads yet (an invocation before wrpc_inv_read) waits up to channel_bytes_max and then looks cut short, so that only
+ * that call fails.
  * Spec: protocol of wRPC's NATS transport 0.29, sections named in call.c. */
 #ifndef HOSTD_WRPC_H
 #define HOSTD_WRPC_H

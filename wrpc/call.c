@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The client side of an invocation, and what calls are named on the wire.
+ *
+ *   us    {prefix}.wrpc.0.0.1.{instance}.{function}   reply Rc: the parameters' first bytes
+ *   peer  Rc                                          reply Rs: the handshake
+ *   us    Rs.params                                   the rest, then an empty message; always
+ *   us    Rs.params.{path}                            async parameters
+ *   peer  Rc.results, Rc.results.{path}
+ *
+ * Keeps: on_end is called at most once, and never after wrpc_call_free; every callback is the last thing done for a
+ * message, so it may free the call. Results are passed on as they come, handshake or not: a server that has answered
+ * needs nothing more from us. */
+#include "wrpc/wrpc_int.h"
+
+#include <assert.h>
+#include "lattice/base/alloc.h"
+#include "lattice/base/loop.h"
+#include "lattice/base/num.h"
+
+/* ---- names ---- */
+
+/* Tokens without blanks, control bytes and wildcards, none empty. */
+static bool subject_ok(struct str s)
+{
+    char before = '.';
+    for (size_t i = 0; i < s.n; before = s.p[i++])
+        if ((unsigned char)s.p[i] <= ' ' || strchr("*>\x7f", s.p[i]) ||
+            (s.p[i] == '.' && before == '.'))
+            return false;
+    return s.n > 0 && before != '.';
+}
+
+bool wrpc_subject(struct str prefix, struct str instance, struct str func, struct buf *out,
+                  struct err *e)
+{
+    size_t start = out->n;
+    if (prefix.n) {
+        buf_str(out, prefix);
+        buf_byte(out, '.');
+    }
+    buf_str(out, STR("wrpc.0.0.1."));
+    if (instance.n) {
+        buf_str(out, instance);
+        buf_byte(out, '.');
+    }
+    buf_str(out, func);
+    if (!buf_ok(out, e))
+        return false;
+    struct str subject = str_sub(buf_view(out), start, out->n);
+    if (func.n && subject_ok(subject))
+        return true;
+    char text[128];
+    str_escape(subject, text, sizeof text);
+    out->n = start;
+    return err_set(e, ERR_INVALID, "'%s' is not the subject of a function", text);
+}
+
+struct str wrpc_func_name(struct str component_name)
+{
+    size_t close = str_find(component_name, ']');
+    if (component_name.n == 0 || component_name.p[0] != '[' || close == component_name.n)
+        return component_name;
+    return str_sub(component_name, close + 1, component_name.n);
+}
+
+/* ---- calls ---- */
+
+struct wrpc_call {
+    struct wrpc_end end;
+    struct buf rest; /* of the parameters, until the handshake */
+    size_t root_bytes;
+    struct loop_timer *deadline;
+    uint64_t deadline_ms;
+    wrpc_bytes_fn *on_bytes;
+    wrpc_end_fn *on_end;
+    void *user;
+    bool over; /* on_end was called */
+    struct wit_path paths[];
+};
+
+static const struct wit_path root = {.n = 0};
+
+/* The call's last words; the caller does nothing after it. */
+static void call_over(struct wrpc_call *c, const struct err *why)
+{
+    if (c->over)
+        return;
+    c->over = true;
+    loop_timer_stop(&c->deadline);
+    if (why)
+        wrpc_end_leave(&c->end);
+    c->on_end(c->user, why);
+}
+
+static void call_fail(struct wrpc_call *c, enum err_code code, const char *text)
+{
+    struct err e = ERR_INIT;
+    err_set(&e, code, "%s", text);
+    call_over(c, &e);
+}
+
+/* What the server says instead of a handshake. */
+static void on_status(struct wrpc_call *c, uint16_t status)
+{
+    struct err e = ERR_INIT;
+    switch (status) {
+    case BUS_STATUS_NO_RESPONDERS:
+        call_fail(c, ERR_NO_RESPONDERS, "nobody serves this function");
+        break;
+    case 408:
+        call_fail(c, ERR_TIMEOUT, "the NATS server gave up waiting");
+        break;
+    case 409:
+        call_fail(c, ERR_CLOSED, "the NATS server ended the request");
+        break;
+    default:
+        err_set(&e, ERR_PROTOCOL, "status %u instead of a handshake", status);
+        call_over(c, &e);
+    }
+}
+
+/* The rest of the parameters goes out, and its end: servers wait for it even where there are no parameters. */
+static bool send_rest(struct wrpc_call *c, struct err *e)
+{
+    if (!wrpc_send(&c->end, &root, buf_span(&c->rest), e) || !wrpc_send_end(&c->end, &root, e))
+        return false;
+    buf_fini(&c->rest);
+    return wrpc_outs_flush(&c->end, e);
+}
+
+static void on_handshake(struct wrpc_end *end, const struct bus_msg *m)
+{
+    struct wrpc_call *c = (struct wrpc_call *)end;
+    struct err e = ERR_INIT;
+    if (end->peer.n)
+        return;
+    if (m->status) {
+        on_status(c, m->status);
+    } else if (m->reply.n == 0) {
+        call_fail(c, ERR_PROTOCOL, "the peer did not say where it takes parameters");
+    } else {
+        end->peer = (struct str){str_dup(m->reply), m->reply.n};
+        if (!send_rest(c, &e)) {
+            err_wrap(&e, "send parameters");
+            call_over(c, &e);
+        }
+    }
+}
+
+static void on_results(struct wrpc_call *c, struct span piece)
+{
+    if (c->over)
+        return;
+    c->root_bytes += piece.n;
+    if (piece.n == 0)
+        call_over(c, NULL);
+    else if (c->root_bytes > c->end.w->limits.root_bytes_max)
+        call_fail(c, ERR_LIMIT, "results are larger than root_bytes_max");
+    else
+        c->on_bytes(c->user, &root, piece);
+}
+
+static void on_channel(struct wrpc_end *end, uint32_t channel, struct span piece)
+{
+    struct wrpc_call *c = (struct wrpc_call *)end;
+    struct wit_path path = wrpc_channel_path(end, channel);
+    if (channel == 0)
+        on_results(c, piece);
+    else
+        c->on_bytes(c->user, &path, piece);
+}
+
+static void on_closed(struct wrpc_end *end)
+{
+    call_fail((struct wrpc_call *)end, ERR_CLOSED, "wRPC was closed");
+}
+
+static void on_deadline(void *user)
+{
+    struct wrpc_call *c = user;
+    struct err e = ERR_INIT;
+    c->deadline = NULL;
+    err_set(&e, ERR_TIMEOUT, "%s within %llu ms",
+            c->end.peer.n ? "no complete results" : "nobody took the call",
+            (unsigned long long)c->deadline_ms);
+    call_over(c, &e);
+}
+
+static const struct wrpc_end_ops call_ops = {
+    .in = "results",
+    .out = "params",
+    .on_inbox = on_handshake,
+    .on_channel = on_channel,
+    .on_closed = on_closed,
+};
+
+/* How many bytes of parameters fit into the first message, as every client of the lattice counts: the reply subject
+ * and the header block are taken off. */
+static size_t first_piece_max(const struct wrpc_call *c, const struct wrpc_target *t)
+{
+    size_t taken = WRPC_INBOX_LEN + (t->nheaders ? 12 : 0);
+    for (size_t i = 0; i < t->nheaders; i++)
+        taken += t->headers[i].name.n + t->headers[i].value.n + 4;
+    size_t max = bus_max_payload(c->end.w->bus);
+    return max > taken ? max - taken : 0;
+}
+
+/* Publishes the first message; what of the parameters does not fit is kept for the handshake. */
+static bool call_start(struct wrpc_call *c, const struct wrpc_target *t, struct span params,
+                       struct err *e)
+{
+    char text[BUS_SUBJECT_MAX];
+    struct buf subject = {.p = (uint8_t *)text, .cap = sizeof text, .max = sizeof text};
+    if (!wrpc_subject(t->prefix, t->instance, t->func, &subject, e))
+        return false;
+    struct span first = {params.p, MIN(params.n, first_piece_max(c, t))};
+    if (!bus_publish(c->end.w->bus, buf_view(&subject), str_of(c->end.inbox), t->headers,
+                     t->nheaders, first, e))
+        return false;
+    if (params.n > first.n)
+        buf_put(&c->rest, params.p + first.n, params.n - first.n);
+    return true;
+}
+
+bool wrpc_invoke(struct wrpc *w, const struct wrpc_target *t, struct span params,
+                 const struct wit_pendings *result_paths, uint64_t deadline_ms,
+                 wrpc_bytes_fn *on_bytes, wrpc_end_fn *on_end, void *user, struct wrpc_call **out,
+                 struct err *e)
+{
+    uint32_t npaths = result_paths ? result_paths->n : 0;
+    if (params.n > w->limits.root_bytes_max)
+        return err_set(e, ERR_LIMIT, "parameters of %zu bytes, the limit is root_bytes_max",
+                       params.n);
+    struct wrpc_call *c = xalloc(sizeof *c + npaths * sizeof c->paths[0]);
+    c->on_bytes = on_bytes;
+    c->on_end = on_end;
+    c->user = user;
+    c->deadline_ms = deadline_ms;
+    c->end.paths = c->paths;
+    c->end.npaths = npaths;
+    if (npaths)
+        wrpc_paths_copy(c->paths, result_paths);
+    if (!wrpc_end_init(&c->end, w, &call_ops, e)) {
+        free(c);
+        return false;
+    }
+    if (!call_start(c, t, params, e)) {
+        wrpc_call_free(c);
+        return false;
+    }
+    if (deadline_ms)
+        c->deadline = loop_after(bus_loop(w->bus), deadline_ms, on_deadline, c);
+    *out = c;
+    return true;
+}
+
+bool wrpc_call_param(struct wrpc_call *c, const struct wit_path *p, struct wrpc_out **out,
+                     struct err *e)
+{
+    return wrpc_out_open(&c->end, p, out, e);
+}
+
+void wrpc_call_free(struct wrpc_call *c)
+{
+    if (!c)
+        return;
+    loop_timer_stop(&c->deadline);
+    wrpc_outs_free(&c->end);
+    wrpc_end_leave(&c->end);
+    buf_fini(&c->rest);
+    free((void *)(uintptr_t)c->end.peer.p);
+    free(c);
+}

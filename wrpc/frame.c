@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Channels as bytes: writers, which cut what they are given into messages, and the reader of a stream<u8>'s chunks.
+ * Keeps: no message on a channel is empty but its last; a writer that is closed or freed always ends its channel,
+ * because the reader at the other side may wait for nothing else. */
+#include "wrpc/wrpc_int.h"
+
+#include <assert.h>
+#include <utlist.h>
+#include "lattice/base/alloc.h"
+#include "lattice/base/num.h"
+
+struct wrpc_out {
+    struct wrpc_end *end;
+    struct wrpc_out *prev, *next;
+    struct wit_path path;
+    struct buf queued; /* until the peer is known */
+    bool closed;       /* while queued: its owner is done with it */
+};
+
+/* ---- subjects and messages ---- */
+
+/* "{inbox}.params.0.1" */
+struct subject {
+    char text[BUS_SUBJECT_MAX + 16 + 11 * WIT_PATH_MAX];
+    size_t n;
+};
+
+static void subject_add(struct subject *s, const void *p, size_t n)
+{
+    memcpy(s->text + s->n, p, n);
+    s->n += n;
+}
+
+static void subject_add_index(struct subject *s, uint32_t v)
+{
+    char digits[10], *p = digits + sizeof digits;
+    do
+        *--p = (char)('0' + v % 10);
+    while (v /= 10);
+    s->text[s->n++] = '.';
+    subject_add(s, p, (size_t)(digits + sizeof digits - p));
+}
+
+static struct str subject_of(const struct wrpc_end *end, const struct wit_path *path,
+                             struct subject *s)
+{
+    assert(end->peer.n <= BUS_SUBJECT_MAX);
+    s->n = 0;
+    subject_add(s, end->peer.p, end->peer.n);
+    s->text[s->n++] = '.';
+    subject_add(s, end->ops->out, strlen(end->ops->out));
+    for (uint32_t i = 0; i < path->n; i++)
+        subject_add_index(s, path->i[i]);
+    return (struct str){s->text, s->n};
+}
+
+static bool publish(struct wrpc_end *end, struct str subject, struct span bytes, struct err *e)
+{
+    return bus_publish(end->w->bus, subject, STR_NONE, NULL, 0, bytes, e);
+}
+
+static bool publish_pieces(struct wrpc_end *end, struct str subject, struct span bytes,
+                           struct err *e)
+{
+    size_t max = bus_max_payload(end->w->bus);
+    while (bytes.n) {
+        struct span piece = {bytes.p, MIN(bytes.n, max)};
+        if (!publish(end, subject, piece, e))
+            return false;
+        bytes = (struct span){bytes.p + piece.n, bytes.n - piece.n};
+    }
+    return true;
+}
+
+bool wrpc_send(struct wrpc_end *end, const struct wit_path *path, struct span bytes, struct err *e)
+{
+    struct subject s;
+    return publish_pieces(end, subject_of(end, path, &s), bytes, e);
+}
+
+bool wrpc_send_end(struct wrpc_end *end, const struct wit_path *path, struct err *e)
+{
+    struct subject s;
+    return publish(end, subject_of(end, path, &s), (struct span){NULL, 0}, e);
+}
+
+/* ---- writers ---- */
+
+static bool is_open(const struct wrpc_end *end, struct err *e)
+{
+    return end->w || err_set(e, ERR_CLOSED, "wRPC was closed");
+}
+
+bool wrpc_out_open(struct wrpc_end *end, const struct wit_path *path, struct wrpc_out **out,
+                   struct err *e)
+{
+    if (!is_open(end, e))
+        return false;
+    struct wrpc_out *o = xnew(struct wrpc_out);
+    o->end = end;
+    o->path = *path;
+    o->queued.max = end->w->limits.channel_bytes_max;
+    DL_APPEND(end->outs, o);
+    *out = o;
+    return true;
+}
+
+static void out_free(struct wrpc_out *o)
+{
+    DL_DELETE(o->end->outs, o);
+    buf_fini(&o->queued);
+    free(o);
+}
+
+bool wrpc_out_write(struct wrpc_out *o, struct span bytes, struct err *e)
+{
+    if (!is_open(o->end, e))
+        return false;
+    if (o->end->peer.n)
+        return wrpc_send(o->end, &o->path, bytes, e);
+    buf_put(&o->queued, bytes.p, bytes.n);
+    return buf_ok(&o->queued, e) || err_wrap(e, "before the peer answered");
+}
+
+/* The length and what fits with it go out as one message, which is the whole chunk nearly always. */
+static bool send_chunk(struct wrpc_out *o, struct span bytes, struct err *e)
+{
+    struct subject s;
+    struct wrpc *w = o->end->w;
+    size_t max = bus_max_payload(w->bus);
+    struct str subject = subject_of(o->end, &o->path, &s);
+    buf_clear(&w->scratch);
+    buf_leb_u64(&w->scratch, bytes.n);
+    size_t n = MIN(bytes.n, max - MIN(max, w->scratch.n));
+    buf_put(&w->scratch, bytes.p, n);
+    return publish_pieces(o->end, subject, buf_span(&w->scratch), e) &&
+           publish_pieces(o->end, subject, (struct span){bytes.p + n, bytes.n - n}, e);
+}
+
+bool wrpc_out_chunk(struct wrpc_out *o, struct span bytes, struct err *e)
+{
+    if (bytes.n == 0)
+        return true; /* an empty chunk would end the stream */
+    if (bytes.n > UINT32_MAX)
+        return err_set(e, ERR_LIMIT, "chunk of %zu bytes", bytes.n);
+    if (!is_open(o->end, e))
+        return false;
+    if (o->end->peer.n)
+        return send_chunk(o, bytes, e);
+    buf_leb_u64(&o->queued, bytes.n);
+    return wrpc_out_write(o, bytes, e);
+}
+
+void wrpc_out_close(struct wrpc_out *o)
+{
+    struct err ignored = ERR_INIT; /* nobody is left to tell */
+    if (!o)
+        return;
+    if (o->end->w && !o->end->peer.n) {
+        o->closed = true;
+        return;
+    }
+    if (o->end->w)
+        wrpc_send_end(o->end, &o->path, &ignored);
+    out_free(o);
+}
+
+void wrpc_out_finish_stream(struct wrpc_out *o)
+{
+    static const uint8_t end[1] = {0};
+    struct err ignored = ERR_INIT; /* the reader will see the end without it, as cut short */
+    if (o)
+        wrpc_out_write(o, (struct span){end, 1}, &ignored);
+    wrpc_out_close(o);
+}
+
+bool wrpc_outs_flush(struct wrpc_end *end, struct err *e)
+{
+    for (struct wrpc_out *o = end->outs, *next; o; o = next) {
+        next = o->next;
+        if (!wrpc_send(end, &o->path, buf_span(&o->queued), e))
+            return false;
+        buf_fini(&o->queued);
+        if (o->closed)
+            wrpc_out_close(o);
+    }
+    return true;
+}
+
+void wrpc_outs_free(struct wrpc_end *end)
+{
+    while (end->outs) {
+        struct wrpc_out *o = end->outs;
+        if (end->peer.n)
+            wrpc_out_close(o);
+        else
+            out_free(o);
+    }
+}
+
+/* ---- reading a stream<u8> ---- */
+
+/* One more byte of a chunk's length. */
+static bool feed_length(struct wrpc_stream_reader *r, uint8_t byte, struct err *e)
+{
+    r->header[r->header_n++] = byte;
+    if (byte & 0x80)
+        return r->header_n < sizeof r->header ||
+               err_set(e, ERR_INVALID, "length of a stream's chunk is too long");
+    if (r->header_n == sizeof r->header && byte > 0x0f)
+        return err_set(e, ERR_INVALID, "length of a stream's chunk is too large");
+    for (uint32_t i = 0; i < r->header_n; i++)
+        r->chunk_left |= (uint64_t)(r->header[i] & 0x7f) << (7 * i);
+    r->header_n = 0;
+    r->ended = r->chunk_left == 0;
+    return true;
+}
+
+bool wrpc_stream_feed(struct wrpc_stream_reader *r, struct span piece,
+                      void (*fn)(void *user, struct span data), void *user, struct err *e)
+{
+    while (piece.n && !r->ended) {
+        size_t n = 1;
+        if (r->chunk_left) {
+            n = (size_t)MIN(r->chunk_left, (uint64_t)piece.n);
+            r->chunk_left -= n;
+            fn(user, (struct span){piece.p, n});
+        } else if (!feed_length(r, *piece.p, e)) {
+            return false;
+        }
+        piece = (struct span){piece.p + n, piece.n - n};
+    }
+    return true;
+}
+
+bool wrpc_stream_clean(const struct wrpc_stream_reader *r)
+{
+    return r->ended || (r->chunk_left == 0 && r->header_n == 0);
+}

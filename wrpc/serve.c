@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The server side: served functions, and invocations of them.
+ * Parameters wait in their invocation, bounded, until it is read; then they are passed on as they come. One that
+ * overflows looks to its reader like a channel that ended too early, so only that invocation suffers.
+ * Keeps: the handshake goes out before anything else; the end of the results goes out exactly once, at the latest
+ * when the invocation is freed (which then says "failed"). */
+#include "wrpc/wrpc_int.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <utlist.h>
+#include "lattice/base/alloc.h"
+#include "lattice/base/num.h"
+
+struct wrpc_serve {
+    struct wrpc *w; /* NULL after wrpc_close */
+    struct wrpc_serve *prev, *next;
+    struct bus_sub *sub;
+    wrpc_inv_fn *fn;
+    void *user;
+    uint32_t holders; /* its owner, and open invocations, which use the paths */
+    uint32_t npaths;
+    struct wit_path paths[];
+};
+
+/* What came before it was read. n == 0: the channel ended. */
+struct piece {
+    struct piece *next;
+    uint32_t channel;
+    size_t n;
+    uint8_t bytes[];
+};
+
+struct wrpc_inv {
+    struct wrpc_end end;
+    struct wrpc_serve *serve;
+    struct span first; /* payload of the invocation message, while that message is there */
+    struct piece *pieces, **last;
+    size_t root_bytes, queued_bytes;
+    wrpc_bytes_fn *on_bytes; /* NULL: nobody reads yet */
+    void *user;
+    bool answered; /* the results were sent, and their end */
+    bool *freed;   /* set by wrpc_inv_free while one of our functions is at work */
+    uint32_t nheaders;
+    struct bus_header headers[]; /* their texts, and the peer's inbox, are behind them */
+};
+
+static const struct wit_path root = {.n = 0};
+
+/* ---- parameters ---- */
+
+static void inv_queue(struct wrpc_inv *i, uint32_t channel, struct span bytes)
+{
+    struct piece *p = xalloc(sizeof *p + bytes.n);
+    p->channel = channel;
+    p->n = bytes.n;
+    if (bytes.n)
+        memcpy(p->bytes, bytes.p, bytes.n);
+    *i->last = p;
+    i->last = &p->next;
+    if (channel)
+        i->queued_bytes += sizeof *p + bytes.n;
+}
+
+static bool fits(struct wrpc_inv *i, uint32_t channel, size_t n)
+{
+    const struct wrpc_limits *l = &i->end.w->limits;
+    if (channel)
+        return i->on_bytes ||
+               n <= l->channel_bytes_max - MIN(i->queued_bytes, l->channel_bytes_max);
+    i->root_bytes += n + (i->on_bytes ? 0 : sizeof(struct piece));
+    return i->root_bytes <= l->root_bytes_max;
+}
+
+static void on_channel(struct wrpc_end *end, uint32_t channel, struct span piece)
+{
+    struct wrpc_inv *i = (struct wrpc_inv *)end;
+    if (!fits(i, channel, piece.n)) {
+        piece.n = 0;
+        end->ended |= UINT64_C(1) << channel;
+    }
+    if (!i->on_bytes) {
+        inv_queue(i, channel, piece);
+        return;
+    }
+    struct wit_path path = wrpc_channel_path(end, channel);
+    i->on_bytes(i->user, &path, piece); /* may free i */
+}
+
+static void on_inbox(struct wrpc_end *end, const struct bus_msg *m)
+{
+    (void)end; /* nothing is expected here: the handshake has no answer */
+    (void)m;
+}
+
+static void on_closed(struct wrpc_end *end)
+{
+    (void)end; /* its owner finds out when it answers */
+}
+
+static const struct wrpc_end_ops inv_ops = {
+    .in = "params",
+    .out = "results",
+    .on_inbox = on_inbox,
+    .on_channel = on_channel,
+    .on_closed = on_closed,
+};
+
+static struct piece *inv_next_piece(struct wrpc_inv *i)
+{
+    struct piece *p = i->pieces;
+    i->pieces = p ? p->next : NULL;
+    if (!i->pieces)
+        i->last = &i->pieces;
+    return p;
+}
+
+/* on_bytes may free i. False: it did. */
+static bool inv_deliver(struct wrpc_inv *i, uint32_t channel, struct span bytes)
+{
+    bool freed = false, *outer = i->freed;
+    struct wit_path path = wrpc_channel_path(&i->end, channel);
+    i->freed = &freed;
+    i->on_bytes(i->user, &path, bytes);
+    if (!freed)
+        i->freed = outer;
+    else if (outer)
+        *outer = true;
+    return !freed;
+}
+
+void wrpc_inv_read(struct wrpc_inv *i, wrpc_bytes_fn *on_bytes, void *user)
+{
+    assert(!i->on_bytes);
+    i->on_bytes = on_bytes;
+    i->user = user;
+    struct span first = i->first;
+    i->first = (struct span){NULL, 0};
+    bool there = first.n == 0 || inv_deliver(i, 0, first);
+    while (there && i->pieces) {
+        struct piece *p = inv_next_piece(i);
+        there = inv_deliver(i, p->channel, (struct span){p->bytes, p->n});
+        free(p);
+    }
+}
+
+struct str wrpc_inv_header(const struct wrpc_inv *i, struct str name)
+{
+    for (uint32_t k = 0; k < i->nheaders; k++)
+        if (str_eq(i->headers[k].name, name))
+            return i->headers[k].value;
+    return STR_NONE;
+}
+
+/* ---- results ---- */
+
+bool wrpc_inv_result(struct wrpc_inv *i, struct span results, struct err *e)
+{
+    assert(!i->answered);
+    if (!i->end.w)
+        return err_set(e, ERR_CLOSED, "wRPC was closed");
+    if (results.n > i->end.w->limits.root_bytes_max)
+        return err_set(e, ERR_LIMIT, "results of %zu bytes, the limit is root_bytes_max",
+                       results.n);
+    if (!wrpc_send(&i->end, &root, results, e))
+        return false; /* freeing it will end the results too early, which is how failure is told */
+    i->answered = true;
+    return wrpc_send_end(&i->end, &root, e);
+}
+
+bool wrpc_inv_result_out(struct wrpc_inv *i, const struct wit_path *p, struct wrpc_out **out,
+                         struct err *e)
+{
+    return wrpc_out_open(&i->end, p, out, e);
+}
+
+static void serve_release(struct wrpc_serve *s)
+{
+    if (--s->holders == 0)
+        free(s);
+}
+
+void wrpc_inv_free(struct wrpc_inv *i)
+{
+    struct err ignored = ERR_INIT;
+    if (!i)
+        return;
+    if (i->freed)
+        *i->freed = true;
+    if (!i->answered && i->end.w)
+        wrpc_send_end(&i->end, &root, &ignored);
+    wrpc_outs_free(&i->end);
+    wrpc_end_leave(&i->end);
+    for (struct piece *p; (p = inv_next_piece(i));)
+        free(p);
+    serve_release(i->serve);
+    free(i);
+}
+
+/* ---- invocations ---- */
+
+static struct str keep_text(char **at, struct str s)
+{
+    struct str kept = {*at, s.n};
+    if (s.n)
+        memcpy(*at, s.p, s.n);
+    *at += s.n;
+    return kept;
+}
+
+/* One block: the invocation, its headers, their texts, the peer's inbox. */
+static struct wrpc_inv *inv_new(struct wrpc_serve *s, const struct bus_msg *m)
+{
+    size_t text = m->reply.n;
+    for (size_t k = 0; k < m->nheaders; k++)
+        text += m->headers[k].name.n + m->headers[k].value.n;
+    struct wrpc_inv *i = xalloc(sizeof *i + m->nheaders * sizeof i->headers[0] + text);
+    char *at = (char *)&i->headers[m->nheaders];
+    for (size_t k = 0; k < m->nheaders; k++)
+        i->headers[k] = (struct bus_header){keep_text(&at, m->headers[k].name),
+                                            keep_text(&at, m->headers[k].value)};
+    i->nheaders = (uint32_t)m->nheaders;
+    i->end.peer = keep_text(&at, m->reply);
+    i->end.paths = s->paths;
+    i->end.npaths = s->npaths;
+    i->last = &i->pieces;
+    i->serve = s;
+    return i;
+}
+
+/* Says where parameters go, before anything else. */
+static bool handshake(struct wrpc_inv *i, struct err *e)
+{
+    return bus_publish(i->end.w->bus, i->end.peer, str_of(i->end.inbox), NULL, 0,
+                       (struct span){NULL, 0}, e);
+}
+
+/* More calls than we may hold: the caller is told at once, by results that end before they begin. The inbox he
+ * gets for his parameters is nobody's. */
+static void turn_away(struct wrpc *w, const struct bus_msg *m)
+{
+    struct err ignored = ERR_INIT;
+    struct wrpc_end end = {.w = w, .ops = &inv_ops, .peer = m->reply};
+    char nowhere[sizeof w->inbox + 1];
+    snprintf(nowhere, sizeof nowhere, "%s0", w->inbox);
+    bus_publish(w->bus, m->reply, str_of(nowhere), NULL, 0, (struct span){NULL, 0}, &ignored);
+    wrpc_send_end(&end, &root, &ignored);
+}
+
+static void on_invocation(void *user, const struct bus_msg *m)
+{
+    struct wrpc_serve *s = user;
+    struct err e = ERR_INIT;
+    bool freed = false;
+    if (m->reply.n == 0)
+        return; /* nobody to answer to */
+    struct wrpc_inv *i = inv_new(s, m);
+    if (!wrpc_end_init(&i->end, s->w, &inv_ops, &e)) {
+        turn_away(s->w, m);
+        free(i);
+        return;
+    }
+    s->holders++;
+    if (!handshake(i, &e)) {
+        wrpc_inv_free(i);
+        return;
+    }
+    i->first = m->data;
+    i->root_bytes = m->data.n;
+    i->freed = &freed;
+    s->fn(s->user, i);
+    if (freed)
+        return;
+    i->freed = NULL;
+    if (i->first.n) /* not read yet: it has to outlive the message */
+        inv_queue(i, 0, i->first);
+    i->first = (struct span){NULL, 0};
+}
+
+/* ---- served functions ---- */
+
+bool wrpc_serve_open(struct wrpc *w, struct str prefix, struct str group, struct str instance,
+                     struct str func, const struct wit_pendings *param_paths, wrpc_inv_fn *fn,
+                     void *user, struct wrpc_serve **out, struct err *e)
+{
+    struct buf subject = BUF_INIT;
+    uint32_t npaths = param_paths ? param_paths->n : 0;
+    struct wrpc_serve *s = xalloc(sizeof *s + npaths * sizeof s->paths[0]);
+    *s = (struct wrpc_serve){.w = w, .fn = fn, .user = user, .holders = 1, .npaths = npaths};
+    if (npaths)
+        wrpc_paths_copy(s->paths, param_paths);
+    bool ok = wrpc_subject(prefix, instance, func, &subject, e) &&
+              bus_subscribe(w->bus, buf_view(&subject), group, on_invocation, s, &s->sub, e);
+    buf_fini(&subject);
+    if (!ok) {
+        free(s);
+        return false;
+    }
+    DL_APPEND(w->serves, s);
+    *out = s;
+    return true;
+}
+
+void wrpc_serve_detach(struct wrpc_serve *s)
+{
+    if (!s->w)
+        return;
+    bus_unsubscribe(&s->sub);
+    DL_DELETE(s->w->serves, s);
+    s->w = NULL;
+}
+
+void wrpc_serve_close(struct wrpc_serve *s)
+{
+    if (!s)
+        return;
+    wrpc_serve_detach(s);
+    serve_release(s);
+}

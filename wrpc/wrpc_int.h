@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Private to wrpc/: what the two sides of a call share. A call (client) and an invocation (server) each begin with
+ * a `struct wrpc_end`: an inbox in the table of channel.c where messages come in, and the peer's inbox, to whose
+ * channels frame.c writes. */
+#ifndef HOSTD_WRPC_INT_H
+#define HOSTD_WRPC_INT_H
+
+#include "wrpc/wrpc.h"
+
+/* ---- channel.c: inboxes and the table that finds them ---- */
+
+#define WRPC_SLOT_BITS 24
+#define WRPC_TOKEN_LEN (WRPC_SLOT_BITS / 4 + 16) /* slot and id in hexadecimal: as long as a NUID */
+#define WRPC_INBOX_LEN (7 + 22 + 1 + WRPC_TOKEN_LEN) /* "_INBOX." nuid "." token */
+
+struct wrpc_end {
+    struct wrpc *w; /* NULL after wrpc_close */
+    struct wrpc_end *prev, *next;
+    const struct wrpc_end_ops *ops;
+    uint32_t slot;
+    uint64_t id; /* unguessable, so that only the peer we told can write here */
+    char inbox[WRPC_INBOX_LEN + 1];
+    struct str peer;              /* the other side's inbox; empty until it is known */
+    const struct wit_path *paths; /* sub-channels that we listen on */
+    uint32_t npaths;
+    uint64_t ended; /* bit 0: the root; bit 1 + i: paths[i] */
+    struct wrpc_out *outs;
+};
+
+struct wrpc_end_ops {
+    const char *in, *out; /* "results" and "params", or the other way round */
+    /* A message on the inbox itself: the handshake, or what the server says instead. */
+    void (*on_inbox)(struct wrpc_end *end, const struct bus_msg *m);
+    /* A message on a channel that has not ended. */
+    void (*on_channel)(struct wrpc_end *end, uint32_t channel, struct span piece);
+    /* wrpc_close: w is gone already. */
+    void (*on_closed)(struct wrpc_end *end);
+};
+
+struct wrpc {
+    struct bus *bus;
+    struct wrpc_limits limits;
+    char inbox[7 + 22 + 1 + 1]; /* "_INBOX." nuid "." */
+    struct bus_sub *sub;
+    struct wrpc_end *ends;
+    struct wrpc_end **slots;
+    uint32_t nslots, nends, next_slot;
+    struct wrpc_serve *serves;
+    struct buf scratch; /* of frame.c */
+};
+
+/* Fills end (zeroed) and enters it. ERR_LIMIT past calls_max. */
+bool wrpc_end_init(struct wrpc_end *end, struct wrpc *w, const struct wrpc_end_ops *ops,
+                   struct err *e);
+/* No message comes in after this. Nothing if it was done before, or w was closed. */
+void wrpc_end_leave(struct wrpc_end *end);
+
+static inline struct wit_path wrpc_channel_path(const struct wrpc_end *end, uint32_t channel)
+{
+    return channel ? end->paths[channel - 1] : (struct wit_path){.n = 0};
+}
+
+/* Copies the paths, into memory of npaths elements. */
+void wrpc_paths_copy(struct wit_path *to, const struct wit_pendings *from);
+
+/* ---- serve.c ---- */
+
+/* No new invocations; it stays its owner's to close. */
+void wrpc_serve_detach(struct wrpc_serve *s);
+
+/* ---- frame.c: channels we write to ---- */
+
+/* Publishes bytes to a channel of the peer, cut at max payload. Empty bytes publish nothing. */
+bool wrpc_send(struct wrpc_end *end, const struct wit_path *path, struct span bytes, struct err *e);
+/* The empty message that ends a channel. */
+bool wrpc_send_end(struct wrpc_end *end, const struct wit_path *path, struct err *e);
+
+bool wrpc_out_open(struct wrpc_end *end, const struct wit_path *path, struct wrpc_out **out,
+                   struct err *e);
+/* The peer became known: sends what was queued. */
+bool wrpc_outs_flush(struct wrpc_end *end, struct err *e);
+/* Ends what is still open and frees all. */
+void wrpc_outs_free(struct wrpc_end *end);
+
+#endif
