@@ -10,6 +10,7 @@
 #ifndef HOSTD_GRANT_H
 #define HOSTD_GRANT_H
 
+#include "lattice/base/loop.h"
 #include "lattice/proto/proto.h"
 
 struct grants;
@@ -17,6 +18,7 @@ struct grant_config;
 
 #define GRANT_LINKS_MAX 65536u      /* links of one lattice */
 #define GRANT_CONFIG_NAMES_MAX 256u /* named configs merged for one entity */
+#define GRANT_OPS_MAX 4096u         /* link and spec changes waiting in this host */
 #define GRANT_CAS_TRIES 8u          /* lost races before a link change gives up */
 
 /* ---- a config snapshot: immutable, shared, readable from any thread ---- */
@@ -40,8 +42,9 @@ struct grant_opts {
     void *user;
 };
 bool grants_open(const struct grant_opts *opts, struct grants **out,
-                 struct err *e);     /* strs are copied */
-void grants_close(struct grants *g); /* drops open operations without callbacks; NULL is fine */
+                 struct err *e); /* strs are copied */
+/* Drops open operations without callbacks; NULL is fine. Not from within a callback of these functions. */
+void grants_close(struct grants *g);
 
 /* ---- links ---- */
 
@@ -74,12 +77,13 @@ bool grant_spec_ensure(struct grants *g, struct str id, struct str url, grant_do
 
 /* ---- named configuration ---- */
 
-/* First call: loaded (e NULL), or failed with the reason, and then the object is only good for closing. Later calls
- * (e NULL): the content changed. */
+/* Once: loaded (e NULL), or failed with the reason, and then the object is only good for closing. */
 typedef void grant_config_fn(void *user, const struct err *e);
-/* The ordered merge of `names`, later ones override. Never calls fn before it returned. */
+/* The ordered merge of `names`, later ones override; kept current from then on. Never calls fn before it returned. */
 bool grant_config_open(struct grants *g, const struct proto_strs *names, grant_config_fn *fn,
                        void *user, struct grant_config **out, struct err *e);
+/* Tells of every later change of the content; fn NULL: nobody. */
+void grant_config_listen(struct grant_config *c, loop_fn *fn, void *user);
 void grant_config_close(struct grant_config **c); /* NULL is fine; also from within its callback */
 /* The snapshot of now; borrowed until the next turn of the loop, config_ref it to keep it. */
 struct config_map *grant_config_now(const struct grant_config *c);
@@ -94,16 +98,16 @@ typedef void grant_config_read_fn(void *user, struct span json, const struct err
 bool grant_config_read(struct grants *g, struct str name, grant_config_read_fn *fn, void *user,
                        struct err *e);
 
-/* A link with its configs read: for a provider. def lives during the callback. */
+/* A link with its configs read: for a provider. def lives during the callback, which comes once. */
+struct grant_resolve;
 typedef void grant_resolved_fn(void *user, const struct proto_link_def *def, const struct err *e);
 bool grant_link_resolve(struct grants *g, const struct proto_link *link, grant_resolved_fn *fn,
-                        void *user, struct err *e);
+                        void *user, struct grant_resolve **out, struct err *e);
+void grant_resolve_cancel(struct grant_resolve **r); /* until the callback; NULL in it is fine */
 
 /* ---- claims ---- */
 
-bool grant_claims_put(struct grants *g, const struct proto_claims *claims, grant_done_fn *fn,
-                      void *user, struct err *e);
-struct proto_maps grant_claims(const struct grants *g,
-                               struct arena *a); /* as claims.get reports them */
+/* Those of the lattice, as claims.get reports them; v NULL at the arena's ceiling. */
+struct proto_maps grant_claims(const struct grants *g, struct arena *a);
 
 #endif
