@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Guest imports over wRPC. Binding runs at load (any thread), encoding and decoding on the guest's worker, the call
+ * itself on the loop. Keeps: nothing of a guest's memory leaves the worker; params and results are bytes. */
+#include "hostd/bridge.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include "lattice/base/alloc.h"
+#include "lattice/base/num.h"
+
+#define BRIDGE_ARENA_BYTES (4u << 20) /* names of one component's imports */
+#define PARAMS_BYTES_MAX (8u << 20)
+#define HANDLE_BYTES_MAX 4096
+
+struct bridge_func {
+    struct str instance;  /* on the wire, with version */
+    struct str link_key;  /* without */
+    struct str name;      /* wire name */
+    struct str full_name; /* for messages: import and function */
+    const struct wit_func *func;
+    struct wit_pendings result_paths; /* never any: such types are refused */
+};
+
+struct class_entry {
+    struct comp_class class;
+    struct str import, resource;
+    struct class_entry *next;
+};
+
+struct bridge {
+    struct arena arena;
+    struct class_entry *classes;
+};
+
+/* Interfaces that travel under another name (link key: the wasi: name). */
+static const struct {
+    struct str import, wire;
+} renamed[] = {
+    {STR_INIT("wasi:keyvalue/store@0.2.0-draft"), STR_INIT("wrpc:keyvalue/store@0.2.0-draft")},
+    {STR_INIT("wasi:keyvalue/atomics@0.2.0-draft"), STR_INIT("wrpc:keyvalue/atomics@0.2.0-draft")},
+    {STR_INIT("wasi:keyvalue/batch@0.2.0-draft"), STR_INIT("wrpc:keyvalue/batch@0.2.0-draft")},
+};
+
+/* A handle of a resource that lives elsewhere. */
+struct remote {
+    uint32_t n;
+    uint8_t bytes[];
+};
+
+static struct remote *remote_new(struct span bytes)
+{
+    struct remote *r = xalloc(sizeof *r + bytes.n);
+    r->n = (uint32_t)bytes.n;
+    if (bytes.n)
+        memcpy(r->bytes, bytes.p, bytes.n);
+    return r;
+}
+
+static void remote_drop(void *user, void *obj)
+{
+    (void)user;
+    free(obj);
+}
+
+/* ---- values: host objects to wire handles and back (worker) ---- */
+
+enum direction { TO_WIRE, FROM_WIRE, RELEASE };
+
+static bool convert(struct arena *a, enum direction dir, const struct wit_type *t,
+                    const struct wit_value *in, struct wit_value *out, struct err *e);
+
+static bool convert_many(struct arena *a, enum direction dir, const struct wit_type *elem,
+                         const struct wit_case *cases, const struct wit_value *in, uint32_t n,
+                         struct wit_value *out, struct err *e)
+{
+    struct wit_value *v = arena_array(a, struct wit_value, n);
+    if (!v)
+        return arena_full(a, e);
+    for (uint32_t i = 0; i < n; i++)
+        if (!convert(a, dir, elem ? elem : cases[i].type, &in->v[i], &v[i], e))
+            return false;
+    out->v = v;
+    return true;
+}
+
+static bool convert_handle(enum direction dir, const struct wit_type *t, struct wit_value *v,
+                           struct err *e)
+{
+    if (dir == TO_WIRE) {
+        const struct remote *r = v->obj;
+        v->p = r->bytes;
+        v->n = r->n;
+        return true;
+    }
+    if (dir ==
+        RELEASE) { /* an own handle in the arguments is ours: gone when the call is encoded */
+        if (t->kind == WIT_OWN)
+            free(v->obj);
+        return true;
+    }
+    if (t->kind == WIT_BORROW || v->n > HANDLE_BYTES_MAX)
+        return err_set(e, ERR_PROTOCOL, "a handle of %u bytes where none may be", v->n);
+    v->obj = remote_new((struct span){v->p, v->n});
+    return true;
+}
+
+static const struct wit_type *payload(const struct wit_type *t, const struct wit_value *v)
+{
+    switch (t->kind) {
+    case WIT_OPTION:
+        return v->n ? t->elem : NULL;
+    case WIT_RESULT:
+        return v->n ? t->err : t->elem;
+    default:
+        return t->cases[v->n].type;
+    }
+}
+
+/* Depth is bounded by the type's (WIT_DEPTH_MAX). */
+static bool convert(struct arena *a, enum direction dir, const struct wit_type *t,
+                    const struct wit_value *in, struct wit_value *out, struct err *e)
+{
+    *out = *in;
+    if (!t->has_resource)
+        return true;
+    switch (t->kind) {
+    case WIT_OWN:
+    case WIT_BORROW:
+        return convert_handle(dir, t, out, e);
+    case WIT_LIST:
+        return convert_many(a, dir, t->elem, NULL, in, in->n, out, e);
+    case WIT_RECORD:
+    case WIT_TUPLE:
+        return convert_many(a, dir, NULL, t->cases, in, t->ncases, out, e);
+    default: {
+        const struct wit_type *p = payload(t, in);
+        return !p || convert_many(a, dir, p, NULL, in, 1, out, e);
+    }
+    }
+}
+
+/* ---- the host functions (worker) ---- */
+
+static void release_params(const struct wit_func *f, const struct wit_value *args, struct arena *a)
+{
+    struct wit_value ignored;
+    struct err e = ERR_INIT;
+    for (uint32_t i = 0; i < f->nparams; i++)
+        convert(a, RELEASE, f->params[i].type, &args[i], &ignored, &e);
+}
+
+static bool encode_params(const struct bridge_func *f, const struct wit_value *args,
+                          struct arena *a, struct buf *out, struct err *e)
+{
+    uint32_t n = f->func->nparams;
+    const struct wit_type **types = arena_array(a, const struct wit_type *, n);
+    struct wit_value *wire = arena_array(a, struct wit_value, n);
+    struct wit_pendings pend = {0};
+    if (!types || !wire)
+        return arena_full(a, e);
+    for (uint32_t i = 0; i < n; i++) {
+        types[i] = f->func->params[i].type;
+        if (!convert(a, TO_WIRE, types[i], &args[i], &wire[i], e))
+            return false;
+    }
+    return wit_encode(types, wire, n, out, &pend, e) && buf_ok(out, e);
+}
+
+static bool decode_result(const struct bridge_func *f, struct span root, struct arena *a,
+                          struct wit_value *result, struct err *e)
+{
+    const struct wit_type *type = f->func->result;
+    struct wit_value wire;
+    struct wit_pendings pend = {0};
+    size_t used;
+    if (!type)
+        return true;
+    struct span mine = arena_span(a, root); /* strings in the value borrow from it */
+    if (!mine.p)
+        return arena_full(a, e);
+    if (!wit_decode(&type, 1, mine, a, &wire, &used, &pend, e)) {
+        return e->code != ERR_NONE ? false
+                                   : err_set(e, ERR_PEER, "the target failed without saying why");
+    }
+    return convert(a, FROM_WIRE, type, &wire, result, e);
+}
+
+static enum comp_host_status call_remote(struct comp_host_call *hc, const struct wit_value *args,
+                                         struct wit_value *result)
+{
+    const struct bridge_func *f = hc->func_user;
+    struct err e = ERR_INIT;
+    if (!hc->state) {
+        struct buf params = {.max = PARAMS_BYTES_MAX};
+        bool ok = encode_params(f, args, hc->arena, &params, &e);
+        if (ok)
+            hc->state = guest_import_start(guest_of(hc), f, buf_span(&params));
+        buf_fini(&params);
+        release_params(f->func, args, hc->arena);
+        return ok ? COMP_HOST_PENDING : comp_trap(hc, "%.*s: %s", STR_ARG(f->full_name), e.text);
+    }
+    struct span root;
+    const struct err *why;
+    if (!guest_import_done(hc->state, &root, &why))
+        return COMP_HOST_PENDING;
+    if (why)
+        e = *why;
+    bool ok = !why && decode_result(f, root, hc->arena, result, &e);
+    guest_import_free(hc->state);
+    hc->state = NULL;
+    return ok ? COMP_HOST_DONE : comp_trap(hc, "%.*s: %s", STR_ARG(f->full_name), e.text);
+}
+
+/* wasi:keyvalue/store.open: local, always succeeds; the bucket is its name. */
+static enum comp_host_status open_bucket(struct comp_host_call *hc, const struct wit_value *args,
+                                         struct wit_value *result)
+{
+    if (args[0].n > HANDLE_BYTES_MAX)
+        return comp_trap(hc, "wasi:keyvalue/store open: a bucket name of %u bytes, the limit is %u",
+                         args[0].n, HANDLE_BYTES_MAX);
+    struct wit_value *bucket = arena_new(hc->arena, struct wit_value);
+    if (!bucket)
+        return comp_trap(hc, "wasi:keyvalue/store open: out of call memory");
+    bucket->obj = remote_new(wit_get_bytes(&args[0]));
+    *result = (struct wit_value){.v = bucket, .n = 0};
+    return COMP_HOST_DONE;
+}
+
+/* ---- binding (load) ---- */
+
+static bool func_can_travel(const struct wit_func *func, struct err *e)
+{
+    for (uint32_t i = 0; i < func->nparams; i++)
+        if (!wit_can_travel(func->params[i].type, e))
+            return err_wrap(e, "parameter %.*s", STR_ARG(func->params[i].name));
+    return !func->result || wit_can_travel(func->result, e) || err_wrap(e, "result");
+}
+
+static struct str wire_instance(struct str import)
+{
+    for (size_t i = 0; i < ARRAY_LEN(renamed); i++)
+        if (str_eq(import, renamed[i].import))
+            return renamed[i].wire;
+    return import;
+}
+
+static bool bind(void *user, struct str import, const struct wit_func *func, comp_host_fn **fn,
+                 void **func_user, struct err *e)
+{
+    struct bridge *b = user;
+    if (str_starts(import, STR("wasi:keyvalue/store@")) && str_eqz(func->name, "open")) {
+        *fn = open_bucket;
+        *func_user = NULL;
+        return true;
+    }
+    if (!func_can_travel(func, e))
+        return err_wrap(e, "no built-in serves it, and it cannot travel over wRPC");
+    struct bridge_func *f = arena_new(&b->arena, struct bridge_func);
+    char *full = arena_printf(&b->arena, "%.*s %.*s", STR_ARG(import), STR_ARG(func->name));
+    if (!f || !full)
+        return arena_full(&b->arena, e);
+    f->instance = arena_str(&b->arena, wire_instance(import));
+    struct wit_name name;
+    f->link_key = arena_str(&b->arena, wit_name_parse(import, &name) ? name.unversioned : import);
+    f->name = arena_str(&b->arena, wrpc_func_name(func->name));
+    f->full_name = str_of(full);
+    f->func = func;
+    if (!f->instance.p || !f->link_key.p || !f->name.p)
+        return arena_full(&b->arena, e);
+    *fn = call_remote;
+    *func_user = f;
+    return true;
+}
+
+static const struct comp_host_iface *find(void *user, struct str import)
+{
+    (void)user;
+    return wasi_find(import);
+}
+
+static const struct comp_class *find_class(void *user, struct str import, struct str resource)
+{
+    struct bridge *b = user;
+    const struct comp_class *known = wasi_find_class(import, resource);
+    if (known)
+        return known;
+    for (struct class_entry *c = b->classes; c; c = c->next)
+        if (str_eq(c->import, import) && str_eq(c->resource, resource))
+            return &c->class;
+    struct class_entry *c = arena_new(&b->arena, struct class_entry);
+    char *name = arena_printf(&b->arena, "%.*s", STR_ARG(resource));
+    if (!c || !name)
+        return NULL;
+    *c = (struct class_entry){.class = {.name = name, .drop = remote_drop},
+                              .import = arena_str(&b->arena, import),
+                              .resource = str_of(name),
+                              .next = b->classes};
+    b->classes = c;
+    return &c->class;
+}
+
+struct bridge *bridge_new(void)
+{
+    struct bridge *b = xnew(struct bridge);
+    arena_init(&b->arena, BRIDGE_ARENA_BYTES);
+    return b;
+}
+
+void bridge_free(struct bridge *b)
+{
+    if (!b)
+        return;
+    arena_fini(&b->arena);
+    free(b);
+}
+
+struct comp_linker bridge_linker(struct bridge *b)
+{
+    return (struct comp_linker){.find = find, .find_class = find_class, .bind = bind, .user = b};
+}
+
+/* ---- the call (loop) ---- */
+
+struct remote_call {
+    struct guest_import *import;
+    struct wrpc_call *call;
+    struct buf root;
+};
+
+static void call_free(struct remote_call *c)
+{
+    wrpc_call_free(c->call);
+    buf_fini(&c->root);
+    free(c);
+}
+
+static void on_cancel(struct guest_import *import)
+{
+    call_free(import->state);
+}
+
+static void on_bytes(void *user, const struct wit_path *p, struct span piece)
+{
+    struct remote_call *c = user;
+    if (p->n == 0)
+        buf_put(&c->root, piece.p, piece.n); /* bounded by wRPC's root_bytes_max */
+}
+
+static void on_end(void *user, const struct err *why)
+{
+    struct remote_call *c = user;
+    guest_import_answer(c->import, buf_span(&c->root), why);
+    call_free(c);
+}
+
+static bool find_target(const struct bridge_route *route, const struct bridge_func *f,
+                        struct buf *prefix, struct err *e)
+{
+    struct str target;
+    if (!grant_target(route->grants, route->source_id, f->link_key, STR("default"), &target))
+        return err_set(e, ERR_NOT_FOUND,
+                       "component %.*s has no link named default for %.*s: put one with "
+                       "`hostctl link put`, or add a link trait to the application",
+                       STR_ARG(route->source_id), STR_ARG(f->link_key));
+    buf_printf(prefix, "%.*s.%.*s", STR_ARG(route->lattice), STR_ARG(target));
+    return true;
+}
+
+void bridge_invoke(const struct bridge_route *route, struct guest_import *import)
+{
+    const struct bridge_func *f = import->func;
+    struct err e = ERR_INIT;
+    struct buf prefix = BUF_INIT;
+    const struct bus_header headers[] = {{STR("source-id"), route->source_id},
+                                         {STR("link-name"), STR("default")}};
+    struct remote_call *c = xnew(struct remote_call);
+    c->import = import;
+    import->state = c;
+    import->cancel = on_cancel;
+    bool ok = find_target(route, f, &prefix, &e);
+    if (ok) {
+        struct wrpc_target target = {.prefix = buf_view(&prefix),
+                                     .instance = f->instance,
+                                     .func = f->name,
+                                     .headers = headers,
+                                     .nheaders = ARRAY_LEN(headers)};
+        ok = wrpc_invoke(route->rpc, &target, import->params, &f->result_paths, route->deadline_ms,
+                         on_bytes, on_end, c, &c->call, &e);
+    }
+    buf_fini(&prefix);
+    if (!ok) {
+        guest_import_answer(import, (struct span){0}, &e);
+        call_free(c);
+    }
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Imports that the host does not serve itself: bound to wRPC. At load every function of such an import becomes a
+ * bridge_func (types that cannot travel are refused there); at the call its link is looked up and the target invoked,
+ * while the guest is parked. A remote resource is a handle of bytes; wasi:keyvalue's bucket is the one that is made
+ * here (its bytes are the name). Private to the daemon.
+ * Spec: lattice protocol 5.6 - 5.8; wRPC 3, 4.2. */
+#ifndef HOSTD_BRIDGE_H
+#define HOSTD_BRIDGE_H
+
+#include "hostd/guest.h"
+#include "wrpc/wrpc.h"
+
+struct bridge; /* of one component: its functions and resource classes */
+
+struct bridge *bridge_new(void);
+void bridge_free(struct bridge *b); /* after the comp_linked that it served */
+/* The linker for comp_link: WASI first, everything else bridged. Any thread. */
+struct comp_linker bridge_linker(struct bridge *b);
+
+/* Loop thread: sends the call on its way; guest_import_answer follows, from here or later. */
+struct bridge_route {
+    struct wrpc *rpc;
+    struct grants *grants;
+    struct str lattice, source_id;
+    uint64_t deadline_ms;
+};
+void bridge_invoke(const struct bridge_route *route, struct guest_import *call);
+
+#endif

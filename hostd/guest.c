@@ -1,0 +1,593 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The guest actor. Keeps:
+ * - inst and wasi belong to the worker that runs the guest while state is RUNNING, to nobody else ever; the loop thread
+ *   touches them only before guest_start and after ENDED was noted;
+ * - `lock` guards inbox, state, and the life of inst as seen by comp_pause; it is a leaf;
+ * - a guest is queued at the workers at most once;
+ * - notes of one run reach the loop in order, in one post. */
+#include "hostd/guest.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <string.h>
+#include "lattice/base/alloc.h"
+#include "lattice/base/clock.h"
+#include "lattice/base/loop.h"
+#include "lattice/base/num.h"
+
+#define GUEST_ARENA_BYTES (16u << 20)  /* arguments of one call */
+#define BODY_WINDOW_BYTES (256u << 10) /* response body on its way to the loop */
+#define BODY_NOTE_BYTES (64u << 10)    /* one piece of it */
+#define SLICE_FUEL 1000000u            /* about a millisecond of looping */
+
+enum mail_kind { MAIL_BODY, MAIL_BODY_END, MAIL_BODY_FAIL, MAIL_CREDIT, MAIL_WAKE };
+
+struct mail {
+    struct mail *next;
+    enum mail_kind kind;
+    size_t n; /* BODY: bytes; CREDIT: how many; BODY_END: fields; BODY_FAIL: the code */
+    uint8_t bytes[];
+};
+
+enum note_kind {
+    NOTE_HEAD,
+    NOTE_BODY,
+    NOTE_RESULT,
+    NOTE_IMPORT,
+    NOTE_PRINT,
+    NOTE_LOG,
+    NOTE_TIMER,
+    NOTE_ENDED
+};
+
+struct note {
+    struct note *next;
+    enum note_kind kind;
+    uint32_t number; /* BODY: enum guest_body; PRINT: fd; LOG: level */
+    uint64_t at_ns;  /* TIMER */
+    struct guest_import *import;
+    struct buf text, more;
+};
+
+struct batch {
+    struct guest *guest;
+    struct note *head, **tail;
+};
+
+enum guest_state { GUEST_NEW, GUEST_PARKED, GUEST_QUEUED, GUEST_RUNNING, GUEST_ENDED };
+
+struct guest {
+    struct worker_job job;
+    struct guest_opts opts;
+    struct arena arena;
+    const struct comp_func *func;
+    struct comp_inst *inst;
+    struct wasi_ctx *wasi;
+    struct import *imports; /* worker; after ENDED the loop's */
+    struct batch *batch;    /* worker: notes of this run */
+    struct guest_end end;
+    struct buf end_text;
+
+    pthread_mutex_t lock;
+    struct mail *inbox, **inbox_tail;
+    enum guest_state state;
+    enum wasm_trap ending; /* why it must end; NONE: it need not */
+
+    struct loop_timer *wake; /* loop */
+};
+
+struct import {
+    struct guest_import call;
+    struct guest *guest;
+    struct import *next;
+    struct buf params;
+    bool done; /* this and what follows: written by the loop under the guest's lock */
+    struct buf root;
+    struct err e;
+};
+
+/* ---- notes: worker → loop ---- */
+
+static struct note *note(struct guest *g, enum note_kind kind)
+{
+    if (!g->batch) {
+        g->batch = xnew(struct batch);
+        g->batch->guest = g;
+        g->batch->tail = &g->batch->head;
+    }
+    struct note *n = xnew(struct note);
+    n->kind = kind;
+    *g->batch->tail = n;
+    g->batch->tail = &n->next;
+    return n;
+}
+
+static struct note *last_note(struct guest *g)
+{
+    return g->batch ? (struct note *)((char *)g->batch->tail - offsetof(struct note, next)) : NULL;
+}
+
+static void deliver(void *user);
+
+static void send_notes(struct guest *g)
+{
+    struct batch *b = g->batch;
+    g->batch = NULL;
+    if (b)
+        loop_post(g->opts.loop, deliver, b);
+}
+
+/* ---- the guest's world (worker, inside comp_run) ---- */
+
+static void world_print(void *user, int fd, struct str line)
+{
+    struct note *n = note(user, NOTE_PRINT);
+    n->number = (uint32_t)fd;
+    buf_str(&n->text, line);
+}
+
+static void world_log(void *user, uint32_t level, struct str context, struct str message)
+{
+    struct note *n = note(user, NOTE_LOG);
+    n->number = level;
+    buf_str(&n->text, message);
+    buf_str(&n->more, context);
+}
+
+static bool world_config_get(void *user, struct str key, struct str *value)
+{
+    struct guest *g = user;
+    return g->opts.config && config_get(g->opts.config, key, value);
+}
+
+static void world_respond(void *user, const struct http_response *head,
+                          const struct http_error *error)
+{
+    struct guest *g = user;
+    struct note *n = note(g, NOTE_HEAD);
+    struct err e = ERR_INIT;
+    bool ok =
+        head ? http_response_encode(head, &n->text, &e) : http_error_encode(error, &n->text, &e);
+    if (!ok) { /* the guest's headers are within wasi's limits, so this is ours to report */
+        struct http_error internal = {.code = HTTP_INTERNAL_ERROR, .text = str_of(e.text)};
+        buf_clear(&n->text);
+        http_error_encode(&internal, &n->text, &e);
+    }
+}
+
+static void world_body_data(void *user, struct span data)
+{
+    struct guest *g = user;
+    struct note *n = last_note(g);
+    if (!n || n->kind != NOTE_BODY || n->text.n + data.n > BODY_NOTE_BYTES)
+        n = note(g, NOTE_BODY);
+    buf_put(&n->text, data.p, data.n);
+}
+
+static void world_body_end(void *user, bool finished, const struct http_field *trailers,
+                           size_t ntrailers)
+{
+    struct guest *g = user;
+    struct note *n = last_note(g);
+    struct err e = ERR_INIT;
+    if (!n || n->kind != NOTE_BODY)
+        n = note(g, NOTE_BODY);
+    n->number = finished ? GUEST_BODY_FINISHED : GUEST_BODY_ABORTED;
+    if (!http_trailers_encode(trailers, finished ? ntrailers : 0, &n->more, &e)) {
+        buf_clear(&n->more);
+        http_trailers_encode(NULL, 0, &n->more, &e);
+    }
+}
+
+static const struct wasi_world world = {
+    .print = world_print,
+    .config_get = world_config_get,
+    .log = world_log,
+    .respond = world_respond,
+    .body_data = world_body_data,
+    .body_end = world_body_end,
+};
+
+/* ---- running (worker) ---- */
+
+static void apply_mail(struct guest *g, struct mail *m)
+{
+    while (m) {
+        struct mail *next = m->next;
+        switch (m->kind) {
+        case MAIL_BODY:
+            if (!wasi_body_push(g->wasi, (struct span){m->bytes, m->n}))
+                wasi_body_fail(g->wasi, HTTP_REQUEST_BODY_SIZE);
+            break;
+        case MAIL_BODY_END: {
+            const struct http_field *fields = NULL;
+            size_t n = 0;
+            struct err e = ERR_INIT;
+            struct arena a;
+            arena_init(&a, 1 << 20);
+            http_trailers_decode((struct span){m->bytes, m->n}, &a, &fields, &n,
+                                 &e); /* we encoded it */
+            wasi_body_end(g->wasi, fields, n);
+            arena_fini(&a);
+            break;
+        }
+        case MAIL_BODY_FAIL:
+            wasi_body_fail(g->wasi, (enum http_error_code)m->n);
+            break;
+        case MAIL_CREDIT:
+            wasi_body_credit(g->wasi, m->n);
+            break;
+        case MAIL_WAKE:
+            break;
+        }
+        free(m);
+        m = next;
+    }
+}
+
+static void note_result(struct guest *g)
+{
+    const struct wit_type *type = comp_func_type(g->func)->result;
+    struct note *n = note(g, NOTE_RESULT);
+    struct wit_pendings pend = {0};
+    struct err e = ERR_INIT;
+    if (type && !wit_encode(&type, comp_result(g->inst), 1, &n->text, &pend, &e)) {
+        g->end.outcome = COMP_TRAPPED;
+        g->end.trap = WASM_TRAP_HOST;
+        buf_str(&g->end_text, str_of(e.text));
+        n->kind = NOTE_TIMER; /* harmless */
+        n->at_ns = UINT64_MAX;
+    }
+}
+
+/* The call is over: keep what the loop wants to know, take the instance back to its image. */
+static void finish(struct guest *g, enum comp_outcome outcome)
+{
+    g->end.outcome = outcome;
+    g->end.responded = wasi_responded(g->wasi);
+    g->end.fuel_used = comp_inst_stats(g->inst).fuel_used;
+    if (outcome == COMP_TRAPPED) {
+        g->end.trap = comp_trap_kind(g->inst);
+        buf_str(&g->end_text, str_of(comp_trap_text(g->inst)));
+    } else if (outcome == COMP_DONE && !g->end.responded) {
+        note_result(g);
+    }
+    send_notes(g); /* before the cleaning: the answer waits for nothing */
+
+    pthread_mutex_lock(&g->lock);
+    g->state = GUEST_ENDED; /* from here on nobody calls comp_pause */
+    pthread_mutex_unlock(&g->lock);
+    if (!comp_inst_reset(g->inst, NULL)) {
+        comp_inst_free(g->inst);
+        g->inst = NULL;
+    }
+    wasi_ctx_free(g->wasi);
+    g->wasi = NULL;
+    note(g, NOTE_ENDED);
+    send_notes(g);
+}
+
+/* Parks the guest unless mail came meanwhile. False: go on. */
+static bool park(struct guest *g)
+{
+    uint64_t at = wasi_wake_at(g->wasi);
+    if (at != UINT64_MAX)
+        note(g, NOTE_TIMER)->at_ns = at;
+    send_notes(g);
+    pthread_mutex_lock(&g->lock);
+    bool parked = !g->inbox && g->ending == WASM_TRAP_NONE;
+    if (parked)
+        g->state = GUEST_PARKED;
+    pthread_mutex_unlock(&g->lock);
+    return parked;
+}
+
+static void requeue(struct guest *g)
+{
+    pthread_mutex_lock(&g->lock);
+    g->state = GUEST_QUEUED;
+    pthread_mutex_unlock(&g->lock);
+    workers_submit(g->opts.workers, &g->job);
+}
+
+static void run(struct worker_job *job, uint32_t worker)
+{
+    struct guest *g = (struct guest *)job;
+    (void)worker;
+    for (;;) {
+        pthread_mutex_lock(&g->lock);
+        struct mail *mail = g->inbox;
+        g->inbox = NULL;
+        g->inbox_tail = &g->inbox;
+        g->state = GUEST_RUNNING;
+        enum wasm_trap ending = g->ending;
+        pthread_mutex_unlock(&g->lock);
+
+        apply_mail(g, mail);
+        if (ending != WASM_TRAP_NONE)
+            comp_end(g->inst, ending);
+        comp_fuel(g->inst, SLICE_FUEL, UINT64_MAX);
+        enum comp_outcome outcome = comp_run(g->inst);
+        if (outcome == COMP_PARKED) {
+            if (park(g))
+                return;
+        } else if (outcome == COMP_PAUSED) {
+            send_notes(g);
+            requeue(g); /* behind the others */
+            return;
+        } else {
+            finish(g, outcome);
+            return;
+        }
+    }
+}
+
+/* ---- mail: loop → worker ---- */
+
+static void post_mail(struct guest *g, struct mail *m)
+{
+    bool submit = false;
+    pthread_mutex_lock(&g->lock);
+    if (g->state == GUEST_ENDED) {
+        free(m);
+    } else {
+        m->next = NULL;
+        *g->inbox_tail = m;
+        g->inbox_tail = &m->next;
+        submit = g->state == GUEST_PARKED;
+        if (submit)
+            g->state = GUEST_QUEUED;
+    }
+    pthread_mutex_unlock(&g->lock);
+    if (submit)
+        workers_submit(g->opts.workers, &g->job);
+}
+
+static struct mail *mail_new(enum mail_kind kind, size_t n, struct span bytes)
+{
+    struct mail *m = xalloc(sizeof *m + bytes.n);
+    m->kind = kind;
+    m->n = n;
+    if (bytes.n)
+        memcpy(m->bytes, bytes.p, bytes.n);
+    return m;
+}
+
+void guest_body_push(struct guest *g, struct span data)
+{
+    post_mail(g, mail_new(MAIL_BODY, data.n, data));
+}
+
+void guest_body_end(struct guest *g, const struct http_field *trailers, size_t n)
+{
+    struct buf b = BUF_INIT;
+    struct err e = ERR_INIT;
+    if (!http_trailers_encode(trailers, n, &b, &e)) {
+        buf_clear(&b);
+        http_trailers_encode(NULL, 0, &b, &e);
+    }
+    post_mail(g, mail_new(MAIL_BODY_END, b.n, buf_span(&b)));
+    buf_fini(&b);
+}
+
+void guest_body_fail(struct guest *g, enum http_error_code why)
+{
+    post_mail(g, mail_new(MAIL_BODY_FAIL, (size_t)why, (struct span){0}));
+}
+
+void guest_body_credit(struct guest *g, size_t n)
+{
+    post_mail(g, mail_new(MAIL_CREDIT, n, (struct span){0}));
+}
+
+void guest_cancel(struct guest *g, enum wasm_trap why)
+{
+    pthread_mutex_lock(&g->lock);
+    if (g->state != GUEST_ENDED && g->ending == WASM_TRAP_NONE) {
+        g->ending = why;
+        comp_pause(g->inst);
+    }
+    pthread_mutex_unlock(&g->lock);
+    post_mail(g, mail_new(MAIL_WAKE, 0, (struct span){0}));
+}
+
+/* ---- loop side ---- */
+
+static void on_wake(void *user)
+{
+    struct guest *g = user;
+    g->wake = NULL;
+    post_mail(g, mail_new(MAIL_WAKE, 0, (struct span){0}));
+}
+
+static void set_wake(struct guest *g, uint64_t at_ns)
+{
+    uint64_t now = clock_mono_ns();
+    loop_timer_stop(&g->wake);
+    if (at_ns != UINT64_MAX)
+        g->wake = loop_after_ns(g->opts.loop, at_ns > now ? at_ns - now : 0, on_wake, g);
+}
+
+static void ended(struct guest *g)
+{
+    loop_timer_stop(&g->wake);
+    while (g->imports) { /* it ended before they were answered or used */
+        if (!g->imports->done && g->imports->call.cancel)
+            g->imports->call.cancel(&g->imports->call);
+        guest_import_free(&g->imports->call);
+    }
+    g->end.why = buf_view(&g->end_text);
+    g->opts.ops->ended(g->opts.user, &g->end);
+}
+
+static void deliver_note(struct guest *g, struct note *n)
+{
+    const struct guest_ops *ops = g->opts.ops;
+    void *user = g->opts.user;
+    switch (n->kind) {
+    case NOTE_HEAD:
+        ops->head(user, buf_span(&n->text));
+        break;
+    case NOTE_BODY:
+        ops->body(user, buf_span(&n->text), (enum guest_body)n->number, buf_span(&n->more));
+        break;
+    case NOTE_RESULT:
+        ops->result(user, buf_span(&n->text));
+        break;
+    case NOTE_IMPORT:
+        ops->import(user, n->import);
+        break;
+    case NOTE_PRINT:
+        ops->print(user, (int)n->number, buf_view(&n->text));
+        break;
+    case NOTE_LOG:
+        ops->log(user, n->number, buf_view(&n->more), buf_view(&n->text));
+        break;
+    case NOTE_TIMER:
+        set_wake(g, n->at_ns);
+        break;
+    case NOTE_ENDED:
+        ended(g); /* may free g; always the last note of the last batch */
+        break;
+    }
+}
+
+static void deliver(void *user)
+{
+    struct batch *b = user;
+    struct note *n = b->head;
+    while (n) {
+        struct note *next = n->next;
+        deliver_note(b->guest, n);
+        buf_fini(&n->text);
+        buf_fini(&n->more);
+        free(n);
+        n = next;
+    }
+    free(b);
+}
+
+/* ---- imports that are served elsewhere ---- */
+
+struct guest *guest_of(const struct comp_host_call *hc)
+{
+    return wasi_user(hc->user);
+}
+
+struct guest_import *guest_import_start(struct guest *g, const struct bridge_func *func,
+                                        struct span params)
+{
+    struct import *i = xnew(struct import);
+    buf_put(&i->params, params.p, params.n);
+    i->guest = g;
+    i->call = (struct guest_import){.func = func, .params = buf_span(&i->params), .guest = g};
+    i->next = g->imports;
+    g->imports = i;
+    note(g, NOTE_IMPORT)->import = &i->call;
+    return &i->call;
+}
+
+void guest_import_answer(struct guest_import *call, struct span root, const struct err *e)
+{
+    struct import *i = (struct import *)call;
+    struct guest *g = i->guest;
+    pthread_mutex_lock(&g->lock);
+    buf_put(&i->root, root.p, root.n);
+    if (e)
+        i->e = *e;
+    i->done = true;
+    pthread_mutex_unlock(&g->lock);
+    post_mail(g, mail_new(MAIL_WAKE, 0, (struct span){0}));
+}
+
+bool guest_import_done(struct guest_import *call, struct span *root, const struct err **e)
+{
+    struct import *i = (struct import *)call;
+    pthread_mutex_lock(&i->guest->lock);
+    bool done = i->done;
+    pthread_mutex_unlock(&i->guest->lock);
+    if (!done)
+        return false;
+    *root = buf_span(&i->root);
+    *e = i->e.code == ERR_NONE ? NULL : &i->e;
+    return true;
+}
+
+void guest_import_free(struct guest_import *call)
+{
+    struct import *i = (struct import *)call, **at = &i->guest->imports;
+    while (*at != i)
+        at = &(*at)->next;
+    *at = i->next;
+    buf_fini(&i->params);
+    buf_fini(&i->root);
+    free(i);
+}
+
+/* ---- life ---- */
+
+struct guest *guest_new(const struct guest_opts *opts, struct comp_inst *inst)
+{
+    struct guest *g = xnew(struct guest);
+    g->opts = *opts;
+    if (g->opts.config)
+        config_ref(g->opts.config);
+    g->job.run = run;
+    g->inst = inst;
+    g->inbox_tail = &g->inbox;
+    pthread_mutex_init(&g->lock, NULL);
+    arena_init(&g->arena, GUEST_ARENA_BYTES);
+    g->wasi = wasi_ctx_new(&(struct wasi_opts){.world = &world, .user = g});
+    wasi_body_credit(g->wasi, BODY_WINDOW_BYTES);
+    return g;
+}
+
+struct wasi_ctx *guest_world(struct guest *g)
+{
+    assert(g->state == GUEST_NEW);
+    return g->wasi;
+}
+
+struct arena *guest_arena(struct guest *g)
+{
+    assert(g->state == GUEST_NEW);
+    return &g->arena;
+}
+
+bool guest_start(struct guest *g, const struct comp_func *func, const struct wit_value *args,
+                 struct err *e)
+{
+    assert(g->state == GUEST_NEW);
+    g->func = func;
+    comp_inst_set_user(g->inst, g->wasi);
+    if (!comp_call(g->inst, func, args, e))
+        return false;
+    requeue(g);
+    return true;
+}
+
+struct comp_inst *guest_take_instance(struct guest *g)
+{
+    assert(g->state == GUEST_ENDED);
+    return MOVE(g->inst);
+}
+
+void guest_free(struct guest *g)
+{
+    if (!g)
+        return;
+    assert(g->state == GUEST_NEW || g->state == GUEST_ENDED);
+    loop_timer_stop(&g->wake);
+    comp_inst_free(g->inst);
+    wasi_ctx_free(g->wasi);
+    while (g->inbox) {
+        struct mail *next = g->inbox->next;
+        free(g->inbox);
+        g->inbox = next;
+    }
+    config_unref(g->opts.config);
+    buf_fini(&g->end_text);
+    arena_fini(&g->arena);
+    pthread_mutex_destroy(&g->lock);
+    free(g);
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A running guest as an actor between two threads. The loop thread mails it what came in (body bytes, credit,
+ * answers of imports); a worker runs it when there is something to do; what it produced comes back to the loop as
+ * notes, in order, one batch per run. A guest that waits holds no thread: it is this struct.
+ *
+ *   g = guest_new(...) ; guest_start(g, func, args) ; ... ops->ended ; guest_free(g)
+ *
+ * Everything here is for the loop thread, except where marked "worker". Private to the daemon. */
+#ifndef HOSTD_GUEST_H
+#define HOSTD_GUEST_H
+
+#include "hostd/grant.h"
+#include "hostd/wasi/wasi.h"
+#include "lattice/base/worker.h"
+
+struct guest;
+struct guest_import;
+struct bridge_func;
+struct loop;
+
+/* How a guest's call ended. */
+struct guest_end {
+    enum comp_outcome outcome; /* DONE, TRAPPED, EXITED */
+    enum wasm_trap trap;
+    bool responded; /* response-outparam.set was called */
+    struct str why; /* trap text, for the log */
+    uint64_t fuel_used;
+};
+
+enum guest_body { GUEST_BODY_MORE, GUEST_BODY_FINISHED, GUEST_BODY_ABORTED };
+
+/* What comes back, on the loop thread. Bytes are encoded wire values; they live during the callback. */
+struct guest_ops {
+    void (*head)(void *user,
+                 struct span root); /* response-outparam.set: result<response, error-code> */
+    /* trailers: option<fields>, with FINISHED only */
+    void (*body)(void *user, struct span data, enum guest_body end, struct span trailers);
+    void (*result)(void *user, struct span root);          /* of a plain function */
+    void (*import)(void *user, struct guest_import *call); /* answer with guest_import_answer */
+    void (*print)(void *user, int fd, struct str line);
+    void (*log)(void *user, uint32_t level, struct str context, struct str message);
+    void (*ended)(void *user,
+                  const struct guest_end *end); /* last; the guest may be freed inside */
+};
+
+struct guest_opts {
+    struct loop *loop;
+    struct workers *workers;
+    const struct guest_ops *ops;
+    void *user;
+    struct config_map *config; /* a reference is taken; NULL: empty */
+};
+
+/* Takes inst over: it comes back through guest_take_instance when it can serve another call. */
+struct guest *guest_new(const struct guest_opts *opts, struct comp_inst *inst);
+/* A new guest's world, to make arguments of (wasi_http_args). Before guest_start only. */
+struct wasi_ctx *guest_world(struct guest *g);
+/* Values for arguments live here as long as the guest. Before guest_start only. */
+struct arena *guest_arena(struct guest *g);
+bool guest_start(struct guest *g, const struct comp_func *func, const struct wit_value *args,
+                 struct err *e); /* false: free it */
+
+void guest_body_push(struct guest *g, struct span data); /* of the request */
+void guest_body_end(struct guest *g, const struct http_field *trailers, size_t n);
+void guest_body_fail(struct guest *g, enum http_error_code why);
+void guest_body_credit(struct guest *g, size_t n);      /* the response body may go on */
+void guest_cancel(struct guest *g, enum wasm_trap why); /* ends it soon; ended is still called */
+
+/* After ended: the instance, rewound, or NULL when it cannot be used again. */
+struct comp_inst *guest_take_instance(struct guest *g);
+void guest_free(struct guest *g); /* after ended, or before guest_start */
+
+/* ---- calls of imports that are not served here ---- */
+
+/* One call on its way; owned by the guest. Views live until it is answered. */
+struct guest_import {
+    const struct bridge_func *func;
+    struct span params; /* encoded */
+    struct guest *guest;
+    /* the daemon's, while the call is under way */
+    void *state;
+    void (*cancel)(struct guest_import *call); /* the guest ended first: forget it, do not answer */
+};
+/* e NULL: root is the encoded result tuple (copied). Once. */
+void guest_import_answer(struct guest_import *call, struct span root, const struct err *e);
+
+/* Worker, from inside a host function: starts such a call (copies params), and asks for its answer. */
+struct guest_import *guest_import_start(struct guest *g, const struct bridge_func *func,
+                                        struct span params);
+bool guest_import_done(struct guest_import *call, struct span *root, const struct err **e);
+void guest_import_free(struct guest_import *call); /* after its answer was used */
+struct guest *guest_of(const struct comp_host_call *hc);
+
+#endif

@@ -1,0 +1,593 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From a wRPC invocation to a guest and back. An invocation is waiting, then taking in its parameters, then running;
+ * it ends when its guest ended. Keeps: an invocation holds its serving; only running ones hold an instance; whatever
+ * happens, an HTTP caller gets a response or an error-code, never silence. */
+#include "hostd/invoke.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <utlist.h>
+#include "lattice/base/alloc.h"
+#include "lattice/base/log.h"
+#include "lattice/base/loop.h"
+#include "lattice/base/num.h"
+#include "lattice/base/rand.h"
+
+#define IDLE_INSTANCES_MAX 16     /* kept warm per component */
+#define ROOT_BYTES_MAX (8u << 20) /* encoded parameters */
+#define TRAILERS_BYTES_MAX (64u << 10)
+#define LOG_LINE_BYTES_MAX 1024
+#define SERVING_ARENA_BYTES (8u << 20)
+
+struct served_func {
+    struct serving *serving;
+    const struct comp_func *func;
+    const struct wit_func *type;
+    const struct wit_type **param_types;
+    bool http; /* wasi:http/incoming-handler.handle, served as wrpc:http */
+    struct wrpc_serve *serve;
+};
+
+struct invocation {
+    struct invocation *prev, *next; /* in waiting or running */
+    struct serving *s;
+    const struct served_func *f;
+    struct wrpc_inv *inv;
+    struct guest *guest; /* NULL while waiting */
+    bool started, answered, body_ended;
+    struct buf root;
+    struct loop_timer *deadline;
+    char request_id[ULID_LEN + 1];
+    /* HTTP */
+    struct wrpc_stream_reader body_reader;
+    bool request_body_ended;
+    struct buf trailers;
+    struct wrpc_out *body_out, *trailers_out;
+};
+
+struct serving {
+    struct serving *prev, *next; /* of the host */
+    struct serving_opts opts;
+    struct arena arena;
+    struct served_func *funcs;
+    uint32_t nfuncs;
+    struct comp_inst *idle[IDLE_INSTANCES_MAX];
+    uint32_t nidle, nrunning, nwaiting;
+    struct invocation *running, *waiting;
+    bool closed;
+};
+
+static const struct str HTTP_HANDLER = STR_INIT("wasi:http/incoming-handler@0.2.0");
+static const struct str HTTP_WIRE = STR_INIT("wrpc:http/incoming-handler@0.1.0");
+
+static const struct wit_path BODY_PATH = {.n = 2, .i = {0, 0}};
+static const struct wit_path TRAILERS_PATH = {.n = 2, .i = {0, 1}};
+
+static void run_next(struct serving *s);
+static void run_others(struct invoke_host *h);
+
+/* ---- end of an invocation ---- */
+
+static void serving_free_if_done(struct serving *s)
+{
+    if (!s->closed || s->running || s->waiting)
+        return;
+    DL_DELETE(s->opts.host->servings, s);
+    for (uint32_t i = 0; i < s->nidle; i++)
+        comp_inst_free(s->idle[i]);
+    comp_linked_unref(s->opts.linked);
+    bridge_free(s->opts.bridge);
+    arena_fini(&s->arena);
+    free(s);
+}
+
+static void keep_instance(struct serving *s, struct comp_inst *inst)
+{
+    if (!s->closed && s->nidle < IDLE_INSTANCES_MAX)
+        s->idle[s->nidle++] = inst;
+    else
+        comp_inst_free(inst);
+}
+
+static void invocation_free(struct invocation *v)
+{
+    loop_timer_stop(&v->deadline);
+    wrpc_inv_free(v->inv); /* its writers go with it; without a result this says "failed" */
+    guest_free(v->guest);
+    buf_fini(&v->root);
+    buf_fini(&v->trailers);
+    free(v);
+}
+
+/* Takes it off its list; the serving may be gone afterwards. */
+static void invocation_end(struct invocation *v)
+{
+    struct serving *s = v->s;
+    struct invoke_host *h = s->opts.host;
+    h->busy--;
+    if (v->guest) {
+        DL_DELETE(s->running, v);
+        s->nrunning--;
+        h->instances--;
+    } else {
+        DL_DELETE(s->waiting, v);
+        s->nwaiting--;
+    }
+    bool was_full = h->instances + 1 == h->instances_max;
+    invocation_free(v);
+    run_next(s);
+    serving_free_if_done(s);
+    if (was_full)
+        run_others(h);
+}
+
+static void answer_http_error(struct invocation *v, enum http_error_code code, const char *text)
+{
+    struct buf root = BUF_INIT;
+    struct err e = ERR_INIT;
+    struct http_error x = {.code = code, .text = str_of(text)};
+    if (http_error_encode(&x, &root, &e))
+        wrpc_inv_result(v->inv, buf_span(&root), &e);
+    v->answered = true;
+    buf_fini(&root);
+}
+
+/* Before a guest could answer: says why, in the words of HTTP where the caller speaks it. */
+static void refuse(struct invocation *v, enum http_error_code code, const char *why)
+{
+    log_warn("invocation refused", LS("component", v->s->opts.id), LS("function", v->f->type->name),
+             LZ("request", v->request_id), LZ("reason", why));
+    if (v->f->http) {
+        char text[160];
+        snprintf(text, sizeof text, "%s (request %s)", why, v->request_id);
+        answer_http_error(v, code, code == HTTP_INTERNAL_ERROR ? text : NULL);
+    }
+    invocation_end(v);
+}
+
+/* ---- what the guest says ---- */
+
+static void on_head(void *user, struct span root)
+{
+    struct invocation *v = user;
+    struct err e = ERR_INIT;
+    v->answered = true;
+    bool ok = wrpc_inv_result(v->inv, root, &e);
+    if (ok && root.n && root.p[0] == 0) /* ok(response): body and trailers follow */
+        ok = wrpc_inv_result_out(v->inv, &BODY_PATH, &v->body_out, &e) &&
+             wrpc_inv_result_out(v->inv, &TRAILERS_PATH, &v->trailers_out, &e);
+    if (!ok) {
+        log_warn("response lost", LS("component", v->s->opts.id), LZ("request", v->request_id),
+                 LE(&e));
+        guest_cancel(v->guest, WASM_TRAP_HOST);
+    }
+}
+
+static void end_body(struct invocation *v, struct span trailers)
+{
+    static const uint8_t none[1] = {0};
+    struct err e = ERR_INIT;
+    if (!v->body_out || v->body_ended)
+        return;
+    v->body_ended = true;
+    wrpc_out_close(v->body_out);
+    /* always completed: a peer waits for it */
+    wrpc_out_write(v->trailers_out, trailers.n ? trailers : (struct span){none, 1}, &e);
+    wrpc_out_close(v->trailers_out);
+}
+
+static void on_body(void *user, struct span data, enum guest_body end, struct span trailers)
+{
+    struct invocation *v = user;
+    struct err e = ERR_INIT;
+    if (!v->body_out || v->body_ended)
+        return;
+    struct buf piece = BUF_INIT; /* the chunk, and the stream's end with it when it is known */
+    if (data.n) {
+        buf_leb_u64(&piece, data.n);
+        buf_put(&piece, data.p, data.n);
+    }
+    if (end == GUEST_BODY_FINISHED)
+        buf_byte(&piece, 0);
+    bool ok = !piece.n || wrpc_out_write(v->body_out, buf_span(&piece), &e);
+    buf_fini(&piece);
+    if (!ok) {
+        log_warn("response lost", LS("component", v->s->opts.id), LZ("request", v->request_id),
+                 LE(&e));
+        guest_cancel(v->guest, WASM_TRAP_HOST);
+    } else if (data.n) {
+        guest_body_credit(v->guest, data.n);
+    }
+    if (end != GUEST_BODY_MORE)
+        end_body(v, end == GUEST_BODY_FINISHED ? trailers : (struct span){0});
+}
+
+static void on_result(void *user, struct span root)
+{
+    struct invocation *v = user;
+    struct err e = ERR_INIT;
+    if (v->f->http || v->answered)
+        return; /* handle returns nothing; its answer is the head */
+    v->answered = true;
+    if (!wrpc_inv_result(v->inv, root, &e))
+        log_warn("result lost", LS("component", v->s->opts.id), LZ("request", v->request_id),
+                 LE(&e));
+}
+
+static void on_import(void *user, struct guest_import *call)
+{
+    struct invocation *v = user;
+    struct invoke_host *h = v->s->opts.host;
+    struct bridge_route route = {.rpc = h->rpc,
+                                 .grants = h->grants,
+                                 .lattice = h->lattice,
+                                 .source_id = v->s->opts.id,
+                                 .deadline_ms = v->s->opts.execution_ms_max};
+    bridge_invoke(&route, call);
+}
+
+static void on_print(void *user, int fd, struct str line)
+{
+    struct invocation *v = user;
+    log_info(fd == 2 ? "guest stderr" : "guest stdout", LS("component", v->s->opts.id),
+             LZ("request", v->request_id), LS("line", str_sub(line, 0, LOG_LINE_BYTES_MAX)));
+}
+
+static void on_log(void *user, uint32_t level, struct str context, struct str message)
+{
+    static const enum log_level levels[] = {LOG_TRACE, LOG_DEBUG, LOG_INFO,
+                                            LOG_WARN,  LOG_ERROR, LOG_ERROR};
+    struct invocation *v = user;
+    log_at(levels[MIN(level, 5u)], "guest log", LS("component", v->s->opts.id),
+           LZ("request", v->request_id), LS("context", context),
+           LS("message", str_sub(message, 0, LOG_LINE_BYTES_MAX)));
+}
+
+static void answer_failure(struct invocation *v, const struct guest_end *end)
+{
+    char text[160];
+    if (end->trap == WASM_TRAP_DEADLINE) {
+        answer_http_error(v, HTTP_RESPONSE_TIMEOUT, NULL);
+        return;
+    }
+    snprintf(text, sizeof text, "the component %s (request %s)",
+             end->outcome == COMP_TRAPPED ? "failed" : "returned without a response",
+             v->request_id);
+    answer_http_error(v, HTTP_INTERNAL_ERROR, text);
+}
+
+static void on_ended(void *user, const struct guest_end *end)
+{
+    struct invocation *v = user;
+    struct serving *s = v->s;
+    if (end->outcome != COMP_DONE)
+        log_warn(end->outcome == COMP_TRAPPED ? "guest trapped" : "guest exited",
+                 LS("component", s->opts.id), LS("function", v->f->type->name),
+                 LZ("request", v->request_id), LS("reason", end->why));
+    if (v->f->http && !v->answered)
+        answer_failure(v, end);
+    end_body(v, (struct span){0}); /* unless it was ended properly: the reader sees it cut short */
+    struct comp_inst *inst = guest_take_instance(v->guest);
+    if (inst)
+        keep_instance(s, inst);
+    invocation_end(v);
+}
+
+static const struct guest_ops guest_ops = {
+    .head = on_head,
+    .body = on_body,
+    .result = on_result,
+    .import = on_import,
+    .print = on_print,
+    .log = on_log,
+    .ended = on_ended,
+};
+
+/* ---- parameters ---- */
+
+static void start_guest(struct invocation *v, const struct wit_value *args)
+{
+    struct err e = ERR_INIT;
+    v->started = true;
+    if (!guest_start(v->guest, v->f->func, args, &e))
+        refuse(v, HTTP_INTERNAL_ERROR, e.text);
+}
+
+static void take_http_root(struct invocation *v)
+{
+    struct arena *a = guest_arena(v->guest);
+    struct err e = ERR_INIT;
+    struct http_request request;
+    struct wit_value *args = arena_array(a, struct wit_value, 2);
+    if (!http_request_decode(buf_span(&v->root), a, &request, &e)) {
+        if (e.code != ERR_NONE)
+            refuse(v, HTTP_PROTOCOL_ERROR, e.text);
+        return; /* else more has to come */
+    }
+    if (!wasi_http_args(guest_world(v->guest), &request, args, &e))
+        refuse(v, HTTP_REQUEST_HEADER_SECTION_SIZE, e.text);
+    else
+        start_guest(v, args);
+}
+
+static void take_root(struct invocation *v)
+{
+    struct arena *a = guest_arena(v->guest);
+    struct err e = ERR_INIT;
+    uint32_t n = v->f->type->nparams;
+    struct wit_value *args = arena_array(a, struct wit_value, n);
+    struct wit_pendings pend = {0};
+    size_t used;
+    if (!args || !wit_decode(v->f->param_types, n, buf_span(&v->root), a, args, &used, &pend, &e)) {
+        if (!args || e.code != ERR_NONE)
+            refuse(v, HTTP_PROTOCOL_ERROR, args ? e.text : "out of call memory");
+        return;
+    }
+    start_guest(v, args);
+}
+
+static void on_root(struct invocation *v, struct span piece)
+{
+    if (v->started)
+        return; /* what follows a complete tuple is ignored */
+    if (!piece.n && v->root.n == 0 && v->f->type->nparams && !v->f->http) {
+        refuse(v, HTTP_PROTOCOL_ERROR, "no parameters");
+        return;
+    }
+    buf_put(&v->root, piece.p, piece.n);
+    if (v->root.full)
+        refuse(v, HTTP_REQUEST_BODY_SIZE, "parameters are larger than the limit");
+    else if (v->f->http)
+        take_http_root(v);
+    else
+        take_root(v);
+}
+
+static void on_body_bytes(void *user, struct span data)
+{
+    guest_body_push(((struct invocation *)user)->guest, data);
+}
+
+static void end_request_body(struct invocation *v, bool clean)
+{
+    if (v->request_body_ended)
+        return;
+    v->request_body_ended = true;
+    if (!clean) {
+        guest_body_fail(v->guest, HTTP_CONNECTION_TERMINATED);
+        return;
+    }
+    const struct http_field *fields = NULL;
+    size_t n = 0;
+    struct err e = ERR_INIT;
+    struct arena a;
+    arena_init(&a, TRAILERS_BYTES_MAX * 4);
+    if (!http_trailers_decode(buf_span(&v->trailers), &a, &fields, &n, &e))
+        n = 0; /* none, or not complete: the body itself is whole */
+    guest_body_end(v->guest, fields, n);
+    arena_fini(&a);
+}
+
+static void on_body_piece(struct invocation *v, struct span piece)
+{
+    struct err e = ERR_INIT;
+    if (v->request_body_ended)
+        return;
+    bool ok = piece.n == 0 || wrpc_stream_feed(&v->body_reader, piece, on_body_bytes, v, &e);
+    if (!ok || (piece.n == 0 && !v->body_reader.ended))
+        end_request_body(v, ok && wrpc_stream_clean(&v->body_reader));
+}
+
+static bool path_is(const struct wit_path *a, const struct wit_path *b)
+{
+    return a->n == b->n && memcmp(a->i, b->i, a->n * sizeof a->i[0]) == 0;
+}
+
+/* Trailers come on their own channel and may overtake the body or follow it; the guest is told of the body's end
+ * once both are there. */
+static void on_bytes(void *user, const struct wit_path *p, struct span piece)
+{
+    struct invocation *v = user;
+    if (p->n == 0) {
+        on_root(v, piece);
+        return;
+    }
+    static const uint8_t no_trailers[1] = {0};
+    if (path_is(p, &BODY_PATH))
+        on_body_piece(v, piece);
+    else if (piece.n)
+        buf_put(&v->trailers, piece.p, piece.n);
+    else if (v->trailers.n == 0)
+        buf_put(&v->trailers, no_trailers, 1);
+    if (v->body_reader.ended && v->trailers.n)
+        end_request_body(v, true);
+}
+
+/* ---- beginning ---- */
+
+static void on_deadline(void *user)
+{
+    struct invocation *v = user;
+    v->deadline = NULL;
+    if (v->started)
+        guest_cancel(v->guest, WASM_TRAP_DEADLINE);
+    else
+        refuse(v, HTTP_RESPONSE_TIMEOUT,
+               v->guest ? "parameters did not come in time" : "no instance became free in time");
+}
+
+static void begin(struct invocation *v)
+{
+    struct serving *s = v->s;
+    struct err e = ERR_INIT;
+    struct comp_inst *inst =
+        s->nidle ? s->idle[--s->nidle] : comp_inst_new(s->opts.linked, NULL, &e);
+    if (!inst) {
+        refuse(v, HTTP_INTERNAL_ERROR, e.text);
+        return;
+    }
+    DL_DELETE(s->waiting, v);
+    s->nwaiting--;
+    DL_APPEND(s->running, v);
+    s->nrunning++;
+    s->opts.host->instances++;
+    struct guest_opts opts = {.loop = s->opts.host->loop,
+                              .workers = s->opts.host->workers,
+                              .ops = &guest_ops,
+                              .user = v,
+                              .config = s->opts.config ? grant_config_now(s->opts.config) : NULL};
+    v->guest = guest_new(&opts, inst);
+    wrpc_inv_read(v->inv, on_bytes, v); /* may end v */
+}
+
+static void run_next(struct serving *s)
+{
+    struct invoke_host *h = s->opts.host;
+    while (s->waiting && s->nrunning < s->opts.max_instances && h->instances < h->instances_max)
+        begin(s->waiting);
+}
+
+/* The host's own limit was reached and an instance became free: whoever waits may have it. */
+static void run_others(struct invoke_host *h)
+{
+    struct serving *s, *next;
+    DL_FOREACH_SAFE(h->servings, s, next)
+    run_next(s);
+}
+
+static void on_invocation(void *user, struct wrpc_inv *inv)
+{
+    const struct served_func *f = user;
+    struct serving *s = f->serving;
+    struct invocation *v = xnew(struct invocation);
+    v->s = s;
+    v->f = f;
+    v->inv = inv;
+    v->root.max = ROOT_BYTES_MAX;
+    v->trailers.max = TRAILERS_BYTES_MAX;
+    rand_ulid(v->request_id);
+    DL_APPEND(s->waiting, v);
+    s->nwaiting++;
+    s->opts.host->busy++;
+    if (s->nwaiting > s->opts.host->queue_max) {
+        refuse(v, HTTP_CONNECTION_LIMIT_REACHED, "the component's queue is full");
+        return;
+    }
+    if (s->opts.execution_ms_max)
+        v->deadline = loop_after(s->opts.host->loop, s->opts.execution_ms_max, on_deadline, v);
+    run_next(s);
+}
+
+/* ---- the serving ---- */
+
+static bool func_can_be_served(const struct wit_func *f, struct err *e)
+{
+    for (uint32_t i = 0; i < f->nparams; i++)
+        if (f->params[i].type->has_resource || !wit_can_travel(f->params[i].type, e))
+            return false;
+    return !f->result || (!f->result->has_resource && wit_can_travel(f->result, e));
+}
+
+static bool serve_func(struct serving *s, struct str iface, const struct wit_func *type,
+                       struct err *e)
+{
+    struct served_func *f = &s->funcs[s->nfuncs];
+    struct err why = ERR_INIT;
+    bool http = wit_name_compatible(iface, HTTP_HANDLER) && str_eqz(type->name, "handle");
+    if (!http && !func_can_be_served(type, &why)) {
+        log_warn("export not served: its types cannot travel", LS("component", s->opts.id),
+                 LS("interface", iface), LS("function", type->name));
+        return true;
+    }
+    uint32_t n = http ? 1 : type->nparams;
+    *f = (struct served_func){.serving = s,
+                              .func = comp_find(s->opts.linked, iface, type->name),
+                              .type = type,
+                              .param_types = arena_array(&s->arena, const struct wit_type *, n),
+                              .http = http};
+    if (!f->param_types)
+        return arena_full(&s->arena, e);
+    for (uint32_t i = 0; i < n; i++)
+        f->param_types[i] = http ? http_types_get()->request : type->params[i].type;
+
+    struct wit_pendings paths = {0};
+    struct buf prefix = BUF_INIT;
+    buf_printf(&prefix, "%.*s.%.*s", STR_ARG(s->opts.host->lattice), STR_ARG(s->opts.id));
+    bool ok = wit_paths(f->param_types, n, &paths, e) &&
+              wrpc_serve_open(s->opts.host->rpc, buf_view(&prefix), buf_view(&prefix),
+                              http ? HTTP_WIRE : iface, wrpc_func_name(type->name), &paths,
+                              on_invocation, f, &f->serve, e);
+    buf_fini(&prefix);
+    s->nfuncs += ok;
+    return ok;
+}
+
+static bool serve_all(struct serving *s, struct err *e)
+{
+    struct comp *c = comp_linked_comp(s->opts.linked);
+    uint32_t total = 0;
+    for (uint32_t i = 0; i < comp_nexports(c); i++)
+        total += comp_export(c, i)->nfuncs;
+    s->funcs = arena_array(&s->arena, struct served_func, total);
+    if (!s->funcs)
+        return arena_full(&s->arena, e);
+    for (uint32_t i = 0; i < comp_nexports(c); i++) {
+        const struct wit_iface *iface = comp_export(c, i);
+        for (uint32_t k = 0; k < iface->nfuncs; k++)
+            if (!serve_func(s, iface->name, &iface->funcs[k], e))
+                return err_wrap(e, "serve %.*s %.*s", STR_ARG(iface->name),
+                                STR_ARG(iface->funcs[k].name));
+    }
+    return true;
+}
+
+bool serving_open(const struct serving_opts *opts, struct serving **out, struct err *e)
+{
+    struct serving *s = xnew(struct serving);
+    s->opts = *opts;
+    DL_APPEND(opts->host->servings, s);
+    arena_init(&s->arena, SERVING_ARENA_BYTES);
+    s->opts.id = arena_str(&s->arena, opts->id);
+    if (!serve_all(s, e)) {
+        serving_close(s);
+        return false;
+    }
+    *out = s;
+    return true;
+}
+
+void serving_set_max(struct serving *s, uint32_t max_instances)
+{
+    s->opts.max_instances = max_instances;
+    run_next(s);
+}
+
+void serving_set_config(struct serving *s, const struct grant_config *config)
+{
+    s->opts.config = config;
+}
+
+void serving_close(struct serving *s)
+{
+    if (!s)
+        return;
+    for (uint32_t i = 0; i < s->nfuncs; i++)
+        wrpc_serve_close(s->funcs[i].serve);
+    s->closed = true;
+    s->opts.config = NULL; /* the workload's, and that may go now */
+    serving_free_if_done(s);
+}
+
+void serving_cancel(struct serving *s)
+{
+    struct invocation *v, *next;
+    DL_FOREACH_SAFE(s->waiting, v, next)
+    refuse(v, HTTP_CONNECTION_TERMINATED, "the host is stopping");
+    DL_FOREACH_SAFE(s->running, v, next)
+    {
+        if (v->started)
+            guest_cancel(v->guest, WASM_TRAP_DEADLINE);
+        else
+            refuse(v, HTTP_CONNECTION_TERMINATED, "the host is stopping");
+    }
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Serving one component: its exported functions on their wRPC subjects, and every invocation from the first message to
+ * the last. At most max_instances run at once, the rest wait in a bounded queue. Loop thread only. Private to the
+ * daemon.
+ *   serving_open -> invocations come by themselves -> serving_close (what runs goes on, the struct frees itself)
+ * Spec: lattice protocol 5.4, 5.5; wRPC 2.4, 4.1. */
+#ifndef HOSTD_INVOKE_H
+#define HOSTD_INVOKE_H
+
+#include "hostd/bridge.h"
+
+struct serving;
+
+/* Shared by all servings of a host. */
+struct invoke_host {
+    struct loop *loop;
+    struct wrpc *rpc;
+    struct grants *grants;
+    struct workers *workers;
+    struct str lattice;
+    uint32_t queue_max, instances_max;
+    uint32_t instances; /* running now */
+    uint32_t busy;      /* running or waiting */
+    struct serving *servings;
+};
+
+struct serving_opts {
+    struct invoke_host *host;
+    struct str id;              /* copied */
+    struct comp_linked *linked; /* references are taken over */
+    struct bridge *bridge;
+    uint32_t max_instances;
+    uint64_t execution_ms_max;
+    const struct grant_config *config; /* the workload's; may be replaced by serving_set_config */
+};
+
+bool serving_open(const struct serving_opts *opts, struct serving **out, struct err *e);
+void serving_set_max(struct serving *s, uint32_t max_instances);
+void serving_set_config(struct serving *s,
+                        const struct grant_config *config); /* NULL: none any more */
+void serving_close(struct serving *s);                      /* NULL is fine */
+void serving_cancel(struct serving *s); /* ends what runs and drops what waits, soon */
+
+#endif

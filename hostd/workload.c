@@ -1,0 +1,534 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Components on this host. A command for a component id waits until the ones before it are done; it goes through the
+ * steps fetch → compile (pool thread) → config → spec → serve, and whatever fails ends it with a reason and leaves
+ * what ran before as it was.
+ * Keeps: a workload exists in the table while it runs or has commands; `now` is what runs. */
+#include "hostd/workload.h"
+
+#include <assert.h>
+#include <string.h>
+#include <unistd.h>
+#include <utlist.h>
+#include "hostd/image/image.h"
+#include "hostd/invoke.h"
+#include "lattice/base/alloc.h"
+#include "lattice/base/log.h"
+#include "lattice/base/loop.h"
+#include "lattice/base/map.h"
+#include "lattice/base/num.h"
+
+#define COMMAND_ARENA_BYTES (4u << 20)
+#define WASM_PAGE_BYTES 65536u
+
+/* One command, and what it has gathered on its way. */
+struct command {
+    struct command *prev, *next;
+    struct workload *w;
+    struct arena arena;
+    struct workload_spec spec;
+    bool is_update; /* workload_update: only where it runs */
+    workload_done_fn *fn;
+    void *user;
+    /* steps */
+    uint64_t execution_ms_max, memory_bytes_max;
+    struct span image;
+    struct comp_linked *linked;
+    struct bridge *bridge;
+    struct grant_config *config;
+    bool away; /* image_load or the pool has it; if the workload goes meanwhile, w is NULL */
+    struct err e;
+};
+
+struct workload {
+    UT_hash_handle hh;
+    struct workloads *ws;
+    struct str id;
+    char *id_text;
+    struct command *commands; /* the head one is under way */
+    bool busy, posted;
+    /* what runs; serving NULL: nothing */
+    struct serving *serving;
+    struct grant_config *config;
+    struct arena arena; /* of `now` */
+    struct workload_spec now;
+};
+
+struct workloads {
+    struct workload_opts opts;
+    struct invoke_host host;
+    struct workload *table;
+    char *lattice;
+    bool closing;
+};
+
+static void next_command(void *user);
+
+static void schedule(struct workload *w)
+{
+    if (w->posted || w->ws->closing)
+        return;
+    w->posted = true;
+    loop_post(w->ws->opts.loop, next_command, w);
+}
+
+/* ---- ends of commands ---- */
+
+static void describe(const struct workload_spec *spec, struct workload_info *info)
+{
+    *info = (struct workload_info){.id = spec->id,
+                                   .image_ref = spec->image_ref,
+                                   .max_instances = spec->max_instances,
+                                   .annotations = spec->annotations,
+                                   .limits = spec->limits};
+}
+
+static void command_free(struct command *c)
+{
+    free((void *)c->image.p);
+    comp_linked_unref(c->linked);
+    bridge_free(c->bridge);
+    grant_config_close(&c->config);
+    arena_fini(&c->arena);
+    free(c);
+}
+
+static void workload_free(struct workload *w)
+{
+    HASH_DEL(w->ws->table, w);
+    serving_close(w->serving);
+    grant_config_close(&w->config);
+    while (w->commands) {
+        struct command *c = w->commands;
+        DL_DELETE(w->commands, c);
+        if (c->away)
+            c->w = NULL;
+        else
+            command_free(c);
+    }
+    arena_fini(&w->arena);
+    free(w->id_text);
+    free(w);
+}
+
+/* The head command ends: e NULL is success, described by spec. */
+static void command_done(struct command *c, const struct workload_spec *spec, const struct err *e)
+{
+    struct workload *w = c->w;
+    struct workload_info info;
+    describe(spec ? spec : &c->spec, &info);
+    DL_DELETE(w->commands, c);
+    c->fn(c->user, &info, e);
+    command_free(c);
+    w->busy = false;
+    schedule(w);
+}
+
+static void command_failed(struct command *c, const char *doing)
+{
+    err_wrap(&c->e, "%s", doing);
+    command_done(c, NULL, &c->e);
+}
+
+/* ---- step 5: serve ---- */
+
+static bool copy_spec(struct arena *a, const struct workload_spec *in, struct workload_spec *out,
+                      struct err *e)
+{
+    *out = *in;
+    out->id = arena_str(a, in->id);
+    out->image_ref = arena_str(a, in->image_ref);
+    out->annotations = proto_map_copy(a, &in->annotations);
+    out->config = proto_strs_copy(a, &in->config);
+    out->limits = proto_map_copy(a, &in->limits);
+    bool ok = out->id.p && out->image_ref.p && (out->annotations.v || !in->annotations.n) &&
+              (out->config.v || !in->config.n) && (out->limits.v || !in->limits.n);
+    return ok || arena_full(a, e);
+}
+
+static bool set_now(struct workload *w, const struct workload_spec *spec, struct err *e)
+{
+    struct arena fresh;
+    struct workload_spec copy;
+    arena_init(&fresh, COMMAND_ARENA_BYTES);
+    if (!copy_spec(&fresh, spec, &copy, e)) {
+        arena_fini(&fresh);
+        return false;
+    }
+    arena_fini(&w->arena);
+    w->arena = fresh;
+    w->now = copy;
+    return true;
+}
+
+static void serve(struct command *c)
+{
+    struct workload *w = c->w;
+    struct serving *fresh;
+    struct serving_opts opts = {.host = &w->ws->host,
+                                .id = c->spec.id,
+                                .linked = MOVE(c->linked),
+                                .bridge = MOVE(c->bridge),
+                                .max_instances = c->spec.max_instances,
+                                .execution_ms_max = c->execution_ms_max,
+                                .config = c->config};
+    if (!serving_open(&opts, &fresh, &c->e)) {
+        command_failed(c, "start serving");
+        return;
+    }
+    if (!set_now(w, &c->spec, &c->e)) {
+        serving_close(fresh);
+        command_failed(c, "start serving");
+        return;
+    }
+    serving_close(w->serving); /* what runs in the old one goes on */
+    grant_config_close(&w->config);
+    w->serving = fresh;
+    w->config = MOVE(c->config);
+    command_done(c, &w->now, NULL);
+}
+
+/* ---- steps 3 and 4: config and spec ---- */
+
+static void on_spec(void *user, const struct err *e)
+{
+    struct command *c = user;
+    if (e) {
+        c->e = *e;
+        command_failed(c, "store the component spec");
+    } else {
+        serve(c);
+    }
+}
+
+static void ensure_spec(struct command *c)
+{
+    if (!grant_spec_ensure(c->w->ws->opts.grants, c->spec.id, c->spec.image_ref, on_spec, c, &c->e))
+        command_failed(c, "store the component spec");
+}
+
+static void on_config(void *user, const struct err *e)
+{
+    struct command *c = user;
+    if (c->w->commands != c)
+        return; /* a later change: the snapshot is asked for at every call */
+    if (e) {
+        c->e = *e;
+        command_failed(c, "read configuration");
+    } else {
+        ensure_spec(c);
+    }
+}
+
+static void open_config(struct command *c)
+{
+    if (!grant_config_open(c->w->ws->opts.grants, &c->spec.config, on_config, c, &c->config, &c->e))
+        command_failed(c, "read configuration");
+}
+
+/* ---- steps 1 and 2: fetch and compile ---- */
+
+/* Pool thread: touches the command's own members only. */
+static void compile(void *user)
+{
+    struct command *c = user;
+    struct comp_limits limits = {.memory_pages_max =
+                                     (uint32_t)(c->memory_bytes_max / WASM_PAGE_BYTES)};
+    struct comp *comp = comp_load(c->image, &limits, &c->e);
+    if (!comp)
+        return;
+    struct bridge *b = bridge_new();
+    struct comp_linker linker = bridge_linker(b);
+    c->linked = comp_link(comp, &linker, &c->e);
+    comp_unref(comp);
+    if (c->linked)
+        c->bridge = b;
+    else
+        bridge_free(b);
+}
+
+/* Back from image_load or the pool: false when nobody waits for it any more. */
+static bool came_back(struct command *c)
+{
+    bool wanted = c->w != NULL;
+    c->away = false;
+    if (!wanted)
+        command_free(c);
+    return wanted;
+}
+
+static void compiled(void *user)
+{
+    struct command *c = user;
+    if (!came_back(c))
+        return;
+    free((void *)c->image.p);
+    c->image = (struct span){0};
+    if (!c->linked) {
+        err_wrap(&c->e, "image %.*s", STR_ARG(c->spec.image_ref));
+        command_failed(c, "load component");
+    } else {
+        open_config(c);
+    }
+}
+
+static void fetched(void *user, struct span bytes, const struct err *e)
+{
+    struct command *c = user;
+    c->image = bytes;
+    if (!came_back(c))
+        return;
+    if (e) {
+        c->e = *e;
+        command_failed(c, "fetch component");
+        return;
+    }
+    c->away = true;
+    loop_work(c->w->ws->opts.loop, compile, compiled, c);
+}
+
+static void fetch(struct command *c)
+{
+    const struct workload_opts *o = &c->w->ws->opts;
+    struct image_opts opts = {.allow_file = o->allow_file_load, .bytes_max = o->image_bytes_max};
+    c->away = true;
+    if (!image_load(o->loop, c->spec.image_ref, &opts, fetched, c, &c->e)) {
+        c->away = false;
+        command_failed(c, "fetch component");
+    }
+}
+
+/* ---- deciding ---- */
+
+/* "max_memory_limit" in bytes, "max_execution_time" in seconds; unreadable values are ignored, as upstream does. */
+static void read_limits(struct command *c)
+{
+    const struct workload_opts *o = &c->w->ws->opts;
+    struct str text;
+    uint64_t v;
+    c->memory_bytes_max = o->memory_bytes_max;
+    c->execution_ms_max = o->execution_ms_max;
+    if (proto_map_get(&c->spec.limits, STR("max_memory_limit"), &text) && str_u64(text, &v))
+        c->memory_bytes_max = MIN(v, o->memory_bytes_max);
+    if (proto_map_get(&c->spec.limits, STR("max_execution_time"), &text) && str_u64(text, &v) &&
+        v > 0)
+        c->execution_ms_max = MIN(v, UINT32_MAX) * 1000;
+}
+
+static void stop(struct command *c)
+{
+    struct workload *w = c->w;
+    struct workload_spec was = w->now;
+    was.max_instances = 0;
+    serving_close(w->serving);
+    w->serving = NULL;
+    grant_config_close(&w->config);
+    command_done(c, &was, NULL); /* `was` lives in w->arena, which stays until the workload goes */
+}
+
+static void rescaled(struct command *c)
+{
+    struct workload *w = c->w;
+    struct workload_spec spec = c->spec;
+    spec.image_ref = w->now.image_ref; /* the old code runs on */
+    if (!set_now(w, &spec, &c->e)) {
+        command_failed(c, "scale");
+        return;
+    }
+    serving_set_max(w->serving, spec.max_instances);
+    if (c->config) {
+        serving_set_config(w->serving, c->config);
+        grant_config_close(&w->config);
+        w->config = MOVE(c->config);
+    }
+    command_done(c, &w->now, NULL);
+}
+
+static void on_new_config(void *user, const struct err *e)
+{
+    struct command *c = user;
+    if (c->w->commands != c)
+        return;
+    if (e) {
+        c->e = *e;
+        command_failed(c, "read configuration");
+    } else {
+        rescaled(c);
+    }
+}
+
+/* The cases of the protocol's table: A and D stop, B starts, E is nothing new, F changes what runs. */
+static void execute(struct command *c)
+{
+    struct workload *w = c->w;
+    struct workload_spec *spec = &c->spec;
+    bool runs = w->serving != NULL;
+    read_limits(c);
+    if (c->is_update && !runs) {
+        err_set(&c->e, ERR_NOT_FOUND, "component %.*s does not run here", STR_ARG(spec->id));
+        command_done(c, NULL, &c->e);
+    } else if (c->is_update) {
+        struct workload_spec update = w->now;
+        update.image_ref = spec->image_ref;
+        update.annotations = spec->annotations;
+        *spec = update;
+        fetch(c);
+    } else if (spec->max_instances == 0) {
+        if (runs)
+            stop(c);
+        else
+            command_done(c, spec, NULL);
+    } else if (!runs || (spec->allow_update && !str_eq(spec->image_ref, w->now.image_ref))) {
+        fetch(c);
+    } else if (!proto_strs_eq(&spec->config, &w->now.config)) {
+        if (!grant_config_open(w->ws->opts.grants, &spec->config, on_new_config, c, &c->config,
+                               &c->e))
+            command_failed(c, "read configuration");
+    } else if (spec->max_instances != w->now.max_instances) {
+        rescaled(c);
+    } else {
+        command_done(c, &w->now, NULL);
+    }
+}
+
+static void next_command(void *user)
+{
+    struct workload *w = user;
+    w->posted = false;
+    if (w->busy || w->ws->closing)
+        return;
+    if (w->commands) {
+        w->busy = true;
+        execute(w->commands);
+    } else if (!w->serving) {
+        workload_free(w);
+    }
+}
+
+static struct workload *workload_get(struct workloads *ws, struct str id)
+{
+    struct workload *w;
+    MAP_FIND(ws->table, id, w);
+    if (w)
+        return w;
+    w = xnew(struct workload);
+    w->ws = ws;
+    w->id_text = str_dup(id);
+    w->id = str_of(w->id_text);
+    arena_init(&w->arena, COMMAND_ARENA_BYTES);
+    MAP_ADD(ws->table, w->id, w);
+    return w;
+}
+
+static void push(struct workloads *ws, const struct workload_spec *spec, bool is_update,
+                 workload_done_fn *fn, void *user)
+{
+    struct command *c = xnew(struct command);
+    c->w = workload_get(ws, spec->id);
+    c->is_update = is_update;
+    c->fn = fn;
+    c->user = user;
+    arena_init(&c->arena, COMMAND_ARENA_BYTES);
+    bool ok = copy_spec(&c->arena, spec, &c->spec,
+                        &c->e); /* control messages are smaller than this arena */
+    assert(ok);
+    (void)ok;
+    DL_APPEND(c->w->commands, c);
+    schedule(c->w);
+}
+
+void workload_scale(struct workloads *ws, const struct workload_spec *spec, workload_done_fn *fn,
+                    void *user)
+{
+    push(ws, spec, false, fn, user);
+}
+
+void workload_update(struct workloads *ws, struct str id, struct str new_ref,
+                     const struct proto_map *annotations, workload_done_fn *fn, void *user)
+{
+    struct workload_spec spec = {.id = id, .image_ref = new_ref};
+    if (annotations)
+        spec.annotations = *annotations;
+    push(ws, &spec, true, fn, user);
+}
+
+/* ---- looking ---- */
+
+bool workload_find(const struct workloads *ws, struct str id, struct workload_info *info)
+{
+    struct workload *w;
+    MAP_FIND(ws->table, id, w);
+    if (!w || !w->serving)
+        return false;
+    if (info)
+        describe(&w->now, info);
+    return true;
+}
+
+struct workload_iter workloads_iter(const struct workloads *ws)
+{
+    return (struct workload_iter){.at = ws->table};
+}
+
+bool workload_next(struct workload_iter *it)
+{
+    const struct workload *w = it->at;
+    while (w && !w->serving)
+        w = w->hh.next;
+    if (!w)
+        return false;
+    describe(&w->now, &it->info);
+    it->at = w->hh.next;
+    return true;
+}
+
+/* ---- life ---- */
+
+static void start_thread(uint32_t worker)
+{
+    (void)worker;
+    wasm_thread_init();
+}
+
+struct workloads *workloads_open(const struct workload_opts *opts)
+{
+    struct workloads *ws = xnew(struct workloads);
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    uint32_t threads = opts->workers ? opts->workers : (uint32_t)MAX(cores, 1L);
+    wasm_init();
+    wasi_init();
+    http_types_get();
+    ws->opts = *opts;
+    ws->lattice = str_dup(opts->lattice);
+    ws->host = (struct invoke_host){.loop = opts->loop,
+                                    .rpc = opts->rpc,
+                                    .grants = opts->grants,
+                                    .workers = workers_new(threads, start_thread),
+                                    .lattice = str_of(ws->lattice),
+                                    .queue_max = opts->queue_max,
+                                    .instances_max = opts->instances_max};
+    return ws;
+}
+
+void workloads_close(struct workloads *ws)
+{
+    struct workload *w, *tmp;
+    if (!ws)
+        return;
+    ws->closing = true;
+    HASH_ITER(hh, ws->table, w, tmp)
+    {
+        if (w->serving)
+            serving_cancel(w->serving);
+    }
+    workers_free(ws->host.workers); /* every guest has ended when this returns */
+    loop_drain(ws->opts.loop);      /* and has said so */
+    HASH_ITER(hh, ws->table, w, tmp)
+    workload_free(w);
+    free(ws->lattice);
+    free(ws);
+}
+
+uint32_t workloads_busy(const struct workloads *ws)
+{
+    return ws->host.busy;
+}
