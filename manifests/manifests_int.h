@@ -231,8 +231,6 @@ void observed_link_fresh(struct observed *o, const struct proto_link *l);
 bool observed_runs(const struct observed *o, struct str id);
 /* Does a host with these labels meet all requirements? */
 bool labels_match(const struct proto_map *labels, const struct proto_map *requirements);
-/* A provider's reference as inventories show it. */
-struct str image_normal(struct str image);
 
 /* ---- plan.c: desired + observed -> commands --------------------------------------------------------- */
 
@@ -279,15 +277,21 @@ struct plan_app {
     uint32_t left;               /* to go: what is still there */
 };
 
+/* What an application may have left behind: put for versions that are not deployed. */
+struct plan_past {
+    struct str app;
+    bool gone; /* known to be undeployed or deleted: what carries its name goes too */
+    const struct proto_link *links;
+    uint32_t nlinks;
+    const struct str *configs;
+    uint32_t nconfigs;
+};
+
 struct plan_in {
     const struct want_app *apps; /* deployed */
     uint32_t napps;
-    const struct str *gone; /* known to be undeployed or deleted: what carries their name goes */
-    uint32_t ngone;
-    const struct proto_link *old_links; /* put for other versions: go unless wanted */
-    uint32_t nold_links;
-    const struct str *old_configs;
-    uint32_t nold_configs;
+    const struct plan_past *past;
+    uint32_t npast;
     const struct observed *seen;
     const struct set *accepted; /* ids whose start a host has accepted; may be NULL */
 };
@@ -295,7 +299,7 @@ struct plan_in {
 struct plan { /* in the arena */
     const struct plan_command *commands;
     uint32_t n;
-    const struct plan_app *apps; /* napps, then ngone */
+    const struct plan_app *apps; /* those deployed, then those gone */
     uint32_t napps;
 };
 

@@ -252,15 +252,6 @@ bool labels_match(const struct proto_map *labels, const struct proto_map *requir
     return true;
 }
 
-struct str image_normal(struct str image)
-{
-    static const char *const prefixes[] = {"file://", "oci://", "https://", "wasmcloud+builtin://"};
-    for (size_t i = 0; i < ARRAY_LEN(prefixes); i++)
-        if (str_starts(image, str_of(prefixes[i])))
-            return str_sub(image, strlen(prefixes[i]), image.n);
-    return image;
-}
-
 /* ---- links ----------------------------------------------------------------------------------------- */
 
 static void spec_free(struct observed *o, struct seen_spec *s)
