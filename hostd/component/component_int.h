@@ -413,7 +413,7 @@ struct plan_resource {
 /* `res` translates resource slots of the types beside it to plan resources. */
 struct plan_import {
     struct str iface, name;
-    const struct wit_func *type;
+    const struct wit_func *type; /* named as the import */
     const uint32_t *res;
 };
 
@@ -472,6 +472,7 @@ struct plan {
     const struct bag *exports; /* of the root */
     const uint32_t *root_res;
 };
+struct item bag_get(const struct bag *bag, struct str name);
 const struct plan *plan_new(struct arena *a, const struct component *root, struct err *e);
 
 #endif

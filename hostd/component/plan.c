@@ -85,7 +85,7 @@ static struct core_ref core_export(const struct core_bag *bag, struct str name)
     return bag->inst == NONE ? bag->refs[k] : (struct core_ref){bag->inst, k};
 }
 
-static struct item bag_get(const struct bag *bag, struct str name)
+struct item bag_get(const struct bag *bag, struct str name)
 {
     uint32_t k = name_map_find(bag->names, name);
     assert(k != NONE);
@@ -187,9 +187,12 @@ static bool root_import(struct planner *p, struct env *env, struct str iface, st
                        sort_name[t->sort]);
     *out = (struct item){.sort = S_FUNC, .func = {true, p->plan->nimports}};
     struct plan_import *f = APPEND(p, imports, struct plan_import);
-    if (!f)
+    struct wit_func *type = arena_new(p->arena, struct wit_func);
+    if (!f || !type)
         return full(p);
-    *f = (struct plan_import){.iface = iface, .name = name, .type = t->func, .res = env->res};
+    *type = *t->func;
+    type->name = name;
+    *f = (struct plan_import){.iface = iface, .name = name, .type = type, .res = env->res};
     return true;
 }
 

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Resource handles: one table per component instance, and the host objects that the guest owns.
+ * Keeps: index 0 is never handed out; freed indices come back last freed first; an own handle with lends > 0 stays
+ * where it is; a host object is dropped exactly once, children before parents.
+ * Spec: CanonicalABI.md "Resource State"; component-model.md 6. */
+#include "hostd/component/guest.h"
+
+#include <assert.h>
+#include "lattice/base/alloc.h"
+#include "lattice/base/num.h"
+
+/* ---- tables ---- */
+
+static struct handle *handle_new(struct handles *t, uint32_t *index)
+{
+    if (t->free) {
+        *index = t->free;
+        t->free = t->at[t->free].scope;
+        return &t->at[*index];
+    }
+    if (t->n == t->cap) {
+        t->cap = t->cap ? t->cap * 2 : 8;
+        t->at = xrealloc(t->at, t->cap * sizeof *t->at);
+    }
+    if (t->n == 0)
+        t->at[t->n++] = (struct handle){.resource = NONE};
+    *index = t->n;
+    return &t->at[t->n++];
+}
+
+bool handle_add(struct comp_inst *g, uint32_t instance, struct handle h, uint32_t *out)
+{
+    struct handles *t = &g->instances[instance].handles;
+    if (t->live >= g->linked->comp->limits.handles_max)
+        return guest_trap(g, "resource table has no free entries: limit is %u handles",
+                          g->linked->comp->limits.handles_max);
+    *handle_new(t, out) = h;
+    t->live++;
+    return true;
+}
+
+struct handle *handle_get(struct comp_inst *g, uint32_t instance, uint32_t index, uint32_t resource)
+{
+    struct handles *t = &g->instances[instance].handles;
+    if (index == 0 || index >= t->n || t->at[index].resource == NONE) {
+        guest_trap(g, "unknown handle index %u", index);
+        return NULL;
+    }
+    if (t->at[index].resource == resource)
+        return &t->at[index];
+    const struct plan_resource *want = &g->plan->resources[resource];
+    const struct plan_resource *have = &g->plan->resources[t->at[index].resource];
+    const char *kinds[] = {"guest-defined resource", "host-defined resource"};
+    guest_trap(g,
+               "handle index %u used with the wrong type, expected %s%s%.*s%s but found a "
+               "different %s%s%.*s%s",
+               index, kinds[want->import.p != NULL], want->name.n ? " \"" : "", STR_ARG(want->name),
+               want->name.n ? "\"" : "", kinds[have->import.p != NULL], have->name.n ? " \"" : "",
+               STR_ARG(have->name), have->name.n ? "\"" : "");
+    return NULL;
+}
+
+void handle_remove(struct comp_inst *g, uint32_t instance, uint32_t index)
+{
+    struct handles *t = &g->instances[instance].handles;
+    assert(index < t->n && t->at[index].resource != NONE);
+    t->at[index] = (struct handle){.resource = NONE, .scope = t->free};
+    t->free = index;
+    t->live--;
+}
+
+bool handle_lend(struct comp_inst *g, struct frame *f, uint32_t instance, uint32_t index)
+{
+    if (!array_room(&f->arena, &f->lends, f->nlends, &f->cap_lends, sizeof *f->lends,
+                    alignof(struct lend)))
+        return guest_trap(g, "values of one call take more than %zu bytes", COMP_CALL_BYTES_MAX);
+    f->lends[f->nlends++] = (struct lend){instance, index};
+    g->instances[instance].handles.at[index].lends++;
+    return true;
+}
+
+void lends_return(struct comp_inst *g, struct frame *f)
+{
+    for (uint32_t i = 0; i < f->nlends; i++)
+        g->instances[f->lends[i].instance].handles.at[f->lends[i].handle].lends--;
+    f->nlends = 0;
+}
+
+/* ---- host objects ---- */
+
+const struct comp_class *resource_class(const struct comp_inst *g, uint32_t resource)
+{
+    return g->linked->classes[resource];
+}
+
+static struct owned *owned_find(struct comp_inst *g, void *obj)
+{
+    struct owned *o;
+    HASH_FIND_PTR(g->owned, &obj, o);
+    return o;
+}
+
+void owned_add(struct comp_inst *g, void *obj, const struct comp_class *cls)
+{
+    struct owned *o = owned_find(g, obj);
+    if (!o) {
+        o = xnew(struct owned);
+        o->obj = obj;
+        HASH_ADD_PTR(g->owned, obj, o);
+    }
+    o->cls = cls;
+}
+
+static void owned_forget(struct comp_inst *g, struct owned *o)
+{
+    if (o->parent)
+        o->parent->nchildren--;
+    HASH_DEL(g->owned, o);
+    free(o);
+}
+
+void comp_host_child(struct comp_host_call *hc, void *parent, void *child)
+{
+    struct owned *p = owned_find(hc->inst, parent);
+    if (!p)
+        return; /* the host itself keeps the parent */
+    owned_add(hc->inst, child, NULL);
+    struct owned *c = owned_find(hc->inst, child);
+    if (c->parent)
+        c->parent->nchildren--;
+    c->parent = p;
+    p->nchildren++;
+}
+
+static bool childless(struct comp_inst *g, const struct owned *o)
+{
+    if (o->nchildren == 0)
+        return true;
+    for (struct owned *c = g->owned; c; c = c->hh.next)
+        if (c->parent == o)
+            return guest_trap(g,
+                              "resource \"%s\" has children: a \"%s\" made from it is still in use",
+                              o->cls->name, c->cls ? c->cls->name : "resource");
+    return false;
+}
+
+bool owned_leave(struct comp_inst *g, void *obj)
+{
+    struct owned *o = owned_find(g, obj);
+    if (!o)
+        return true;
+    if (!childless(g, o))
+        return false;
+    owned_forget(g, o);
+    return true;
+}
+
+bool owned_drop(struct comp_inst *g, void *obj)
+{
+    struct owned *o = owned_find(g, obj);
+    if (!o)
+        return true;
+    if (!childless(g, o))
+        return false;
+    const struct comp_class *cls = o->cls;
+    owned_forget(g, o);
+    if (cls && cls->drop)
+        cls->drop(g->user, obj);
+    return true;
+}
+
+/* Goes from any object down to one without children, drops it, and begins again. */
+static struct owned *innermost(struct comp_inst *g)
+{
+    struct owned *next;
+    for (struct owned *o = g->owned; o; o = next) {
+        next = o->hh.next;
+        if (o->nchildren == 0)
+            return o;
+    }
+    return NULL;
+}
+
+void handles_clear(struct comp_inst *g)
+{
+    while (g->owned) {
+        struct owned *o = innermost(g);
+        assert(o);
+        void *obj = o->obj;
+        owned_drop(g, obj);
+    }
+    for (uint32_t i = 0; i < g->plan->ninstances; i++) {
+        struct handles *t = &g->instances[i].handles;
+        t->n = t->free = t->live = 0;
+    }
+}
+
+void handles_free(struct comp_inst *g)
+{
+    for (uint32_t i = 0; i < g->plan->ninstances; i++)
+        free(g->instances[i].handles.at);
+}
