@@ -209,13 +209,13 @@ static size_t first_piece_max(const struct wrpc_call *c, const struct wrpc_targe
 static bool call_start(struct wrpc_call *c, const struct wrpc_target *t, struct span params,
                        struct err *e)
 {
-    char text[BUS_SUBJECT_MAX];
-    struct buf subject = {.p = (uint8_t *)text, .cap = sizeof text, .max = sizeof text};
-    if (!wrpc_subject(t->prefix, t->instance, t->func, &subject, e))
+    struct wrpc *w = c->end.w;
+    buf_clear(&w->scratch);
+    if (!wrpc_subject(t->prefix, t->instance, t->func, &w->scratch, e))
         return false;
     struct span first = {params.p, MIN(params.n, first_piece_max(c, t))};
-    if (!bus_publish(c->end.w->bus, buf_view(&subject), str_of(c->end.inbox), t->headers,
-                     t->nheaders, first, e))
+    if (!bus_publish(w->bus, buf_view(&w->scratch), str_of(c->end.inbox), t->headers, t->nheaders,
+                     first, e))
         return false;
     if (params.n > first.n)
         buf_put(&c->rest, params.p + first.n, params.n - first.n);

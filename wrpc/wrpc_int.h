@@ -46,7 +46,7 @@ struct wrpc {
     struct wrpc_end **slots;
     uint32_t nslots, nends, next_slot;
     struct wrpc_serve *serves;
-    struct buf scratch; /* of frame.c */
+    struct buf scratch; /* of whoever is about to publish */
 };
 
 /* Fills end (zeroed) and enters it. ERR_LIMIT past calls_max. */
