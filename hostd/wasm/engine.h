@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Private to hostd/wasm: what a running guest consists of. Translation (translate.c) makes cells, the handlers
+ * (exec.c) run them, vm.c drives the handlers, instance.c and memory.c own what they work on.
+ *
+ * Frames (slots of 8 bytes on the guest's value stack):
+ *
+ *     fp -> [ parameters | return cell, caller's fp | other locals | operands by stack height ]
+ *
+ * A callee's fp is the place of its arguments among the caller's operands; results come back to the same place. The
+ * word before a return cell is the func_code that made the call, so a chain of frames can be walked; NULL there marks
+ * a call from the host or from another instance, whose `struct link` lies at the caller's fp.
+ *
+ * At the start of every handler the state is `struct regs` and memory, nothing else: that is what makes suspension,
+ * traps and both ways of dispatch possible. */
+#ifndef HOSTD_WASM_ENGINE_H
+#define HOSTD_WASM_ENGINE_H
+
+#include <setjmp.h>
+#include <stdatomic.h>
+#include "hostd/wasm/module.h"
+
+#define FRAME_HEADER 2 /* slots */
+#define WASM_PAGE 65536u
+#define MEMORY_PAGES_MAX 65536u
+#define TABLE_ELEMS_DEFAULT 10000000u
+#define TRACE_MAX 32      /* frames a trap remembers */
+#define BULK_PIECE 65536u /* bytes moved between two looks at the fuel */
+
+typedef double v128 __attribute__((vector_size(16)));
+
+/* The whole state of a running guest besides memory: also what a parked one is entered with again. */
+struct regs {
+    const uint64_t *pc;
+    uint64_t *fp;
+    uint8_t *mem;
+    uint64_t acc, pin;
+    v128 facc, fpin;
+};
+
+typedef void handler_fn(const uint64_t *pc, uint64_t *fp, uint8_t *mem, uint64_t acc,
+                        struct wasm_vm *vm, uint64_t pin, v128 facc, v128 fpin);
+
+/* The handlers exist twice, with the same numbers. */
+enum exec_kind {
+    EXEC_GUARDED, /* memory 0 and the value stack end in guard pages: a bad access faults */
+    EXEC_CHECKED, /* every access is compared with the bounds */
+    EXEC_KINDS
+};
+
+struct exec {
+    handler_fn *const *handlers;     /* by enum handler (ops.h) */
+    const uint64_t *enter;           /* cell: call vm->callee from the host */
+    const uint64_t *translate;       /* cell: code of a function that was never called */
+    void (*run)(struct wasm_vm *vm); /* from vm->regs until something sets vm->exit */
+};
+extern const struct exec exec_guarded, exec_checked;
+
+static inline const struct exec *exec_of(enum exec_kind kind)
+{
+    return kind == EXEC_CHECKED ? &exec_checked : &exec_guarded;
+}
+
+/* ---- code ---- one per own function of a module, immutable but for entry */
+
+struct func_code {
+    _Atomic(const uint64_t *) entry[EXEC_KINDS];
+    struct wasm_module *module;
+    const struct wasm_functype *type;
+    uint32_t func; /* index in the module */
+    uint32_t nparams, nresults;
+    uint32_t frame_slots;
+    uint32_t ncells[EXEC_KINDS];
+};
+
+/* Makes m->code once (translate.c); ERR_LIMIT when the module's code ceiling is too low. */
+bool code_prepare(struct wasm_module *m, struct err *e);
+/* Cells of the function for one exec, translating it when that was not done yet. NULL: e is set. */
+const uint64_t *code_entry(struct func_code *code, enum exec_kind kind, struct err *e);
+/* Offset in the module of the instruction that pc belongs to; 0 when unknown. pc_after: pc is a return cell. */
+size_t code_offset(struct func_code *code, enum exec_kind kind, const uint64_t *pc, bool pc_after);
+
+/* ---- instances and what they consist of ---- */
+
+struct wasm_func {
+    struct wasm_inst *inst; /* NULL: a host function */
+    const struct wasm_functype *type;
+    struct func_code *code; /* guest functions only */
+    wasm_host_fn *fn;       /* host functions: NULL when deferred */
+    void *user;
+};
+
+struct memory_image;
+
+struct wasm_memory {
+    uint8_t *base;
+    uint64_t size_bytes;
+    uint64_t pages_max;
+    struct wasm_limits_type type;
+    bool guarded; /* a reservation with a guard, so base never moves; else mapped exactly */
+    struct memory_image *image; /* of wasm_inst_mark */
+};
+
+struct wasm_table {
+    wasm_slot *elems;
+    uint64_t n, max;
+    uint8_t elem_type;
+    struct wasm_limits_type type;
+    struct wasm_inst *
+        *orphans; /* instances whose instantiation failed after it had filled this table */
+    uint32_t norphans;
+};
+
+struct wasm_global {
+    uint8_t type;
+    bool mutable_;
+    wasm_slot value[2];
+};
+
+struct wasm_tag {
+    const struct wasm_functype *type;
+};
+
+struct inst_mark;
+
+struct wasm_inst {
+    struct wasm_memory *memory; /* memory 0 or NULL */
+    struct wasm_func **funcs;   /* imported ones first, in all four */
+    struct wasm_table **tables;
+    struct wasm_global **globals;
+    struct wasm_memory **memories;
+    struct wasm_tag **tags;
+    enum exec_kind exec;
+    struct wasm_module *module;
+    struct wasm_func *own_funcs;
+    struct wasm_global *own_globals;
+    struct wasm_tag *own_tags;
+    bool *dropped_elems, *dropped_datas;
+    struct inst_mark *mark;
+    uint32_t nholders; /* tables that keep it after a failed instantiation */
+};
+
+/* ---- instance.c ---- */
+bool table_grow(struct wasm_table *t, uint64_t n, wasm_slot init);
+wasm_slot const_eval(const struct wasm_inst *i, struct const_expr x);
+wasm_slot elem_value(const struct wasm_inst *i, const struct elem_segment *s, uint32_t index);
+
+/* ---- snapshot.c ---- */
+void mark_free(struct inst_mark *mark);
+
+/* ---- memory.c ---- */
+bool memory_grow(struct wasm_memory *m, uint64_t pages);
+/* At most so many memories get a guarded reservation; beyond, and where none can be had, accesses are checked. */
+void memory_guarded_max(uint32_t count);
+/* Does a fault at addr belong to m's reservation? */
+bool memory_owns(const struct wasm_memory *m, uintptr_t addr);
+bool memory_mark(struct wasm_memory *m, const struct wasm_memory *like, struct err *e);
+bool memory_rewind(struct wasm_memory *m, struct err *e);
+
+#define GUARD_BYTES \
+    ((uint64_t)2 << 20) /* behind 4 GiB: no static offset beyond it goes unchecked */
+
+/* ---- running guests ---- */
+
+enum vm_exit {
+    EXIT_NONE,
+    EXIT_RETURN,    /* the innermost entry is through */
+    EXIT_HOST,      /* vm->host wants an answer */
+    EXIT_TRAP,      /* vm->trap */
+    EXIT_FUEL,      /* vm->fuel_used reached vm->fuel_stop */
+    EXIT_TRANSLATE, /* vm->code has no cells yet */
+};
+
+/* Lies on the value stack where a guest was entered, from the host or from another instance; the callee's frame
+ * follows it. Holds what was running before. */
+struct link {
+    const uint64_t *pc;
+    uint64_t *fp;
+    struct wasm_inst *inst;
+    struct func_code *code;
+    struct wasm_func *host;
+    uint64_t *host_slots;
+    uint64_t nresults;
+};
+#define LINK_SLOTS (sizeof(struct link) / sizeof(uint64_t))
+
+struct trace_frame {
+    struct func_code *code;
+    size_t offset; /* in the module; 0: unknown */
+};
+
+struct wasm_vm {
+    uint64_t fuel_used;
+    _Atomic uint64_t fuel_stop; /* pausing writes 0 here, from any thread */
+    struct wasm_inst *inst;
+    struct func_code *code; /* the running function; NULL at an entry from the host */
+    uint64_t mem_size;      /* of inst's memory */
+    uint64_t *stack, *stack_end;
+    struct regs regs; /* of a guest that is not running; fp is kept up to date at every call */
+    enum vm_exit exit;
+
+    struct wasm_func *callee; /* of the call being made, and the place of its arguments */
+    uint64_t *callee_slots;
+    struct wasm_func *host; /* deferred call without answer, and its arguments */
+    uint64_t *host_slots;
+    bool in_host; /* a direct host function runs: faults are bugs, not traps */
+
+    uint32_t depth; /* entries on the stack */
+    const wasm_slot *results;
+    uint64_t slice, slice_end, fuel_limit;
+    atomic_bool pause_asked;
+
+    enum wasm_trap trap;
+    char trap_text[256];
+    struct trace_frame trace[TRACE_MAX];
+    uint32_t ntrace;
+    sigjmp_buf fault_jump;
+};
+
+/* Makes inst the running one; returns its memory's base. */
+static inline uint8_t *vm_switch(struct wasm_vm *vm, struct wasm_inst *inst)
+{
+    vm->inst = inst;
+    if (!inst || !inst->memory) {
+        vm->mem_size = 0;
+        return NULL;
+    }
+    vm->mem_size = inst->memory->size_bytes;
+    return inst->memory->base;
+}
+
+static inline uint32_t type_places(const struct wasm_functype *t)
+{
+    return t->nparams > t->nresults ? t->nparams : t->nresults;
+}
+
+/* fault.c: the trap of a fault at addr, decided by vm.c. */
+enum wasm_trap vm_fault(const struct wasm_vm *vm, uintptr_t addr);
+void fault_guest(struct wasm_vm *vm); /* this thread runs vm from now on (NULL: none) */
+
+/* bulk.c: one piece of a bulk operation; operands are updated in place so that it can go on later. */
+enum bulk_status { BULK_DONE, BULK_MORE, BULK_MEMORY, BULK_TABLE };
+enum bulk_status bulk_memory_copy(struct wasm_vm *vm, uint64_t *dst, uint64_t *src, uint64_t *n);
+enum bulk_status bulk_memory_fill(struct wasm_vm *vm, uint64_t *dst, uint64_t value, uint64_t *n);
+enum bulk_status bulk_memory_init(struct wasm_vm *vm, uint32_t segment, uint64_t *dst,
+                                  uint64_t *src, uint64_t *n);
+enum bulk_status bulk_table_copy(struct wasm_vm *vm, uint32_t to, uint32_t from, uint64_t *dst,
+                                 uint64_t *src, uint64_t *n);
+enum bulk_status bulk_table_fill(struct wasm_vm *vm, uint32_t table, uint64_t *dst, uint64_t value,
+                                 uint64_t *n);
+enum bulk_status bulk_table_init(struct wasm_vm *vm, uint32_t table, uint32_t segment,
+                                 uint64_t *dst, uint64_t *src, uint64_t *n);
+
+#endif

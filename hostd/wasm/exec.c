@@ -1,0 +1,647 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The handlers: one small function per instruction of the register code. Most come from ops.def by way of gen_ops;
+ * calls, branches and what touches tables and instances are written here. Compiled twice, the second time from
+ * exec_checked.c with CHECK_BOUNDS defined: then every memory access and call is compared with its bound instead of
+ * relying on guard pages.
+ *
+ * Keeps: a handler holds nothing that outlives its dispatch; i32 and f32 in a 64-bit place are zero-extended; what can
+ * suspend does so before it changed anything, so that its cell can simply be run again. */
+#include "hostd/wasm/dispatch.h"
+#include "hostd/wasm/engine.h"
+#include "hostd/wasm/numeric.h"
+#include "hostd/wasm/ops.h"
+
+#ifdef CHECK_BOUNDS
+#define EXEC EXEC_CHECKED
+#define EXEC_TABLE exec_checked
+#else
+#define EXEC EXEC_GUARDED
+#define EXEC_TABLE exec_guarded
+#endif
+
+#define UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define COLD __attribute__((noinline, cold))
+
+typedef float float4 __attribute__((vector_size(16)));
+
+/* ---- fields of a cell ---- */
+
+static inline uint16_t field(const uint64_t *pc, int n)
+{
+    uint16_t v;
+    memcpy(&v, (const char *)(pc + 1) + 2 * n, sizeof v);
+    return v;
+}
+
+static inline uint32_t imm32(const uint64_t *pc)
+{
+    uint32_t v;
+    memcpy(&v, (const char *)(pc + 1) + 4, sizeof v);
+    return v;
+}
+
+static inline int16_t imm16(const uint64_t *pc, int n)
+{
+    return (int16_t)field(pc, n);
+}
+
+static inline uint64_t as_u32(uint32_t v)
+{
+    return v;
+}
+
+static inline float low_f32(v128 v)
+{
+    return ((float4)v)[0];
+}
+
+static inline v128 with_f32(v128 v, float x)
+{
+    float4 f = (float4)v;
+    f[0] = x;
+    return (v128)f;
+}
+
+static inline v128 with_f64(v128 v, double x)
+{
+    v[0] = x;
+    return v;
+}
+
+/* ---- shorthands of the generated text ---- */
+
+#define SLOT(n) fp[field(pc, n)]
+#define GET_i32_S(n) ((uint32_t)SLOT(n))
+#define GET_i64_S(n) SLOT(n)
+#define GET_f32_S(n) f32_of((uint32_t)SLOT(n))
+#define GET_f64_S(n) f64_of(SLOT(n))
+#define GET_i32_A(n) ((uint32_t)acc)
+#define GET_i64_A(n) acc
+#define GET_f32_A(n) low_f32(facc)
+#define GET_f64_A(n) (facc[0])
+#define GET_i32_K(n) imm32(pc)
+#define GET_i64_K(n) ((uint64_t)(int64_t)(int32_t)imm32(pc))
+#define GET_f32_K(n) f32_of(imm32(pc))
+#define GET_f64_K(n) f64_of(pc[2])
+#define GET_i32_K16(n) ((uint32_t)(int32_t)imm16(pc, n))
+#define GET_i64_K16(n) ((uint64_t)(int64_t)imm16(pc, n))
+#define GET_f32_K16(n) f32_of((uint32_t)(int32_t)imm16(pc, n))
+#define GET_f64_K16(n) f64_of((uint64_t)(int64_t)imm16(pc, n))
+#define SET_i32(e) (acc = as_u32(e))
+#define SET_i64(e) (acc = (e))
+#define SET_f32(e) (facc = with_f32(facc, (e)))
+#define SET_f64(e) (facc = with_f64(facc, (e)))
+#define KEEP_INT (SLOT(0) = acc)
+#define KEEP_FLOAT (SLOT(0) = f64_bits(facc[0]))
+#define KEEP_i32 KEEP_INT
+#define KEEP_i64 KEEP_INT
+#define KEEP_f32 (SLOT(0) = f32_bits(low_f32(facc)))
+#define KEEP_f64 KEEP_FLOAT
+
+#define LEAVE(why)         \
+    do {                   \
+        vm->exit = (why);  \
+        TAIL leave(STATE); \
+    } while (0)
+#define TRAP(kind)         \
+    do {                   \
+        vm->trap = (kind); \
+        LEAVE(EXIT_TRAP);  \
+    } while (0)
+
+#define OUT_OF_FUEL (vm->fuel_used >= atomic_load_explicit(&vm->fuel_stop, memory_order_relaxed))
+#define USE_FUEL                   \
+    do {                           \
+        if (UNLIKELY(OUT_OF_FUEL)) \
+            LEAVE(EXIT_FUEL);      \
+        vm->fuel_used++;           \
+    } while (0)
+
+#define BRANCH NEXT((int32_t)imm32(pc))
+#define BRANCH_BACK \
+    do {            \
+        USE_FUEL;   \
+        BRANCH;     \
+    } while (0)
+
+#ifdef CHECK_BOUNDS
+#define CHECK_ACCESS(ea, size)                  \
+    if (UNLIKELY((ea) + (size) > vm->mem_size)) \
+    TRAP(WASM_TRAP_MEMORY)
+#define CHECK_STACK(end)                 \
+    if (UNLIKELY((end) > vm->stack_end)) \
+    TRAP(WASM_TRAP_STACK)
+#else
+#define CHECK_ACCESS(ea, size) (void)0
+#define CHECK_STACK(end) (void)0
+#endif
+
+#define READ_MEMORY(v, addr)                              \
+    do {                                                  \
+        const uint64_t ea = (uint64_t)(addr) + imm32(pc); \
+        CHECK_ACCESS(ea, sizeof(v));                      \
+        memcpy(&(v), mem + ea, sizeof(v));                \
+    } while (0)
+#define WRITE_MEMORY(v, addr)                             \
+    do {                                                  \
+        const uint64_t ea = (uint64_t)(addr) + imm32(pc); \
+        CHECK_ACCESS(ea, sizeof(v));                      \
+        memcpy(mem + ea, &(v), sizeof(v));                \
+    } while (0)
+
+/* Leaving the chain: to the driver in vm.c. */
+static COLD void leave(STATE_PARAMS)
+{
+    SAVE_STATE();
+}
+
+/* ---- producers: PRODUCE_X and X_WORDS for the generated text ---- */
+
+static COLD uint32_t grow_memory(struct wasm_vm *vm, uint32_t pages)
+{
+    struct wasm_memory *m = vm->inst->memory;
+    uint32_t old = (uint32_t)(m->size_bytes / WASM_PAGE);
+    if (!memory_grow(m, pages))
+        return UINT32_MAX;
+    vm_switch(vm, vm->inst);
+    return old;
+}
+
+static COLD uint32_t grow_table(struct wasm_table *t, uint32_t n, wasm_slot init)
+{
+    uint32_t old = (uint32_t)t->n;
+    return table_grow(t, n, init) ? old : UINT32_MAX;
+}
+
+static inline struct wasm_table *table_of(const struct wasm_vm *vm, uint32_t index)
+{
+    return vm->inst->tables[index];
+}
+
+#define SELECT_S_WORDS 2
+#define SELECT_A_WORDS 2
+#define FSELECT_S_WORDS 2
+#define FSELECT_A_WORDS 2
+#define GLOBAL_GET_WORDS 2
+#define FGLOBAL_GET_WORDS 2
+#define FAR_S_WORDS 3
+#define FAR_A_WORDS 3
+#define MEMORY_SIZE_WORDS 2
+#define MEMORY_GROW_WORDS 2
+#define TABLE_GET_WORDS 2
+#define TABLE_SIZE_WORDS 2
+#define TABLE_GROW_WORDS 3
+#define REF_FUNC_WORDS 2
+
+#define PRODUCE_SELECT_S SET_i64((uint32_t)SLOT(3) ? SLOT(1) : SLOT(2))
+#define PRODUCE_SELECT_A SET_i64((uint32_t)acc ? SLOT(1) : SLOT(2))
+#define PRODUCE_FSELECT_S SET_f64(f64_of((uint32_t)SLOT(3) ? SLOT(1) : SLOT(2)))
+#define PRODUCE_FSELECT_A SET_f64(f64_of((uint32_t)acc ? SLOT(1) : SLOT(2)))
+#define PRODUCE_GLOBAL_GET SET_i64(vm->inst->globals[imm32(pc)]->value[0])
+#define PRODUCE_FGLOBAL_GET SET_f64(f64_of(vm->inst->globals[imm32(pc)]->value[0]))
+#define PRODUCE_FAR(addr)                             \
+    const uint64_t ea = (uint64_t)(addr) + imm32(pc); \
+    if (UNLIKELY(ea + pc[2] > vm->mem_size))          \
+        TRAP(WASM_TRAP_MEMORY);                       \
+    acc = ea
+#define PRODUCE_FAR_S PRODUCE_FAR(GET_i32_S(1))
+#define PRODUCE_FAR_A PRODUCE_FAR(GET_i32_A(1))
+#define PRODUCE_MEMORY_SIZE SET_i64(vm->mem_size / WASM_PAGE)
+#define PRODUCE_MEMORY_GROW              \
+    acc = grow_memory(vm, GET_i32_S(1)); \
+    mem = vm->inst->memory->base
+#define PRODUCE_TABLE_GET                                 \
+    const struct wasm_table *t = table_of(vm, imm32(pc)); \
+    const uint32_t i = GET_i32_S(1);                      \
+    if (UNLIKELY(i >= t->n))                              \
+        TRAP(WASM_TRAP_TABLE);                            \
+    acc = t->elems[i]
+#define PRODUCE_TABLE_SIZE SET_i64(table_of(vm, imm32(pc))->n)
+#define PRODUCE_TABLE_GROW SET_i32(grow_table(table_of(vm, (uint32_t)pc[2]), GET_i32_S(2), SLOT(1)))
+#define PRODUCE_REF_FUNC SET_i64((uint64_t)(uintptr_t)vm->inst->funcs[imm32(pc)])
+
+#include "hostd/wasm/ops_handlers.inc"
+
+/* ---- moves ---- */
+
+HANDLER(MOVE)
+{
+    SLOT(0) = SLOT(1);
+    NEXT(2);
+}
+HANDLER(MOVE_MANY)
+{
+    memmove(&SLOT(0), &SLOT(1), field(pc, 2) * sizeof(uint64_t));
+    NEXT(2);
+}
+HANDLER(CONST32)
+{
+    SLOT(0) = imm32(pc);
+    NEXT(2);
+}
+HANDLER(CONST64)
+{
+    SLOT(0) = pc[2];
+    NEXT(3);
+}
+HANDLER(STORE_ACC)
+{
+    KEEP_INT;
+    NEXT(2);
+}
+HANDLER(STORE_F32)
+{
+    KEEP_f32;
+    NEXT(2);
+}
+HANDLER(STORE_F64)
+{
+    KEEP_f64;
+    NEXT(2);
+}
+HANDLER(CLEAR)
+{
+    uint64_t *p = &SLOT(0);
+    uint64_t *const end = p + field(pc, 1);
+    do
+        *p++ = 0;
+    while (p < end);
+    NEXT(2);
+}
+
+/* ---- branches ---- */
+
+HANDLER(BR)
+{
+    BRANCH;
+}
+HANDLER(BR_BACK)
+{
+    BRANCH_BACK;
+}
+#define BRANCH_HANDLER(name, condition, go) \
+    HANDLER(name)                           \
+    {                                       \
+        if (condition)                      \
+            go;                             \
+        NEXT(2);                            \
+    }
+BRANCH_HANDLER(BR_IF_S, GET_i32_S(0), BRANCH)
+BRANCH_HANDLER(BR_IF_A, GET_i32_A(0), BRANCH)
+BRANCH_HANDLER(BR_IF_S_BACK, GET_i32_S(0), BRANCH_BACK)
+BRANCH_HANDLER(BR_IF_A_BACK, GET_i32_A(0), BRANCH_BACK)
+BRANCH_HANDLER(BR_UNLESS_S, !GET_i32_S(0), BRANCH)
+BRANCH_HANDLER(BR_UNLESS_A, !GET_i32_A(0), BRANCH)
+BRANCH_HANDLER(BR_UNLESS_S_BACK, !GET_i32_S(0), BRANCH_BACK)
+BRANCH_HANDLER(BR_UNLESS_A_BACK, !GET_i32_A(0), BRANCH_BACK)
+
+#define BRANCH_TABLE(index)                                 \
+    const uint32_t wanted = (index), n = imm32(pc);         \
+    const uint64_t way = pc[2 + (wanted < n ? wanted : n)]; \
+    if (way >> 32)                                          \
+        USE_FUEL;                                           \
+    NEXT((int32_t)(uint32_t)way)
+HANDLER(BR_TABLE_S)
+{
+    BRANCH_TABLE(GET_i32_S(0));
+}
+HANDLER(BR_TABLE_A)
+{
+    BRANCH_TABLE(GET_i32_A(0));
+}
+HANDLER(UNREACHABLE)
+{
+    TRAP(WASM_TRAP_UNREACHABLE);
+}
+
+/* ---- calls and returns ---- */
+
+#define AS_WORD(p) ((uint64_t)(uintptr_t)(p))
+
+/* Starts `callee` with its arguments at `frame`. The header is written before vm says that the frame is there: the
+ * write may be the one that runs into the end of the stack. */
+#define START(callee, frame, return_cell, caller_fp)                        \
+    do {                                                                    \
+        struct func_code *const to = (callee);                              \
+        uint64_t *const base = (frame), *const header = base + to->nparams; \
+        header[0] = AS_WORD(return_cell);                                   \
+        header[1] = AS_WORD(caller_fp);                                     \
+        atomic_signal_fence(memory_order_seq_cst);                          \
+        vm->regs.fp = fp = base;                                            \
+        vm->code = to;                                                      \
+        pc = atomic_load_explicit(&to->entry[EXEC], memory_order_acquire);  \
+        GO;                                                                 \
+    } while (0)
+
+HANDLER(CALL)
+{
+    USE_FUEL;
+    struct func_code *callee = (struct func_code *)(uintptr_t)pc[2];
+    uint64_t *frame = &SLOT(0);
+    CHECK_STACK(frame + callee->frame_slots);
+    START(callee, frame, pc + 4, fp);
+}
+
+static void call_foreign(struct wasm_vm *vm, const uint64_t *return_cell, uint64_t *fp);
+static enum wasm_host_status call_host(struct wasm_vm *vm);
+
+/* The general call: pc is the return cell already. */
+HANDLER(CALL_ANY)
+{
+    struct wasm_func *f = vm->callee;
+    uint64_t *slots = vm->callee_slots;
+    uint32_t need = f->code ? f->code->frame_slots + type_places(f->type) + (uint32_t)LINK_SLOTS
+                            : type_places(f->type) + 1u;
+    if (UNLIKELY(need > vm->stack_end - slots || slots > vm->stack_end))
+        TRAP(WASM_TRAP_STACK);
+    if (f->inst && f->inst == vm->inst)
+        START(f->code, slots, pc, fp);
+    if (f->inst) {
+        call_foreign(vm, pc, fp);
+        pc = vm->regs.pc;
+        fp = vm->regs.fp;
+        mem = vm->regs.mem;
+        GO;
+    }
+    if (!f->fn) {
+        vm->host = f;
+        vm->host_slots = slots;
+        LEAVE(EXIT_HOST);
+    }
+    SAVE_STATE();
+    if (call_host(vm) != WASM_HOST_OK)
+        LEAVE(EXIT_TRAP);
+    mem = vm_switch(vm, vm->inst);
+    acc = slots[0];
+    facc = with_f64(facc, f64_of(acc));
+    GO;
+}
+
+static COLD enum wasm_host_status call_host(struct wasm_vm *vm)
+{
+    struct wasm_func *f = vm->callee;
+    vm->in_host = true;
+    enum wasm_host_status status = f->fn(f->user, vm, vm->callee_slots);
+    vm->in_host = false;
+    if (status != WASM_HOST_OK && vm->trap == WASM_TRAP_NONE)
+        wasm_vm_set_trap(vm, "host function failed");
+    return status;
+}
+
+static const uint64_t leave_instance_cells[];
+
+/* Into another instance: a link lies between the two frames, and the arguments move behind it. */
+static COLD void call_foreign(struct wasm_vm *vm, const uint64_t *return_cell, uint64_t *fp)
+{
+    struct wasm_func *f = vm->callee;
+    uint64_t *frame = vm->callee_slots + LINK_SLOTS;
+    memmove(frame, vm->callee_slots, f->code->nparams * sizeof(uint64_t));
+    struct link link = {.pc = return_cell,
+                        .fp = fp,
+                        .inst = vm->inst,
+                        .code = vm->code,
+                        .nresults = f->code->nresults};
+    memcpy(vm->callee_slots, &link, sizeof link);
+    frame[f->code->nparams] = AS_WORD(&leave_instance_cells[1]);
+    frame[f->code->nparams + 1] = AS_WORD(vm->callee_slots);
+    vm->code = f->code;
+    vm->regs.fp = frame;
+    vm->regs.mem = vm_switch(vm, f->inst);
+    vm->regs.pc = atomic_load_explicit(&f->code->entry[f->inst->exec], memory_order_acquire);
+}
+
+HANDLER(LEAVE_INSTANCE)
+{
+    uint64_t *slots = fp;
+    struct link link;
+    memcpy(&link, slots, sizeof link);
+    memmove(slots, slots + LINK_SLOTS, link.nresults * sizeof(uint64_t));
+    acc = slots[0];
+    facc = with_f64(facc, f64_of(acc));
+    vm->code = link.code;
+    vm->regs.fp = fp = link.fp;
+    mem = vm_switch(vm, link.inst);
+    pc = link.pc;
+    GO;
+}
+
+HANDLER(CALL_IMPORT)
+{
+    USE_FUEL;
+    vm->callee = vm->inst->funcs[imm32(pc)];
+    vm->callee_slots = &SLOT(0);
+    pc += 3;
+    TAIL h_CALL_ANY(STATE);
+}
+
+/* The function is of another instance, or its type is another one of equal structure, or not equal at all. */
+static COLD void call_indirect_any(STATE_PARAMS)
+{
+    if (!wasm_functype_eq(vm->callee->type, (const struct wasm_functype *)(uintptr_t)pc[2]))
+        TRAP(WASM_TRAP_INDIRECT_TYPE);
+    pc += 4;
+    TAIL h_CALL_ANY(STATE);
+}
+
+/* Declares f: the table element in slot a; leaves when it cannot be called here at once. */
+#define INDIRECT_CALLEE(f)                                            \
+    USE_FUEL;                                                         \
+    const struct wasm_table *t = table_of(vm, imm32(pc));             \
+    const uint32_t i = GET_i32_S(1);                                  \
+    if (UNLIKELY(i >= t->n))                                          \
+        TRAP(WASM_TRAP_INDIRECT_RANGE);                               \
+    struct wasm_func *f = (struct wasm_func *)(uintptr_t)t->elems[i]; \
+    if (UNLIKELY(!f))                                                 \
+        TRAP(WASM_TRAP_INDIRECT_NULL);                                \
+    if (UNLIKELY(AS_WORD(f->type) != pc[2] || f->inst != vm->inst)) { \
+        vm->callee = f;                                               \
+        vm->callee_slots = &SLOT(0);                                  \
+        TAIL call_indirect_any(STATE);                                \
+    }
+
+HANDLER(CALL_INDIRECT)
+{
+    INDIRECT_CALLEE(f);
+    uint64_t *frame = &SLOT(0);
+    CHECK_STACK(frame + f->code->frame_slots);
+    START(f->code, frame, pc + 4, fp);
+}
+
+/* The frame is given up, so its bound is always checked first: nothing could be traced after a fault. */
+#define START_INSTEAD(callee)                                    \
+    do {                                                         \
+        struct func_code *const next = (callee);                 \
+        const uint64_t *const own = fp + vm->code->nparams;      \
+        const uint64_t return_cell = own[0], caller_fp = own[1]; \
+        if (UNLIKELY(fp + next->frame_slots > vm->stack_end))    \
+            TRAP(WASM_TRAP_STACK);                               \
+        memmove(fp, &SLOT(0), next->nparams * sizeof(uint64_t)); \
+        START(next, fp, return_cell, caller_fp);                 \
+    } while (0)
+
+HANDLER(RETURN_CALL)
+{
+    USE_FUEL;
+    START_INSTEAD((struct func_code *)(uintptr_t)pc[2]);
+}
+HANDLER(RETURN_CALL_INDIRECT)
+{
+    INDIRECT_CALLEE(f);
+    START_INSTEAD(f->code);
+}
+
+#define RETURN_TO(header_)                                \
+    do {                                                  \
+        pc = (const uint64_t *)(uintptr_t)(header_)[0];   \
+        fp = (uint64_t *)(uintptr_t)(header_)[1];         \
+        vm->regs.fp = fp;                                 \
+        vm->code = (struct func_code *)(uintptr_t)pc[-1]; \
+    } while (0)
+#define RETURN_ONE(value)                    \
+    uint64_t *const out = fp;                \
+    const uint64_t *const header = &SLOT(0); \
+    const uint64_t result = (value);         \
+    RETURN_TO(header);                       \
+    out[0] = result;                         \
+    GO
+
+HANDLER(RETURN)
+{
+    const uint64_t *const header = &SLOT(0);
+    RETURN_TO(header);
+    GO;
+}
+HANDLER(RETURN_S)
+{
+    acc = SLOT(1);
+    facc = with_f64(facc, f64_of(acc));
+    RETURN_ONE(acc);
+}
+HANDLER(RETURN_A)
+{
+    RETURN_ONE(acc);
+}
+HANDLER(RETURN_F32)
+{
+    RETURN_ONE(f32_bits(low_f32(facc)));
+}
+HANDLER(RETURN_F64)
+{
+    RETURN_ONE(f64_bits(facc[0]));
+}
+HANDLER(RETURN_MANY)
+{
+    uint64_t *const out = fp;
+    const uint64_t *const results = &SLOT(1);
+    const uint16_t n = field(pc, 2);
+    const uint64_t header[2] = {fp[field(pc, 0)], fp[field(pc, 0) + 1]};
+    memmove(out, results, n * sizeof(uint64_t));
+    RETURN_TO(header);
+    GO;
+}
+
+HANDLER(ENTER)
+{
+    USE_FUEL;
+    pc += 2;
+    TAIL h_CALL_ANY(STATE);
+}
+HANDLER(HALT)
+{
+    LEAVE(EXIT_RETURN);
+}
+HANDLER(TRANSLATE)
+{
+    LEAVE(EXIT_TRANSLATE);
+}
+
+/* ---- variables, memories and tables ---- */
+
+HANDLER(GLOBAL_SET_S)
+{
+    vm->inst->globals[imm32(pc)]->value[0] = SLOT(0);
+    NEXT(2);
+}
+HANDLER(GLOBAL_SET_A)
+{
+    vm->inst->globals[imm32(pc)]->value[0] = acc;
+    NEXT(2);
+}
+HANDLER(TABLE_SET)
+{
+    const struct wasm_table *t = table_of(vm, imm32(pc));
+    const uint32_t i = GET_i32_S(0);
+    if (UNLIKELY(i >= t->n))
+        TRAP(WASM_TRAP_TABLE);
+    t->elems[i] = SLOT(1);
+    NEXT(2);
+}
+HANDLER(DATA_DROP)
+{
+    vm->inst->dropped_datas[imm32(pc)] = true;
+    NEXT(2);
+}
+HANDLER(ELEM_DROP)
+{
+    vm->inst->dropped_elems[imm32(pc)] = true;
+    NEXT(2);
+}
+
+/* After one piece of a bulk operation: on to the next cell, or the same one again, perhaps in another time slice. */
+#define BULK_HANDLER(name, words, piece) \
+    HANDLER(name)                        \
+    {                                    \
+        switch (piece) {                 \
+        case BULK_DONE:                  \
+            NEXT(words);                 \
+        case BULK_MORE:                  \
+            if (OUT_OF_FUEL)             \
+                LEAVE(EXIT_FUEL);        \
+            GO;                          \
+        case BULK_MEMORY:                \
+            TRAP(WASM_TRAP_MEMORY);      \
+        case BULK_TABLE:                 \
+            break;                       \
+        }                                \
+        TRAP(WASM_TRAP_TABLE);           \
+    }
+#define LOW(word) ((uint32_t)(word))
+#define HIGH(word) ((uint32_t)((word) >> 32))
+BULK_HANDLER(MEMORY_COPY, 2, bulk_memory_copy(vm, &SLOT(0), &SLOT(1), &SLOT(2)))
+BULK_HANDLER(MEMORY_FILL, 2, bulk_memory_fill(vm, &SLOT(0), SLOT(1), &SLOT(2)))
+BULK_HANDLER(MEMORY_INIT, 3, bulk_memory_init(vm, LOW(pc[2]), &SLOT(0), &SLOT(1), &SLOT(2)))
+BULK_HANDLER(TABLE_FILL, 3, bulk_table_fill(vm, LOW(pc[2]), &SLOT(0), SLOT(1), &SLOT(2)))
+BULK_HANDLER(TABLE_COPY, 3,
+             bulk_table_copy(vm, LOW(pc[2]), HIGH(pc[2]), &SLOT(0), &SLOT(1), &SLOT(2)))
+BULK_HANDLER(TABLE_INIT, 3,
+             bulk_table_init(vm, LOW(pc[2]), HIGH(pc[2]), &SLOT(0), &SLOT(1), &SLOT(2)))
+
+/* ---- the way in ---- */
+
+static handler_fn *const handlers[] = {
+#define X(name) [H_##name] = h_##name,
+#include "hostd/wasm/ops_list.inc"
+#undef X
+};
+
+/* A word before each return cell, as after a call: nobody's code. */
+static const uint64_t enter_cells[] = {(uint64_t)(uintptr_t)h_ENTER, 0,
+                                       (uint64_t)(uintptr_t)h_HALT};
+static const uint64_t leave_instance_cells[] = {0, (uint64_t)(uintptr_t)h_LEAVE_INSTANCE};
+static const uint64_t translate_cell[] = {(uint64_t)(uintptr_t)h_TRANSLATE};
+
+static void run(struct wasm_vm *vm)
+{
+    vm->exit = EXIT_NONE;
+    do {
+        const struct regs r = vm->regs;
+        ((handler_fn *)(uintptr_t)r.pc[0])(r.pc, r.fp, r.mem, r.acc, vm, r.pin, r.facc, r.fpin);
+    } while (vm->exit == EXIT_NONE);
+}
+
+const struct exec EXEC_TABLE = {
+    .handlers = handlers,
+    .enter = enter_cells,
+    .translate = translate_cell,
+    .run = run,
+};

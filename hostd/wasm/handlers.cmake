@@ -1,0 +1,26 @@
+# The interpreter's handlers: generated from ops.def into the build folder, compiled with the flags that tail-call
+# dispatch needs (sibling calls even in debug builds, no stack frames in handlers).
+set(HANDLERS_DIR ${CMAKE_BINARY_DIR}/generated)
+file(MAKE_DIRECTORY ${HANDLERS_DIR}/hostd/wasm)
+add_executable(gen_ops ${CMAKE_SOURCE_DIR}/hostd/wasm/gen_ops.c)
+set_property(SOURCE ${CMAKE_SOURCE_DIR}/hostd/wasm/gen_ops.c APPEND PROPERTY
+  OBJECT_DEPENDS ${CMAKE_SOURCE_DIR}/hostd/wasm/ops.def)
+set(HANDLERS_FILES "")
+foreach(kind list handlers rows)
+  set(file ${HANDLERS_DIR}/hostd/wasm/ops_${kind}.inc)
+  add_custom_command(OUTPUT ${file} COMMAND gen_ops ${kind} > ${file} DEPENDS gen_ops VERBATIM)
+  list(APPEND HANDLERS_FILES ${file})
+endforeach()
+add_custom_target(wasm_handlers DEPENDS ${HANDLERS_FILES})
+include_directories(${HANDLERS_DIR})
+
+option(DISPATCH_LOOP "interpreter handlers return to a loop instead of calling each other" OFF)
+set(handler_flags -fwrapv -fno-math-errno -ffp-contract=off)
+if(DISPATCH_LOOP OR SAN)
+  list(APPEND handler_flags -DDISPATCH_LOOP)
+else()
+  list(APPEND handler_flags -O2 -fomit-frame-pointer -foptimize-sibling-calls -fno-stack-protector
+    -fcf-protection=none -fno-lto)
+endif()
+set_source_files_properties(${CMAKE_SOURCE_DIR}/hostd/wasm/exec.c
+  ${CMAKE_SOURCE_DIR}/hostd/wasm/exec_checked.c PROPERTIES COMPILE_OPTIONS "${handler_flags}")

@@ -1,0 +1,483 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Instances: imports checked and bound, memories, tables and globals made, initialisers evaluated, active segments
+ * copied. Spec: execution, "Instantiation".
+ * Owns: everything an instance defines itself. An instance that failed after it had put functions into an imported
+ * table lives on until those tables are gone. */
+#include "hostd/wasm/engine.h"
+
+#include <assert.h>
+#include "hostd/wasm/numeric.h"
+#include "lattice/base/alloc.h"
+#include "lattice/base/num.h"
+
+/* ---- host functions ---- */
+
+struct wasm_func *wasm_func_host(const struct wasm_functype *type, wasm_host_fn *fn, void *user,
+                                 const char *name)
+{
+    (void)name; /* traces name guest functions only */
+    size_t ntypes = (size_t)type->nparams + type->nresults;
+    struct wasm_func *f = xnew(struct wasm_func);
+    struct wasm_functype *copy = xalloc(sizeof *copy + ntypes);
+    uint8_t *types = (uint8_t *)(copy + 1);
+    if (ntypes)
+        memcpy(types, type->types, ntypes);
+    *copy = (struct wasm_functype){type->nparams, type->nresults, types};
+    *f = (struct wasm_func){.type = copy, .fn = fn, .user = user};
+    return f;
+}
+
+void wasm_func_host_free(struct wasm_func *f)
+{
+    if (!f)
+        return;
+    assert(!f->inst);
+    free((void *)(uintptr_t)f->type);
+    free(f);
+}
+
+const struct wasm_functype *wasm_func_type(const struct wasm_func *f)
+{
+    return f->type;
+}
+
+void *wasm_func_user(const struct wasm_func *f)
+{
+    return f->user;
+}
+
+struct wasm_inst *wasm_func_inst(const struct wasm_func *f)
+{
+    return f->inst;
+}
+
+/* ---- globals and tables ---- */
+
+struct wasm_global *wasm_global_new(uint8_t type, bool mutable_, const wasm_slot *init)
+{
+    struct wasm_global *g = xnew(struct wasm_global);
+    g->type = type;
+    g->mutable_ = mutable_;
+    memcpy(g->value, init, type_slots(type) * sizeof *init);
+    return g;
+}
+
+void wasm_global_free(struct wasm_global *g)
+{
+    free(g);
+}
+
+void wasm_global_get(const struct wasm_global *g, wasm_slot out[2])
+{
+    memcpy(out, g->value, sizeof g->value);
+}
+
+uint8_t wasm_global_type(const struct wasm_global *g)
+{
+    return g->type;
+}
+
+bool table_grow(struct wasm_table *t, uint64_t n, wasm_slot init)
+{
+    if (n > t->max - t->n)
+        return false;
+    if (n == 0)
+        return true;
+    /* a size the guest chose, bounded by the limit on table elements */
+    wasm_slot *elems = realloc(t->elems, (t->n + n) * sizeof *elems);
+    if (!elems)
+        return false;
+    for (uint64_t i = 0; i < n; i++)
+        elems[t->n + i] = init;
+    t->elems = elems;
+    t->n += n;
+    return true;
+}
+
+static struct wasm_table *table_new(uint8_t elem_type, const struct wasm_limits_type *type,
+                                    uint64_t elems_max, wasm_slot init, struct err *e)
+{
+    struct wasm_table *t = xnew(struct wasm_table);
+    t->elem_type = elem_type;
+    t->type = *type;
+    t->max = type->has_max ? MIN(type->max, elems_max) : elems_max;
+    if (type->min > t->max || !table_grow(t, type->min, init)) {
+        free(t);
+        err_set(e, ERR_LIMIT, "table wants %llu elements, the limit is %llu",
+                (unsigned long long)type->min, (unsigned long long)elems_max);
+        return NULL;
+    }
+    return t;
+}
+
+struct wasm_table *wasm_table_new(uint8_t elem_type, const struct wasm_limits_type *type,
+                                  wasm_slot init, struct err *e)
+{
+    return table_new(elem_type, type, TABLE_ELEMS_DEFAULT, init, e);
+}
+
+static void inst_destroy(struct wasm_inst *i);
+
+void wasm_table_free(struct wasm_table *t)
+{
+    if (!t)
+        return;
+    for (uint32_t i = 0; i < t->norphans; i++)
+        if (--t->orphans[i]->nholders == 0)
+            inst_destroy(t->orphans[i]);
+    free(t->orphans);
+    free(t->elems);
+    free(t);
+}
+
+/* ---- constant expressions ---- */
+
+wasm_slot const_eval(const struct wasm_inst *i, struct const_expr x)
+{
+    struct err e;
+    struct reader r;
+    wasm_slot stack[WASM_CONST_HEIGHT_MAX + 1];
+    uint32_t n = 0;
+    rd_init(&r, x.code, &e);
+    for (;;) {
+        uint32_t op = rd_opcode(&r);
+        assert(rd_ok(&r) && n < ARRAY_LEN(stack));
+        switch (op) {
+        case OP_I32_CONST:
+            stack[n++] = (uint32_t)rd_s32(&r);
+            break;
+        case OP_I64_CONST:
+            stack[n++] = (uint64_t)rd_s64(&r);
+            break;
+        case OP_F32_CONST:
+            stack[n++] = rd_fixed32(&r);
+            break;
+        case OP_F64_CONST:
+            stack[n++] = rd_fixed64(&r);
+            break;
+        case OP_GLOBAL_GET:
+            stack[n++] = i->globals[rd_u32(&r)]->value[0];
+            break;
+        case OP_REF_NULL:
+            rd_u8(&r);
+            stack[n++] = 0;
+            break;
+        case OP_REF_FUNC:
+            stack[n++] = (uint64_t)(uintptr_t)i->funcs[rd_u32(&r)];
+            break;
+        case OP_END:
+            assert(n == 1);
+            return stack[0];
+        default: {
+            assert(n >= 2);
+            uint64_t b = stack[--n], a = stack[--n];
+            bool is32 = op == OP_I32_ADD || op == OP_I32_SUB || op == OP_I32_MUL;
+            uint64_t v = op == OP_I32_ADD || op == OP_I64_ADD   ? a + b
+                         : op == OP_I32_SUB || op == OP_I64_SUB ? a - b
+                                                                : a * b;
+            stack[n++] = is32 ? (uint32_t)v : v;
+        }
+        }
+    }
+}
+
+wasm_slot elem_value(const struct wasm_inst *i, const struct elem_segment *s, uint32_t index)
+{
+    if (s->funcs)
+        return (uint64_t)(uintptr_t)i->funcs[s->funcs[index]];
+    return const_eval(i, s->exprs[index]);
+}
+
+/* ---- imports ---- */
+
+static bool limits_match(uint64_t size, const struct wasm_limits_type *have,
+                         const struct wasm_limits_type *want)
+{
+    return size >= want->min && (!want->has_max || (have->has_max && have->max <= want->max)) &&
+           have->is64 == want->is64 && have->shared == want->shared;
+}
+
+static bool import_matches(const struct wasm_extern_type *want, const struct wasm_extern *have)
+{
+    if (have->kind != want->kind || !have->any)
+        return false;
+    switch (want->kind) {
+    case WASM_FUNC:
+        return wasm_functype_eq(have->func->type, want->func);
+    case WASM_TABLE:
+        return have->table->elem_type == want->type &&
+               limits_match(have->table->n, &have->table->type, &want->limits);
+    case WASM_MEMORY:
+        return limits_match(have->memory->size_bytes / WASM_PAGE, &have->memory->type,
+                            &want->limits);
+    case WASM_GLOBAL:
+        return have->global->type == want->type && have->global->mutable_ == want->mutable_;
+    case WASM_TAG:
+        return wasm_functype_eq(have->tag->type, want->func);
+    }
+    return false;
+}
+
+static bool bind_imports(struct wasm_inst *i, const struct wasm_extern *imports, struct err *e)
+{
+    const struct wasm_module *m = i->module;
+    for (uint32_t n = 0; n < m->nimports; n++) {
+        struct wasm_extern_type want = wasm_module_import(m, n);
+        if (!import_matches(&want, &imports[n])) {
+            char module[80], name[80];
+            return err_set(e, ERR_INVALID, "incompatible import type: %s.%s",
+                           str_escape(want.module, module, sizeof module),
+                           str_escape(want.name, name, sizeof name));
+        }
+        uint32_t index = m->imports[n].index;
+        switch (want.kind) {
+        case WASM_FUNC:
+            i->funcs[index] = imports[n].func;
+            break;
+        case WASM_TABLE:
+            i->tables[index] = imports[n].table;
+            break;
+        case WASM_MEMORY:
+            i->memories[index] = imports[n].memory;
+            break;
+        case WASM_GLOBAL:
+            i->globals[index] = imports[n].global;
+            break;
+        case WASM_TAG:
+            i->tags[index] = imports[n].tag;
+            break;
+        }
+    }
+    return true;
+}
+
+/* ---- definitions ---- */
+
+static void make_funcs(struct wasm_inst *i)
+{
+    const struct wasm_module *m = i->module;
+    for (uint32_t n = m->nimported_funcs; n < m->nfuncs; n++) {
+        struct wasm_func *f = &i->own_funcs[n - m->nimported_funcs];
+        struct func_code *code = m->code[n - m->nimported_funcs];
+        *f = (struct wasm_func){.inst = i, .type = code->type, .code = code};
+        i->funcs[n] = f;
+    }
+}
+
+/* Only the type: values may refer to functions, globals before them, and nothing else. */
+static void make_globals(struct wasm_inst *i)
+{
+    const struct wasm_module *m = i->module;
+    for (uint32_t n = m->nimported_globals; n < m->nglobals; n++) {
+        struct wasm_global *g = &i->own_globals[n - m->nimported_globals];
+        g->type = m->globals[n].type;
+        g->mutable_ = m->globals[n].mutable_;
+        i->globals[n] = g;
+        g->value[0] = const_eval(i, m->global_inits[n - m->nimported_globals]);
+    }
+}
+
+static bool make_tables(struct wasm_inst *i, uint32_t elems_max, struct err *e)
+{
+    const struct wasm_module *m = i->module;
+    for (uint32_t n = m->nimported_tables; n < m->ntables; n++) {
+        struct const_expr x = {.code = {NULL, 0}};
+        if (m->table_inits)
+            x = m->table_inits[n - m->nimported_tables];
+        wasm_slot init = x.code.p ? const_eval(i, x) : 0;
+        i->tables[n] = table_new(m->tables[n].elem, &m->tables[n].limits, elems_max, init, e);
+        if (!i->tables[n])
+            return false;
+    }
+    return true;
+}
+
+static bool make_memories(struct wasm_inst *i, uint32_t pages_max, struct err *e)
+{
+    const struct wasm_module *m = i->module;
+    for (uint32_t n = m->nimported_memories; n < m->nmemories; n++) {
+        if (m->memories[n].min > pages_max)
+            return err_set(e, ERR_LIMIT, "memory wants %llu pages, the limit is %u",
+                           (unsigned long long)m->memories[n].min, pages_max);
+        i->memories[n] = wasm_memory_new(&m->memories[n], e);
+        if (!i->memories[n])
+            return false;
+        i->memories[n]->pages_max = MIN(i->memories[n]->pages_max, (uint64_t)pages_max);
+    }
+    i->memory = m->nmemories > 0 ? i->memories[0] : NULL;
+    i->exec = i->memory && !i->memory->guarded ? EXEC_CHECKED : EXEC_GUARDED;
+    return true;
+}
+
+static void make_tags(struct wasm_inst *i)
+{
+    const struct wasm_module *m = i->module;
+    for (uint32_t n = m->nimported_tags; n < m->ntags; n++) {
+        i->own_tags[n - m->nimported_tags].type = &m->types[m->tags[n]];
+        i->tags[n] = &i->own_tags[n - m->nimported_tags];
+    }
+}
+
+/* ---- active segments ---- */
+
+static bool fill_tables(struct wasm_inst *i, struct err *e)
+{
+    const struct wasm_module *m = i->module;
+    for (uint32_t n = 0; n < m->nelems; n++) {
+        const struct elem_segment *s = &m->elems[n];
+        if (s->mode == SEG_PASSIVE)
+            continue;
+        i->dropped_elems[n] = true;
+        if (s->mode == SEG_DECLARED)
+            continue;
+        struct wasm_table *t = i->tables[s->table];
+        uint32_t at = (uint32_t)const_eval(i, s->offset);
+        if (at > t->n || s->n > t->n - at)
+            return err_set(e, ERR_TRAP, "%s: element segment %u", wasm_trap_text(WASM_TRAP_TABLE),
+                           n);
+        for (uint32_t k = 0; k < s->n; k++)
+            t->elems[at + k] = elem_value(i, s, k);
+    }
+    return true;
+}
+
+static bool fill_memories(struct wasm_inst *i, struct err *e)
+{
+    const struct wasm_module *m = i->module;
+    for (uint32_t n = 0; n < m->ndatas; n++) {
+        const struct data_segment *s = &m->datas[n];
+        if (!s->active)
+            continue;
+        i->dropped_datas[n] = true;
+        uint8_t *to =
+            wasm_memory_at(i->memories[s->memory], (uint32_t)const_eval(i, s->offset), s->bytes.n);
+        if (!to)
+            return err_set(e, ERR_TRAP, "%s: data segment %u", wasm_trap_text(WASM_TRAP_MEMORY), n);
+        if (s->bytes.n)
+            memcpy(to, s->bytes.p, s->bytes.n);
+    }
+    return true;
+}
+
+/* ---- life ---- */
+
+static struct wasm_inst *allocate(struct wasm_module *m)
+{
+    struct wasm_inst *i = xnew(struct wasm_inst);
+    i->module = wasm_module_ref(m);
+    i->funcs = xcalloc(m->nfuncs, sizeof(void *));
+    i->tables = xcalloc(m->ntables, sizeof(void *));
+    i->memories = xcalloc(m->nmemories, sizeof(void *));
+    i->globals = xcalloc(m->nglobals, sizeof(void *));
+    i->tags = xcalloc(m->ntags, sizeof(void *));
+    i->own_funcs = xcalloc(m->nfuncs - m->nimported_funcs, sizeof *i->own_funcs);
+    i->own_globals = xcalloc(m->nglobals - m->nimported_globals, sizeof *i->own_globals);
+    i->own_tags = xcalloc(m->ntags - m->nimported_tags, sizeof *i->own_tags);
+    i->dropped_elems = xcalloc(m->nelems, sizeof(bool));
+    i->dropped_datas = xcalloc(m->ndatas, sizeof(bool));
+    return i;
+}
+
+static void inst_destroy(struct wasm_inst *i)
+{
+    struct wasm_module *m = i->module;
+    mark_free(i->mark);
+    for (uint32_t n = m->nimported_memories; n < m->nmemories; n++)
+        wasm_memory_free(i->memories[n]);
+    for (uint32_t n = m->nimported_tables; n < m->ntables; n++)
+        wasm_table_free(i->tables[n]);
+    free(i->dropped_datas);
+    free(i->dropped_elems);
+    free(i->own_tags);
+    free(i->own_globals);
+    free(i->own_funcs);
+    free(i->tags);
+    free(i->globals);
+    free(i->memories);
+    free(i->tables);
+    free(i->funcs);
+    wasm_module_unref(m);
+    free(i);
+}
+
+void wasm_inst_free(struct wasm_inst *i)
+{
+    if (i)
+        inst_destroy(i);
+}
+
+/* Imported tables may hold functions of the instance that failed: they keep it. */
+static void orphan(struct wasm_inst *i)
+{
+    for (uint32_t n = 0; n < i->module->nimported_tables; n++) {
+        struct wasm_table *t = i->tables[n];
+        t->orphans = xrealloc(t->orphans, (t->norphans + 1) * sizeof(struct wasm_inst *));
+        t->orphans[t->norphans++] = i;
+        i->nholders++;
+    }
+    if (i->nholders == 0)
+        inst_destroy(i);
+}
+
+struct wasm_inst *wasm_instantiate(struct wasm_module *m, const struct wasm_extern *imports,
+                                   const struct wasm_limits *limits, struct err *e)
+{
+    uint32_t pages_max =
+        limits && limits->memory_pages_max ? limits->memory_pages_max : m->limits.memory_pages_max;
+    uint32_t elems_max =
+        limits && limits->table_elems_max ? limits->table_elems_max : m->limits.table_elems_max;
+    if (!code_prepare(m, e))
+        return NULL;
+    struct wasm_inst *i = allocate(m);
+    if (!bind_imports(i, imports, e)) {
+        inst_destroy(i);
+        return NULL;
+    }
+    make_funcs(i);
+    make_tags(i);
+    make_globals(i);
+    if (!make_memories(i, pages_max, e) || !make_tables(i, elems_max, e)) {
+        inst_destroy(i);
+        return NULL;
+    }
+    if (!fill_tables(i, e) || !fill_memories(i, e)) {
+        orphan(i);
+        return NULL;
+    }
+    return i;
+}
+
+struct wasm_func *wasm_inst_start(struct wasm_inst *i)
+{
+    return i->module->start == UINT32_MAX ? NULL : i->funcs[i->module->start];
+}
+
+struct wasm_extern wasm_inst_export(struct wasm_inst *i, uint32_t export_index)
+{
+    assert(export_index < i->module->nexports);
+    const struct export *x = &i->module->exports[export_index];
+    struct wasm_extern out = {.kind = x->kind};
+    switch (x->kind) {
+    case WASM_FUNC:
+        out.func = i->funcs[x->index];
+        break;
+    case WASM_TABLE:
+        out.table = i->tables[x->index];
+        break;
+    case WASM_MEMORY:
+        out.memory = i->memories[x->index];
+        break;
+    case WASM_GLOBAL:
+        out.global = i->globals[x->index];
+        break;
+    case WASM_TAG:
+        out.tag = i->tags[x->index];
+        break;
+    }
+    return out;
+}
+
+struct wasm_module *wasm_inst_module(const struct wasm_inst *i)
+{
+    return i->module;
+}

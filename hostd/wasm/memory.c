@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Linear memories, and their images.
+ *
+ * A guarded memory is a reservation of 4 GiB and a guard, of which the used part is accessible: base never moves, and a
+ * 32-bit address plus an offset below the guard's size cannot leave it. Reservations that are given back stay in a pool,
+ * emptied, because making one is dear. Where none can be had a memory is mapped exactly, base moves when it grows, and
+ * guests run in the handlers that check.
+ *
+ * Owns: mappings, the pool, images (sealed memfds, counted). Keeps: bytes behind size_bytes are inaccessible (guarded)
+ * and, when they become accessible again, zero. */
+#include "hostd/wasm/engine.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include "lattice/base/alloc.h"
+#include "lattice/base/num.h"
+
+#define RESERVATION_BYTES (((uint64_t)4 << 30) + GUARD_BYTES)
+#define POOL_MAX 256             /* empty reservations kept */
+#define GUARDED_MAX_DEFAULT 8192 /* 47 bits of addresses hold about 32,000 */
+#define HOST_PAGE 4096u          /* granularity of images */
+#define DIRTY_PAGES_MAX 256      /* beyond that dropping them is cheaper than copying back */
+#define PAGEMAP_CHUNK 512
+
+static struct {
+    pthread_mutex_t lock;
+    uint8_t *free[POOL_MAX];
+    uint32_t nfree;
+    uint32_t live; /* reservations in use or pooled */
+    uint32_t max;
+} pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .max = GUARDED_MAX_DEFAULT};
+
+void memory_guarded_max(uint32_t count)
+{
+    pthread_mutex_lock(&pool.lock);
+    pool.max = count;
+    pthread_mutex_unlock(&pool.lock);
+}
+
+/* ---- reservations ---- */
+
+static void *map_nothing(void *at, size_t size)
+{
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (at ? MAP_FIXED : 0);
+    void *p = mmap(at, size, PROT_NONE, flags, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+/* NULL: none to be had, which is no error. */
+static uint8_t *reserve(void)
+{
+    uint8_t *base = NULL;
+    pthread_mutex_lock(&pool.lock);
+    if (pool.nfree > 0 && pool.max > 0) {
+        base = pool.free[--pool.nfree];
+    } else if (pool.live < pool.max) {
+        base = map_nothing(NULL, RESERVATION_BYTES);
+        pool.live += base != NULL;
+    }
+    pthread_mutex_unlock(&pool.lock);
+    return base;
+}
+
+static void unreserve(uint8_t *base, uint64_t used)
+{
+    bool clean = used == 0 || map_nothing(base, used);
+    pthread_mutex_lock(&pool.lock);
+    bool keep = clean && pool.nfree < POOL_MAX;
+    if (keep)
+        pool.free[pool.nfree++] = base;
+    else
+        pool.live--;
+    pthread_mutex_unlock(&pool.lock);
+    if (!keep)
+        munmap(base, RESERVATION_BYTES);
+}
+
+bool memory_owns(const struct wasm_memory *m, uintptr_t addr)
+{
+    uintptr_t base = (uintptr_t)m->base;
+    return m->guarded && addr >= base && addr - base < RESERVATION_BYTES;
+}
+
+/* ---- growing ---- */
+
+static bool grow_guarded(struct wasm_memory *m, uint64_t size)
+{
+    return mprotect(m->base + m->size_bytes, size - m->size_bytes, PROT_READ | PROT_WRITE) == 0;
+}
+
+static bool grow_exact(struct wasm_memory *m, uint64_t size)
+{
+    void *p = m->base ? mremap(m->base, m->size_bytes, size, MREMAP_MAYMOVE)
+                      : mmap(NULL, size, PROT_READ | PROT_WRITE,
+                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED)
+        return false;
+    m->base = p;
+    return true;
+}
+
+bool memory_grow(struct wasm_memory *m, uint64_t pages)
+{
+    uint64_t old = m->size_bytes / WASM_PAGE;
+    if (pages > m->pages_max - old)
+        return false;
+    uint64_t size = (old + pages) * WASM_PAGE;
+    if (pages > 0 && !(m->guarded ? grow_guarded(m, size) : grow_exact(m, size)))
+        return false;
+    m->size_bytes = size;
+    return true;
+}
+
+/* Gives back what lies behind size. */
+static bool shrink_to(struct wasm_memory *m, uint64_t size)
+{
+    uint64_t extra = m->size_bytes - size;
+    if (extra == 0)
+        return true;
+    if (m->guarded) {
+        if (!map_nothing(m->base + size, extra))
+            return false;
+    } else if (munmap(m->base + size, extra) != 0) {
+        return false;
+    }
+    m->size_bytes = size;
+    if (size == 0 && !m->guarded)
+        m->base = NULL;
+    return true;
+}
+
+/* ---- life ---- */
+
+struct wasm_memory *wasm_memory_new(const struct wasm_limits_type *type, struct err *e)
+{
+    struct wasm_memory *m = xnew(struct wasm_memory);
+    m->type = *type;
+    m->pages_max = type->has_max ? MIN(type->max, MEMORY_PAGES_MAX) : MEMORY_PAGES_MAX;
+    m->base = reserve();
+    m->guarded = m->base != NULL;
+    if (type->min > m->pages_max || !memory_grow(m, type->min)) {
+        wasm_memory_free(m);
+        err_set(e, ERR_LIMIT, "no room for a memory of %llu pages", (unsigned long long)type->min);
+        return NULL;
+    }
+    return m;
+}
+
+static void image_unref(struct memory_image *image);
+
+void wasm_memory_free(struct wasm_memory *m)
+{
+    if (!m)
+        return;
+    if (m->guarded)
+        unreserve(m->base, m->size_bytes);
+    else if (m->base)
+        munmap(m->base, m->size_bytes);
+    image_unref(m->image);
+    free(m);
+}
+
+uint8_t *wasm_memory_base(struct wasm_memory *m)
+{
+    return m->base;
+}
+
+uint64_t wasm_memory_size(const struct wasm_memory *m)
+{
+    return m->size_bytes;
+}
+
+uint8_t *wasm_memory_at(struct wasm_memory *m, uint64_t addr, uint64_t n)
+{
+    static uint8_t nowhere[1]; /* an empty range of an empty memory */
+    if (addr > m->size_bytes || n > m->size_bytes - addr)
+        return NULL;
+    return m->base ? m->base + addr : nowhere;
+}
+
+/* ---- images ---- */
+
+struct memory_image {
+    atomic_uint refs;
+    int fd;
+    uint64_t size;
+    const uint8_t *view; /* the whole file, read-only */
+};
+
+static void image_unref(struct memory_image *image)
+{
+    if (!image || atomic_fetch_sub(&image->refs, 1) != 1)
+        return;
+    if (image->view)
+        munmap((void *)(uintptr_t)image->view, image->size);
+    if (image->fd >= 0)
+        close(image->fd);
+    free(image);
+}
+
+static bool is_zero(const uint8_t *page)
+{
+    return page[0] == 0 && memcmp(page, page + 1, HOST_PAGE - 1) == 0;
+}
+
+/* Zero pages stay holes. */
+static bool write_pages(int fd, const struct wasm_memory *m, struct err *e)
+{
+    if (ftruncate(fd, (off_t)m->size_bytes) != 0)
+        return err_errno(e, errno, "memory image");
+    for (uint64_t at = 0; at < m->size_bytes; at += HOST_PAGE)
+        if (!is_zero(m->base + at) && pwrite(fd, m->base + at, HOST_PAGE, (off_t)at) != HOST_PAGE)
+            return err_errno(e, errno, "memory image");
+    int seals = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+    if (fcntl(fd, F_ADD_SEALS, seals) != 0)
+        return err_errno(e, errno, "seal memory image");
+    return true;
+}
+
+static struct memory_image *image_new(const struct wasm_memory *m, struct err *e)
+{
+    struct memory_image *image = xnew(struct memory_image);
+    atomic_init(&image->refs, 1);
+    image->size = m->size_bytes;
+    image->fd = memfd_create("wasm-memory", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (image->fd < 0) {
+        err_errno(e, errno, "memory image");
+    } else if (write_pages(image->fd, m, e)) {
+        if (image->size == 0)
+            return image;
+        void *view = mmap(NULL, image->size, PROT_READ, MAP_SHARED, image->fd, 0);
+        if (view != MAP_FAILED) {
+            image->view = view;
+            return image;
+        }
+        err_errno(e, errno, "map memory image");
+    }
+    image_unref(image);
+    return NULL;
+}
+
+static bool image_fits(const struct memory_image *image, const struct wasm_memory *m)
+{
+    return image && image->size == m->size_bytes &&
+           (image->size == 0 || memcmp(image->view, m->base, image->size) == 0);
+}
+
+/* The memory becomes a private view of the image; what was written before is forgotten. */
+static bool map_image(struct wasm_memory *m, struct err *e)
+{
+    if (m->image->size == 0)
+        return true;
+    void *p = mmap(m->base, m->image->size, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, m->image->fd, 0);
+    return p != MAP_FAILED || err_errno(e, errno, "map memory image");
+}
+
+bool memory_mark(struct wasm_memory *m, const struct wasm_memory *like, struct err *e)
+{
+    struct memory_image *image = like ? like->image : NULL;
+    if (image_fits(image, m)) {
+        atomic_fetch_add(&image->refs, 1);
+    } else {
+        image = image_new(m, e);
+        if (!image)
+            return false;
+    }
+    image_unref(m->image);
+    m->image = image;
+    return !m->guarded || map_image(m, e);
+}
+
+/* ---- rewinding ---- */
+
+/* A page of a private file mapping is ours once it is present (or swapped out) and no longer the file's. */
+static bool page_is_dirty(uint64_t entry)
+{
+    bool present = entry >> 63 & 1, swapped = entry >> 62 & 1, file = entry >> 61 & 1;
+    return (present && !file) || swapped;
+}
+
+/* Copies dirty pages back. False: too many, or they cannot be told, so the whole has to be mapped anew. */
+static bool copy_dirty_back(struct wasm_memory *m, int pagemap)
+{
+    uint64_t entries[PAGEMAP_CHUNK];
+    uint64_t npages = m->image->size / HOST_PAGE, ndirty = 0;
+    for (uint64_t first = 0; first < npages; first += PAGEMAP_CHUNK) {
+        uint64_t n = MIN(npages - first, (uint64_t)PAGEMAP_CHUNK);
+        uint64_t at = ((uintptr_t)m->base / HOST_PAGE + first) * sizeof(uint64_t);
+        if (pread(pagemap, entries, n * sizeof(uint64_t), (off_t)at) !=
+            (ssize_t)(n * sizeof(uint64_t)))
+            return false;
+        for (uint64_t i = 0; i < n; i++) {
+            if (!page_is_dirty(entries[i]))
+                continue;
+            if (++ndirty > DIRTY_PAGES_MAX)
+                return false;
+            uint64_t page = (first + i) * HOST_PAGE;
+            memcpy(m->base + page, m->image->view + page, HOST_PAGE);
+        }
+    }
+    return true;
+}
+
+static bool rewind_guarded(struct wasm_memory *m, struct err *e)
+{
+    int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    bool copied = pagemap >= 0 && copy_dirty_back(m, pagemap);
+    if (pagemap >= 0)
+        close(pagemap);
+    if (copied || m->image->size == 0)
+        return true;
+    return madvise(m->base, m->image->size, MADV_DONTNEED) == 0 || map_image(m, e);
+}
+
+bool memory_rewind(struct wasm_memory *m, struct err *e)
+{
+    assert(m->image && m->size_bytes >= m->image->size);
+    if (!shrink_to(m, m->image->size))
+        return err_errno(e, errno, "shrink memory");
+    if (m->guarded)
+        return rewind_guarded(m, e);
+    if (m->image->size)
+        memcpy(m->base, m->image->view, m->image->size);
+    return true;
+}

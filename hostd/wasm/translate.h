@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Private to the translator: one pass over a validated body with a symbolic operand stack.
+ *
+ * An operand is pending until an instruction needs it: a constant, a local not yet read, or the value in the
+ * accumulator of its bank whose producer can still be told to store it. Every operand has a home slot by its height, so
+ * that all paths to a label agree without merging: at labels and calls everything pending goes home.
+ *
+ * Keeps: at most one operand per bank is in the accumulator; all entries below `low` are home; a producer is changed
+ * in place only before the next label; `last` is the last cell, or NONE when a label lies behind it. */
+#ifndef HOSTD_WASM_TRANSLATE_H
+#define HOSTD_WASM_TRANSLATE_H
+
+#include "hostd/wasm/engine.h"
+#include "hostd/wasm/ops.h"
+
+#define NONE UINT32_MAX
+
+enum place { AT_HOME, AT_LOCAL, CONSTANT, IN_ACC };
+
+struct value {
+    enum place place;
+    uint8_t type;
+    uint64_t v; /* local's index, constant */
+};
+
+enum bank_id { BANK_INT, BANK_FLOAT, BANKS };
+
+struct bank {
+    uint32_t entry; /* stack position of the operand that is in this accumulator */
+    uint32_t
+        producer; /* its cell, still in the form that stores nothing; NONE when that cannot change any more */
+    enum handler handler; /* of the producer */
+    uint32_t mirror;      /* slot known to hold the same as the accumulator */
+};
+
+struct label {
+    uint8_t op;      /* OP_BLOCK (also the function itself), OP_LOOP, OP_IF, OP_ELSE */
+    bool dead_start; /* nothing reaches the block: set for blocks inside dead code */
+    uint32_t height; /* of the operands below its parameters */
+    uint32_t nparams, nresults;
+    const uint8_t *params, *results;
+    uint32_t start;            /* of a loop: its first cell */
+    uint32_t fixes;            /* chain of forward branches to the end */
+    uint32_t else_cell;        /* of an if: the branch to its else */
+    uint32_t stub_table, stub; /* br_table: stub made for this label, and for which table */
+};
+
+/* A branch distance still to be written: in the cell's imm32, or in a word of a branch table. */
+struct fix {
+    uint32_t cell, word; /* word 0: the imm32 */
+    uint32_t next;
+};
+
+struct translation {
+    struct wasm_module *m;
+    const struct func_decl *decl;
+    const struct wasm_functype *type;
+    struct func_code *fc;
+    enum exec_kind kind;
+    const struct exec *exec;
+    const uint8_t *p, *end;
+
+    uint64_t *code;
+    uint32_t n, cap;
+    uint32_t last;
+    const struct op_row *last_compare; /* the last cell is this comparison ... */
+    uint32_t last_pair;                /* ... on these operand classes */
+
+    struct value *stack;
+    uint32_t sp, low, base;
+    struct bank banks[BANKS];
+    bool dead;
+
+    struct label *labels;
+    uint32_t nlabels, labels_cap;
+    struct fix *fixes;
+    uint32_t nfixes, fixes_cap;
+
+    uint32_t want_cell; /* code_offset: whose instruction is asked for; else NONE */
+    const uint8_t *want_at;
+};
+
+static inline enum bank_id bank_of(uint8_t type)
+{
+    return type == WASM_F32 || type == WASM_F64 ? BANK_FLOAT : BANK_INT;
+}
+
+/* ---- translate_stack.c ---- */
+
+/* An operand as an instruction takes it. */
+struct operand {
+    char class; /* 'S', 'K', 'A' */
+    uint32_t slot;
+    uint64_t k;
+};
+
+uint32_t emit(struct translation *t, enum handler h, uint32_t words);
+void unemit(struct translation *t); /* takes the last cell back */
+void set_field(struct translation *t, uint32_t cell, uint32_t field, uint32_t v);
+void set_imm32(struct translation *t, uint32_t cell, uint32_t v);
+
+uint32_t home(const struct translation *t, uint32_t pos);
+uint32_t local_slot(const struct translation *t, uint32_t local);
+void push(struct translation *t, enum place place, uint8_t type, uint64_t v);
+void push_home(struct translation *t, const uint8_t *types, uint32_t n);
+struct value pop(struct translation *t);
+void shrink(struct translation *t, uint32_t sp); /* forgets the operands from sp on */
+
+/* Bits a constant may have to be taken as K; 0: never, 64: always. */
+struct operand operand(struct translation *t, uint32_t pos, uint32_t k_bits);
+uint32_t force_slot(struct translation *t, uint32_t pos);         /* in some slot */
+uint32_t force_home(struct translation *t, uint32_t pos);         /* in its own */
+void move_to(struct translation *t, uint32_t pos, uint32_t slot); /* a copy */
+void flush(struct translation *t, uint32_t from_top); /* all but the topmost from_top go home */
+void wrote_slot(struct translation *t, uint32_t slot);
+void forget(struct translation *t); /* accumulators hold nothing known: after labels and calls */
+
+/* Before and after a cell that leaves a value of this type in the accumulator; operands are popped by then. */
+void begin_result(struct translation *t, uint8_t type);
+void end_result(struct translation *t, uint32_t cell, enum handler h, uint8_t type);
+void set_local(struct translation *t, uint32_t local, bool keep);
+
+/* ---- translate_ops.c ---- */
+void simple(struct translation *t, const struct op_row *row);
+bool other(struct translation *t,
+           uint32_t op); /* variables, memories, tables; false: not one of these */
+
+/* ---- translate_flow.c ---- */
+void flow(struct translation *t, uint32_t op);
+void open_function(struct translation *t);
+
+/* ---- immediates ---- trusted: validation has read them */
+uint32_t leb_u32(struct translation *t);
+int64_t leb_s64(struct translation *t);
+
+#endif

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Cells and the symbolic operand stack. Keeps the invariants of translate.h. */
+#include "hostd/wasm/translate.h"
+
+#include <assert.h>
+#include "lattice/base/alloc.h"
+#include "lattice/base/num.h"
+
+/* Entries this far below the top are sent home at the next push, so that no walk over pending ones is long. */
+#define PENDING_MAX 64
+
+/* ---- cells ---- */
+
+uint32_t emit(struct translation *t, enum handler h, uint32_t words)
+{
+    if (words > t->cap - t->n) {
+        t->cap = MAX(t->cap * 2, t->n + words + 256);
+        t->code = xrealloc(t->code, t->cap * sizeof(uint64_t));
+    }
+    uint32_t cell = t->n;
+    memset(&t->code[cell], 0, words * sizeof(uint64_t));
+    t->code[cell] = (uint64_t)(uintptr_t)t->exec->handlers[h];
+    t->n += words;
+    t->last = cell;
+    t->last_compare = NULL;
+    return cell;
+}
+
+void unemit(struct translation *t)
+{
+    assert(t->last != NONE);
+    t->n = t->last;
+    t->last = NONE;
+    t->last_compare = NULL;
+}
+
+void set_field(struct translation *t, uint32_t cell, uint32_t field, uint32_t v)
+{
+    assert(v <= UINT16_MAX);
+    uint16_t v16 = (uint16_t)v;
+    memcpy((char *)&t->code[cell + 1] + 2 * field, &v16, sizeof v16);
+}
+
+void set_imm32(struct translation *t, uint32_t cell, uint32_t v)
+{
+    memcpy((char *)&t->code[cell + 1] + 4, &v, sizeof v);
+}
+
+static bool has_slot(const struct translation *t, uint32_t slot)
+{
+    return slot < t->fc->frame_slots;
+}
+
+/* ---- places ---- */
+
+uint32_t home(const struct translation *t, uint32_t pos)
+{
+    return t->base + pos;
+}
+
+uint32_t local_slot(const struct translation *t, uint32_t local)
+{
+    return local < t->type->nparams ? local : local + FRAME_HEADER;
+}
+
+void wrote_slot(struct translation *t, uint32_t slot)
+{
+    assert(has_slot(t, slot));
+    for (int b = 0; b < BANKS; b++)
+        if (t->banks[b].mirror == slot)
+            t->banks[b].mirror = NONE;
+}
+
+void forget(struct translation *t)
+{
+    for (int b = 0; b < BANKS; b++) {
+        assert(t->banks[b].entry == NONE);
+        t->banks[b] = (struct bank){NONE, NONE, H_COUNT, NONE};
+    }
+    t->last = NONE;
+    t->last_compare = NULL;
+}
+
+/* Makes the producer of the bank's value store it in slot as well. */
+static void store_by_producer(struct translation *t, struct bank *bank, uint32_t slot)
+{
+    assert(bank->producer != NONE);
+    wrote_slot(t, slot);
+    t->code[bank->producer] = (uint64_t)(uintptr_t)t->exec->handlers[bank->handler + RESULT_SLOT];
+    set_field(t, bank->producer, 0, slot);
+    if (t->last == bank->producer)
+        t->last_compare = NULL; /* somebody needs its result: no fusing */
+    bank->producer = NONE;
+    bank->mirror = slot;
+}
+
+static struct bank *bank_at(struct translation *t, uint32_t pos)
+{
+    return &t->banks[bank_of(t->stack[pos].type)];
+}
+
+static void constant(struct translation *t, uint32_t slot, uint64_t v)
+{
+    uint32_t cell;
+    if (v >> 32) {
+        cell = emit(t, H_CONST64, 3);
+        t->code[cell + 2] = v;
+    } else {
+        cell = emit(t, H_CONST32, 2);
+        set_imm32(t, cell, (uint32_t)v);
+    }
+    set_field(t, cell, 0, slot);
+    wrote_slot(t, slot);
+}
+
+static void move(struct translation *t, uint32_t to, uint32_t from)
+{
+    assert(has_slot(t, from));
+    if (to == from)
+        return;
+    uint32_t cell = emit(t, H_MOVE, 2);
+    set_field(t, cell, 0, to);
+    set_field(t, cell, 1, from);
+    wrote_slot(t, to);
+}
+
+static void store_accumulator(struct translation *t, uint8_t type, uint32_t slot)
+{
+    struct bank *bank = &t->banks[bank_of(type)];
+    enum handler h = type == WASM_F32 ? H_STORE_F32 : type == WASM_F64 ? H_STORE_F64 : H_STORE_ACC;
+    set_field(t, emit(t, h, 2), 0, slot);
+    wrote_slot(t, slot);
+    bank->mirror = slot;
+}
+
+void move_to(struct translation *t, uint32_t pos, uint32_t slot)
+{
+    const struct value *v = &t->stack[pos];
+    switch (v->place) {
+    case AT_HOME:
+        move(t, slot, home(t, pos));
+        break;
+    case AT_LOCAL:
+        move(t, slot, local_slot(t, (uint32_t)v->v));
+        break;
+    case CONSTANT:
+        constant(t, slot, v->v);
+        break;
+    case IN_ACC:
+        store_accumulator(t, v->type, slot);
+        break;
+    }
+}
+
+uint32_t force_home(struct translation *t, uint32_t pos)
+{
+    struct value *v = &t->stack[pos];
+    if (v->place == IN_ACC) {
+        struct bank *bank = bank_at(t, pos);
+        assert(bank->entry == pos);
+        store_by_producer(t, bank, home(t, pos));
+        bank->entry = NONE;
+    } else if (v->place != AT_HOME) {
+        move_to(t, pos, home(t, pos));
+    }
+    v->place = AT_HOME;
+    return home(t, pos);
+}
+
+uint32_t force_slot(struct translation *t, uint32_t pos)
+{
+    const struct value *v = &t->stack[pos];
+    return v->place == AT_LOCAL ? local_slot(t, (uint32_t)v->v) : force_home(t, pos);
+}
+
+void flush(struct translation *t, uint32_t from_top)
+{
+    uint32_t end = t->sp - from_top;
+    for (uint32_t i = t->low; i < end; i++)
+        force_home(t, i);
+    t->low = MAX(t->low, end);
+}
+
+/* ---- push and pop ---- */
+
+void push(struct translation *t, enum place place, uint8_t type, uint64_t v)
+{
+    assert(t->sp <= t->decl->max_height); /* one more for the zero of eqz, which never goes home */
+    if (t->sp - t->low >= PENDING_MAX)
+        force_home(t, t->low++);
+    t->stack[t->sp++] = (struct value){place, type, v};
+}
+
+void push_home(struct translation *t, const uint8_t *types, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        push(t, AT_HOME, types[i], 0);
+}
+
+void shrink(struct translation *t, uint32_t sp)
+{
+    assert(sp <= t->sp);
+    t->sp = sp;
+    t->low = MIN(t->low, sp);
+    for (int b = 0; b < BANKS; b++)
+        if (t->banks[b].entry != NONE && t->banks[b].entry >= sp)
+            t->banks[b].entry = NONE;
+}
+
+struct value pop(struct translation *t)
+{
+    struct value v = t->stack[t->sp - 1];
+    shrink(t, t->sp - 1);
+    return v;
+}
+
+/* ---- operands and results ---- */
+
+static bool fits(uint8_t type, uint64_t v, uint32_t bits)
+{
+    bool is32 = type == WASM_I32 || type == WASM_F32;
+    int64_t s = is32 ? (int32_t)(uint32_t)v : (int64_t)v;
+    switch (bits) {
+    case 16:
+        return s == (int16_t)s;
+    case 32: /* f64 constants take a word of their own */
+        return s == (int32_t)s || type == WASM_F64;
+    default:
+        return false;
+    }
+}
+
+struct operand operand(struct translation *t, uint32_t pos, uint32_t k_bits)
+{
+    const struct value *v = &t->stack[pos];
+    if (v->place == CONSTANT && fits(v->type, v->v, k_bits))
+        return (struct operand){'K', NONE, v->v};
+    if (v->place == IN_ACC)
+        return (struct operand){'A', NONE, 0};
+    uint32_t slot = force_slot(t, pos);
+    assert(has_slot(t, slot));
+    return (struct operand){bank_at(t, pos)->mirror == slot ? 'A' : 'S', slot, 0};
+}
+
+void begin_result(struct translation *t, uint8_t type)
+{
+    struct bank *bank = &t->banks[bank_of(type)];
+    if (bank->entry != NONE)
+        force_home(t, bank->entry);
+}
+
+void end_result(struct translation *t, uint32_t cell, enum handler h, uint8_t type)
+{
+    struct bank *bank = &t->banks[bank_of(type)];
+    push(t, IN_ACC, type, 0);
+    bank->entry = t->sp - 1;
+    bank->producer = cell;
+    bank->handler = h;
+    bank->mirror = NONE;
+}
+
+/* Operands that still mean the local's old value get it now. */
+static void save_reads(struct translation *t, uint32_t local)
+{
+    for (uint32_t i = t->low; i < t->sp; i++)
+        if (t->stack[i].place == AT_LOCAL && t->stack[i].v == local)
+            force_home(t, i);
+}
+
+void set_local(struct translation *t, uint32_t local, bool keep)
+{
+    uint32_t slot = local_slot(t, local), pos = t->sp - 1;
+    struct value v = t->stack[pos];
+    if (v.place == AT_LOCAL && v.v == local) {
+        if (!keep)
+            pop(t);
+        return;
+    }
+    save_reads(t, local);
+    struct bank *bank = bank_at(t, pos);
+    if (v.place == IN_ACC && t->last == bank->producer)
+        store_by_producer(t, bank, slot);
+    else
+        move_to(t, pos, slot);
+    pop(t);
+    if (keep)
+        push(t, AT_LOCAL, v.type, local);
+}
