@@ -1,0 +1,524 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One HTTP request as one call of incoming-handler.handle: bodies and trailers in both directions, and every way in
+ * which it can end.
+ * Keeps: `x` is NULL as soon as the exchange is over, and the call is freed with it; a response begins once. What the
+ * component sends may overtake its own head and is kept until that came.
+ * Back-pressure: a request body is paced by round trips to the bus; wRPC has no word for "slower", so a response
+ * that outruns its client is broken off at REPLY_QUEUE_BYTES_MAX. */
+#include "providers/http_server/provider.h"
+
+#include <stdio.h>
+#include "lattice/base/alloc.h"
+#include "lattice/base/log.h"
+#include "lattice/base/num.h"
+
+#define WATCH_MS 1000u
+#define FLUSH_TIMEOUT_MS 10000u
+#define FIELDS_MAX 160u
+
+/* A bus round trip under way; outlives its call. */
+struct pace {
+    struct call *call; /* NULL when it is gone */
+    size_t bytes;
+};
+
+struct call {
+    struct call *prev, *next; /* of provider.streaming */
+    struct listener *listener;
+    struct http_exchange *x;
+    struct wrpc_call *wrpc;
+    struct wrpc_out *body, *trailers; /* of the request */
+    struct pace *pace;
+    size_t unpaced_bytes;
+
+    struct buf root;          /* of the response, until it is complete; wRPC bounds it */
+    struct buf early;         /* body bytes that came before it */
+    struct buf trailer_bytes; /* of the response */
+    struct wrpc_stream_reader reader;
+    bool started, body_ended, trailers_ended;
+    bool early_ended;
+    bool overrun; /* the client is too slow */
+
+    uint16_t status;
+    uint64_t bytes_in, bytes_out, begun_ms, progress_ms;
+};
+
+static struct provider *provider_of(const struct call *c)
+{
+    return c->listener->provider;
+}
+
+static uint64_t now_ms(const struct call *c)
+{
+    return loop_now_ms(sdk_loop(provider_of(c)->sdk));
+}
+
+/* ---- life ---- */
+
+static void access_log(const struct call *c, const char *how)
+{
+    if (!log_enabled(LOG_DEBUG))
+        return;
+    const struct http_head *head = http_exchange_head(c->x);
+    log_debug("request", LS("method", head->method), LS("path", head->path),
+              LI("status", c->status), LI("bytes_in", c->bytes_in), LI("bytes_out", c->bytes_out),
+              LI("ms", now_ms(c) - c->begun_ms), LS("client", head->peer),
+              LS("target", c->listener->link->def->target), LZ("end", how));
+}
+
+static void unwatch(struct call *c)
+{
+    struct provider *p = provider_of(c);
+    if (!c->started)
+        return;
+    if (c->prev)
+        c->prev->next = c->next;
+    else
+        p->streaming = c->next;
+    if (c->next)
+        c->next->prev = c->prev;
+}
+
+/* The exchange is over, or the caller ends it next. */
+static void call_free(struct call *c)
+{
+    unwatch(c);
+    wrpc_call_free(c->wrpc);
+    if (c->pace)
+        c->pace->call = NULL;
+    buf_fini(&c->root);
+    buf_fini(&c->early);
+    buf_fini(&c->trailer_bytes);
+    free(c);
+}
+
+static void reply_failure(struct http_exchange *x, const struct failure *f)
+{
+    static const struct http_header headers[] = {
+        {STR_INIT("content-type"), STR_INIT("text/plain; charset=utf-8")},
+        {STR_INIT("retry-after"), STR_INIT("1")}};
+    struct err e = ERR_INIT;
+    char text[256];
+    int n = snprintf(text, sizeof text, "%u: %s\n", f->status, f->text);
+    struct span body = {(const uint8_t *)text, MIN((size_t)n, sizeof text - 1)};
+    http_reply_full(x, f->status, headers, f->retry ? 2 : 1, body,
+                    &e); /* nothing in it can be refused */
+}
+
+/* Ends the exchange without a response of the component: a status while that is possible, else a broken connection. */
+static void fail(struct call *c, const struct failure *f, const char *cause)
+{
+    struct http_exchange *x = c->x;
+    c->status = c->started ? c->status : f->status;
+    access_log(c, cause);
+    bool started = c->started;
+    call_free(c);
+    if (started)
+        http_exchange_abort(x);
+    else
+        reply_failure(x, f);
+}
+
+static void fail_with(struct call *c, uint16_t status, const char *text)
+{
+    struct failure f = {.status = status};
+    snprintf(f.text, sizeof f.text, "%s", text);
+    fail(c, &f, text);
+}
+
+/* ---- the response ---- */
+
+static void finish(struct call *c)
+{
+    struct provider *p = provider_of(c);
+    struct http_header trailers[FIELDS_MAX];
+    const struct http_field *fields;
+    size_t n = 0;
+    struct err e = ERR_INIT;
+    arena_reset(&p->arena);
+    if (!http_trailers_decode(buf_span(&c->trailer_bytes), &p->arena, &fields, &n, &e))
+        n = 0; /* cut short or none */
+    n = MIN(n, FIELDS_MAX);
+    for (size_t i = 0; i < n; i++)
+        trailers[i] = (struct http_header){fields[i].name, fields[i].value};
+    access_log(c, "done");
+    http_reply_end(c->x, trailers, n); /* they borrow from c */
+    call_free(c);
+}
+
+static void put_data(void *user, struct span data)
+{
+    struct call *c = user;
+    c->bytes_out += data.n;
+    if (http_reply_body(c->x, data) > REPLY_QUEUE_BYTES_MAX)
+        c->overrun = true;
+}
+
+/* piece.n == 0: the channel ended. False: c is gone. */
+static bool take_body(struct call *c, struct span piece)
+{
+    struct err e = ERR_INIT;
+    if (c->body_ended)
+        return true;
+    if (piece.n > 0 && !wrpc_stream_feed(&c->reader, piece, put_data, c, &e)) {
+        fail_with(c, 502, "malformed response body");
+        return false;
+    }
+    if (c->overrun) {
+        fail_with(c, 502, "client reads too slowly");
+        return false;
+    }
+    if (piece.n == 0 && !wrpc_stream_clean(&c->reader)) {
+        fail_with(c, 502, "response body was cut off");
+        return false;
+    }
+    c->body_ended = piece.n == 0 || c->reader.ended;
+    return true;
+}
+
+static void on_body(struct call *c, struct span piece)
+{
+    if (!c->started) {
+        if (piece.n == 0)
+            c->early_ended = true;
+        buf_put(&c->early, piece.p, piece.n);
+        if (c->early.full)
+            fail_with(c, 502, "response body without a head");
+        return;
+    }
+    if (take_body(c, piece) && c->body_ended && c->trailers_ended)
+        finish(c);
+}
+
+static void on_trailers(struct call *c, struct span piece)
+{
+    struct err e = ERR_INIT;
+    const struct http_field *fields;
+    size_t n;
+    if (c->trailers_ended)
+        return;
+    buf_put(&c->trailer_bytes, piece.p, piece.n);
+    arena_reset(&provider_of(c)->arena);
+    c->trailers_ended = piece.n == 0 || c->trailer_bytes.full ||
+                        http_trailers_decode(buf_span(&c->trailer_bytes), &provider_of(c)->arena,
+                                             &fields, &n, &e) ||
+                        e.code != ERR_NONE;
+    if (c->started && c->body_ended && c->trailers_ended)
+        finish(c);
+}
+
+static void watch(struct call *c)
+{
+    struct provider *p = provider_of(c);
+    c->next = p->streaming;
+    if (c->next)
+        c->next->prev = c;
+    p->streaming = c;
+    calls_watch(p);
+}
+
+static void start_response(struct call *c, const struct http_response *r)
+{
+    struct http_header headers[FIELDS_MAX + 1];
+    struct str cache_control = c->listener->settings.cache_control;
+    struct err e = ERR_INIT;
+    size_t n = 0;
+    if (r->nfields > FIELDS_MAX) {
+        fail_with(c, 502, "response has too many header fields");
+        return;
+    }
+    for (size_t i = 0; i < r->nfields; i++) {
+        headers[n++] = (struct http_header){r->fields[i].name, r->fields[i].value};
+        if (str_ieq(r->fields[i].name, STR("cache-control")))
+            cache_control = STR_NONE;
+    }
+    if (cache_control.n > 0)
+        headers[n++] = (struct http_header){STR("cache-control"), cache_control};
+    if (!http_reply_head(c->x, r->status, headers, n, &e)) {
+        log_warn("response refused", LS("target", c->listener->link->def->target), LE(&e));
+        fail_with(c, 502, "component's response cannot be sent");
+        return;
+    }
+    c->started = true;
+    c->status = r->status;
+    watch(c);
+    struct buf early = c->early;
+    c->early = (struct buf)BUF_INIT;
+    bool alive = (early.n == 0 || take_body(c, buf_span(&early))) &&
+                 (!c->early_ended || take_body(c, (struct span){NULL, 0}));
+    buf_fini(&early);
+    if (alive && c->body_ended && c->trailers_ended)
+        finish(c);
+}
+
+static void on_root(struct call *c, struct span piece)
+{
+    struct provider *p = provider_of(c);
+    struct http_response response;
+    struct http_error error;
+    struct failure f;
+    struct err e = ERR_INIT;
+    bool is_error;
+    if (c->started || piece.n == 0)
+        return;
+    if (c->root.n > 0)
+        buf_put(&c->root, piece.p, piece.n);
+    struct span root = c->root.n > 0 ? buf_span(&c->root) : piece;
+    arena_reset(&p->arena);
+    if (!http_result_decode(root, &p->arena, &response, &error, &is_error, &e)) {
+        if (e.code != ERR_NONE) {
+            log_warn("response cannot be read", LS("target", c->listener->link->def->target),
+                     LE(&e));
+            fail_with(c, 502, "component's response cannot be read");
+        } else if (c->root.n == 0) {
+            buf_put(&c->root, piece.p, piece.n);
+        }
+        return;
+    }
+    if (is_error) {
+        failure_of_error(&error, &f);
+        fail(c, &f, http_error_name(error.code));
+        return;
+    }
+    start_response(c, &response);
+}
+
+static void on_bytes(void *user, const struct wit_path *path, struct span piece)
+{
+    struct call *c = user;
+    c->progress_ms = now_ms(c);
+    if (path->n == 0)
+        on_root(c, piece);
+    else if (path->n == 2 && path->i[0] == 0 && path->i[1] == 0)
+        on_body(c, piece);
+    else if (path->n == 2 && path->i[0] == 0 && path->i[1] == 1)
+        on_trailers(c, piece);
+}
+
+static void on_end(void *user, const struct err *why)
+{
+    struct call *c = user;
+    struct failure f;
+    if (c->started)
+        return; /* what is left comes on the other channels */
+    failure_of_call(why, &f);
+    fail(c, &f, why ? why->text : "no result");
+}
+
+/* ---- stalled responses ---- */
+
+static void on_watch(void *user)
+{
+    struct provider *p = user;
+    p->watch = NULL;
+    for (struct call *c = p->streaming, *next; c; c = next) {
+        next = c->next;
+        uint64_t quiet_ms = now_ms(c) - c->progress_ms;
+        if (c->body_ended && quiet_ms >= TRAILERS_TIMEOUT_MS)
+            finish(c);
+        else if (quiet_ms >= STALL_TIMEOUT_MS)
+            fail_with(c, 504, "response body stalled");
+    }
+    calls_watch(p);
+}
+
+void calls_watch(struct provider *p)
+{
+    if (p->streaming && !p->watch)
+        p->watch = loop_after(sdk_loop(p->sdk), WATCH_MS, on_watch, p);
+}
+
+/* ---- the request ---- */
+
+static bool host_like(struct str s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        char ch = s.p[i];
+        if (!((ch >= '0' && ch <= '9') || ((ch | 32) >= 'a' && (ch | 32) <= 'z') ||
+              (ch && strchr("-._:[]", ch))))
+            return false;
+    }
+    return s.n > 0;
+}
+
+/* What a proxy in front tells of the outer request; the first value of a list. */
+static struct str first_of(struct str list)
+{
+    return str_trim(str_sub(list, 0, str_find(list, ',')));
+}
+
+static bool is_hop(struct str name)
+{
+    static const struct str names[] = {STR_INIT("connection"), STR_INIT("keep-alive"),
+                                       STR_INIT("te"),         STR_INIT("transfer-encoding"),
+                                       STR_INIT("upgrade"),    STR_INIT("proxy-connection"),
+                                       STR_INIT("expect")};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        if (str_ieq(name, names[i]))
+            return true;
+    }
+    return false;
+}
+
+/* fields holds FIELDS_MAX; the server's limit on header fields is lower. */
+static struct http_request wire_request(const struct call *c, struct http_field *fields)
+{
+    const struct http_head *head = http_exchange_head(c->x);
+    struct http_request r = {
+        .method = head->method,
+        .scheme = STR("http"),
+        .authority =
+            head->authority.n > 0 ? head->authority : str_of(c->listener->settings.address),
+        .path_with_query = head->path,
+        .fields = fields,
+    };
+    for (size_t i = 0; i < head->nheaders && r.nfields < FIELDS_MAX; i++) {
+        struct str name = head->headers[i].name, value = head->headers[i].value;
+        if (is_hop(name))
+            continue;
+        fields[r.nfields++] = (struct http_field){name, value};
+        if (str_ieq(name, STR("x-forwarded-host")) && host_like(first_of(value)))
+            r.authority = first_of(value);
+        else if (str_ieq(name, STR("x-forwarded-proto")) && str_ieq(first_of(value), STR("https")))
+            r.scheme = STR("https");
+    }
+    return r;
+}
+
+static bool open_bodies(struct call *c, struct err *e)
+{
+    static const struct wit_path body = {2, {0, 0}}, trailers = {2, {0, 1}};
+    return wrpc_call_param(c->wrpc, &body, &c->body, e) &&
+           wrpc_call_param(c->wrpc, &trailers, &c->trailers, e);
+}
+
+static bool invoke(struct call *c, struct err *e)
+{
+    struct provider *p = provider_of(c);
+    struct http_field fields[FIELDS_MAX];
+    struct http_request r = wire_request(c, fields);
+    uint64_t timeout_ms = c->listener->settings.timeout_ms;
+    buf_clear(&p->params);
+    return http_request_encode(&r, &p->params, e) &&
+           sdk_invoke(p->sdk, c->listener->link->def->target,
+                      STR("wrpc:http/incoming-handler@0.1.0"), STR("handle"), buf_span(&p->params),
+                      &p->result_paths, timeout_ms ? timeout_ms : CALL_TIMEOUT_MS, on_bytes, on_end,
+                      c, &c->wrpc, e) &&
+           open_bodies(c, e);
+}
+
+static void refuse_method(struct http_exchange *x)
+{
+    static const struct http_header allow[] = {{STR_INIT("allow"), STR_INIT("GET, HEAD")}};
+    struct err e = ERR_INIT;
+    http_reply_full(x, 405, allow, ARRAY_LEN(allow), (struct span){NULL, 0}, &e);
+}
+
+static void on_request(void *user, struct http_exchange *x)
+{
+    struct listener *l = user;
+    struct err e = ERR_INIT;
+    struct failure f;
+    struct str method = http_exchange_head(x)->method;
+    if (l->settings.readonly && !str_eq(method, STR("GET")) && !str_eq(method, STR("HEAD"))) {
+        refuse_method(x);
+        return;
+    }
+    struct call *c = xnew(struct call);
+    c->listener = l;
+    c->x = x;
+    c->begun_ms = c->progress_ms = now_ms(c);
+    buf_init(&c->early, EARLY_BYTES_MAX);
+    buf_init(&c->trailer_bytes, TRAILER_BYTES_MAX);
+    http_exchange_set_user(x, c);
+    if (!invoke(c, &e)) {
+        log_warn("call cannot be made", LS("target", l->link->def->target), LE(&e));
+        failure_of_call(&e, &f);
+        fail(c, &f, e.text);
+    }
+}
+
+static void pace(struct call *c);
+
+static void on_paced(void *user, const struct err *e)
+{
+    struct pace *pc = user;
+    struct call *c = pc->call;
+    (void)e; /* a dead connection ends the call by itself */
+    size_t bytes = pc->bytes;
+    free(pc);
+    if (!c)
+        return;
+    c->pace = NULL;
+    pace(c);
+    http_body_consumed(c->x, bytes); /* may bring more of the body */
+}
+
+/* A round trip over what was written since the last one, unless one is under way or that is little. */
+static void pace(struct call *c)
+{
+    if (c->pace || c->unpaced_bytes < PACE_BYTES)
+        return;
+    c->pace = xnew(struct pace);
+    *c->pace = (struct pace){.call = c, .bytes = c->unpaced_bytes};
+    c->unpaced_bytes = 0;
+    bus_flush(sdk_bus(provider_of(c)->sdk), FLUSH_TIMEOUT_MS, on_paced, c->pace);
+}
+
+static void on_request_body(void *user, struct http_exchange *x, struct span data)
+{
+    struct call *c = http_exchange_user(x);
+    struct err e = ERR_INIT;
+    struct failure f;
+    (void)user;
+    c->bytes_in += data.n;
+    if (!wrpc_out_chunk(c->body, data, &e)) {
+        failure_of_call(&e, &f);
+        fail(c, &f, e.text);
+        return;
+    }
+    c->unpaced_bytes += data.n;
+    pace(c);
+}
+
+static void on_request_end(void *user, struct http_exchange *x, const struct http_header *trailers,
+                           size_t n)
+{
+    struct call *c = http_exchange_user(x);
+    struct http_field fields[FIELDS_MAX];
+    struct buf out = BUF_INIT;
+    struct err e = ERR_INIT;
+    (void)user;
+    n = MIN(n, FIELDS_MAX);
+    for (size_t i = 0; i < n; i++)
+        fields[i] = (struct http_field){trailers[i].name, trailers[i].value};
+    wrpc_out_finish_stream(c->body);
+    if (http_trailers_encode(fields, n, &out, &e))
+        wrpc_out_write(c->trailers, buf_span(&out),
+                       &e); /* lost with the call, which its end will tell */
+    wrpc_out_close(c->trailers);
+    c->body = c->trailers = NULL;
+    buf_fini(&out);
+}
+
+static void on_drained(void *user, struct http_exchange *x)
+{
+    (void)user;
+    (void)x; /* the component cannot be asked to wait, so there is nobody to wake */
+}
+
+static void on_gone(void *user, struct http_exchange *x, enum http_gone why)
+{
+    struct call *c = http_exchange_user(x);
+    (void)user;
+    access_log(c, http_gone_text(why));
+    call_free(c);
+}
+
+const struct http_handler call_handler = {
+    .request = on_request,
+    .body = on_request_body,
+    .body_end = on_request_end,
+    .drained = on_drained,
+    .gone = on_gone,
+};

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The http-server provider: HTTP from outside becomes calls of wrpc:http/incoming-handler on linked components. One
+ * listener per link. main.c hands http_server_provider to the SDK; the rest is private to this folder.
+ * Spec: wRPC 4.1 (wrpc:http@0.1.0). */
+#ifndef HOSTD_HTTP_SERVER_PROVIDER_H
+#define HOSTD_HTTP_SERVER_PROVIDER_H
+
+#include "lattice/http/http_server.h"
+#include "providers/sdk/sdk.h"
+#include "wrpc/http.h"
+
+extern const struct sdk_provider http_server_provider;
+
+/* ---- settings of one link (settings.c) ---- */
+
+#define ADDRESS_MAX 64
+
+struct settings {
+    char address[ADDRESS_MAX]; /* host:port */
+    uint64_t timeout_ms;       /* of a call, until the head of its response; 0: CALL_TIMEOUT_MS */
+    bool readonly;             /* GET and HEAD only */
+    struct str cache_control;  /* added to responses that have none; borrows from the link */
+};
+
+/* Reads a link's configuration; what we cannot honour is an error that names the key. */
+bool settings_read(const struct proto_map *link, struct str default_address, struct settings *out,
+                   struct err *e);
+
+/* ---- listeners (provider.c) ---- */
+
+struct provider {
+    struct sdk *sdk;
+    struct listener *listeners;
+    struct wit_pendings result_paths; /* of handle */
+    struct buf params;                /* scratch: one encoded request */
+    struct arena arena;               /* scratch: one decoded response head */
+    struct call *streaming;           /* calls whose response has begun and not ended */
+    struct loop_timer *watch;         /* over them */
+    char *default_address;
+    char refusal[256]; /* why no link can be served; empty: fine */
+    uint32_t stopping; /* listeners that still have work */
+    bool stopped;
+};
+
+struct listener {
+    struct listener *next;
+    struct provider *provider;
+    struct sdk_link *link;
+    struct settings settings;
+    struct http_server *server; /* NULL while it cannot listen */
+    struct loop_timer *retry;
+    uint64_t retry_ms;
+    char problem[256]; /* empty: listening */
+};
+
+/* ---- one request (call.c) ---- */
+
+#define CALL_TIMEOUT_MS 605000u   /* hosts end a call after 10 minutes by default */
+#define STALL_TIMEOUT_MS 600000u  /* a response body of which nothing came */
+#define TRAILERS_TIMEOUT_MS 2000u /* a body is over, its trailers never come */
+#define REPLY_QUEUE_BYTES_MAX \
+    (16u << 20)                    /* for one client that reads slower than its component writes */
+#define EARLY_BYTES_MAX (4u << 20) /* of a response body that overtook its head */
+#define TRAILER_BYTES_MAX (64u << 10)
+#define PACE_BYTES (64u << 10) /* of a request body between two round trips to the bus */
+
+extern const struct http_handler call_handler; /* user: struct listener */
+void calls_watch(struct provider *p);          /* arms the timer over streaming calls */
+
+/* ---- statuses (status.c) ---- */
+
+struct failure {
+    uint16_t status;
+    bool retry;     /* tell the client to come again in a second */
+    char text[200]; /* for the client */
+};
+
+void failure_of_error(const struct http_error *error,
+                      struct failure *out); /* what the component said */
+void failure_of_call(const struct err *why,
+                     struct failure *out); /* how the call ended; NULL: early */
+
+#endif

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A provider's membership of the lattice: its subscriptions, and what each message makes happen.
+ * Keeps: subscriptions exist before the links of the host data are handed on, so no link falls between; stopping
+ * happens once, and the host's request is answered when it is over. */
+#include "providers/sdk/sdk_int.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include "lattice/base/alloc.h"
+#include "lattice/base/log.h"
+#include "lattice/base/num.h"
+#include "lattice/id/id.h"
+
+/* A host waits 300 ms for the answer to its shutdown request before it kills. */
+#define SHUTDOWN_GRACE_MS 200u
+#define FLUSH_TIMEOUT_MS 1000u
+
+struct sdk {
+    const struct sdk_provider *provider;
+    void *self;
+    struct bus *bus;
+    struct wrpc *wrpc;
+    struct arena arena; /* of the host data */
+    struct proto_host_data host;
+    struct links *links;
+    struct bus_sub *subs[5];
+    size_t nsubs;
+    bool stopping, stopped;
+    struct loop_timer *stop_timer;
+    char shutdown_reply[256]; /* where to answer */
+    void (*on_stopped)(void *user);
+    void *user;
+};
+
+const struct proto_host_data *sdk_host_data(const struct sdk *sdk)
+{
+    return &sdk->host;
+}
+
+struct str sdk_id(const struct sdk *sdk)
+{
+    return sdk->host.provider_key;
+}
+
+struct loop *sdk_loop(const struct sdk *sdk)
+{
+    return bus_loop(sdk->bus);
+}
+
+struct bus *sdk_bus(const struct sdk *sdk)
+{
+    return sdk->bus;
+}
+
+struct wrpc *sdk_wrpc(const struct sdk *sdk)
+{
+    return sdk->wrpc;
+}
+
+void *sdk_self(const struct sdk *sdk)
+{
+    return sdk->self;
+}
+
+/* ---- messages from the host ---- */
+
+static void on_link(struct sdk *sdk, const struct bus_msg *msg, bool put)
+{
+    struct err e = ERR_INIT;
+    struct arena arena;
+    struct proto_link_def def;
+    arena_init(&arena, PROTO_ARENA_BYTES);
+    if (!proto_link_def_decode(msg->data, &arena, &def, &e))
+        log_warn("link message refused", LE(&e));
+    else if (!put)
+        links_del(sdk->links, &def);
+    else if (!links_put(sdk->links, &def, &e))
+        log_warn("link refused", LS("source", def.source_id), LS("target", def.target), LE(&e));
+    arena_fini(&arena);
+}
+
+static void on_link_put(void *user, const struct bus_msg *msg)
+{
+    on_link(user, msg, true);
+}
+
+static void on_link_del(void *user, const struct bus_msg *msg)
+{
+    on_link(user, msg, false);
+}
+
+static void on_config(void *user, const struct bus_msg *msg)
+{
+    struct sdk *sdk = user;
+    struct err e = ERR_INIT;
+    struct arena arena;
+    struct proto_map config;
+    if (!sdk->provider->config)
+        return;
+    arena_init(&arena, PROTO_ARENA_BYTES);
+    if (proto_config_decode(msg->data, &arena, &config, &e))
+        sdk->provider->config(sdk->self, &config);
+    else
+        log_warn("configuration refused", LE(&e));
+    arena_fini(&arena);
+}
+
+static void answer(struct sdk *sdk, struct str reply, struct span data)
+{
+    struct err e = ERR_INIT;
+    if (reply.n > 0 && !bus_publish(sdk->bus, reply, STR_NONE, NULL, 0, data, &e))
+        log_warn("answer to the host lost", LE(&e));
+}
+
+static void on_health(void *user, const struct bus_msg *msg)
+{
+    struct sdk *sdk = user;
+    struct err e = ERR_INIT;
+    struct sdk_health health = {.healthy = true};
+    struct buf json = BUF_INIT;
+    if (sdk->provider->health)
+        sdk->provider->health(sdk->self, &health);
+    struct proto_health reply = {.healthy = health.healthy};
+    if (health.message[0])
+        reply.message = str_of(health.message);
+    if (proto_health_reply_encode(&reply, &json, &e))
+        answer(sdk, msg->reply, buf_span(&json));
+    buf_fini(&json);
+}
+
+static void on_shutdown(void *user, const struct bus_msg *msg)
+{
+    struct sdk *sdk = user;
+    struct err e = ERR_INIT;
+    struct arena arena;
+    struct proto_shutdown m;
+    arena_init(&arena, PROTO_ARENA_BYTES);
+    if (!proto_shutdown_decode(msg->data, &arena, &m, &e)) {
+        log_warn("shutdown message refused", LE(&e));
+    } else if (str_eq(m.host_id, sdk->host.host_id)) { /* other hosts run the same provider */
+        snprintf(sdk->shutdown_reply, sizeof sdk->shutdown_reply, "%.*s", STR_ARG(msg->reply));
+        log_info("host asks to stop");
+        sdk_stop(sdk, SHUTDOWN_GRACE_MS);
+    }
+    arena_fini(&arena);
+}
+
+static bool subscribe(struct sdk *sdk, struct str token, enum proto_rpc what, bus_msg_fn *fn,
+                      struct err *e)
+{
+    struct proto_subject subject;
+    if (!proto_rpc_subject(sdk->host.lattice_rpc_prefix, token, what, &subject, e) ||
+        !bus_subscribe(sdk->bus, proto_subject_str(&subject), STR_NONE, fn, sdk,
+                       &sdk->subs[sdk->nsubs], e))
+        return err_wrap(e, "subscribe");
+    sdk->nsubs++;
+    return true;
+}
+
+/* Links are sent to the key that their secrets are sealed for; without a key to our id. */
+static bool link_token(const struct sdk *sdk, char text[ID_PUBLIC_LEN + 1], struct str *token,
+                       struct err *e)
+{
+    struct str seed = sdk->host.provider_xkey_private_key;
+    struct id_key key;
+    *token = sdk_id(sdk);
+    if (seed.n == 0)
+        return true;
+    if (!id_key_from_seed(seed, &key, e))
+        return err_wrap(e, "host data: provider_xkey_private_key");
+    *token = str_of(id_key_public(&key, text));
+    id_key_fini(&key);
+    return true;
+}
+
+static bool subscribe_all(struct sdk *sdk, struct err *e)
+{
+    char text[ID_PUBLIC_LEN + 1];
+    struct str id = sdk_id(sdk), token;
+    return link_token(sdk, text, &token, e) &&
+           subscribe(sdk, token, PROTO_RPC_LINK_PUT, on_link_put, e) &&
+           subscribe(sdk, id, PROTO_RPC_LINK_DEL, on_link_del, e) &&
+           subscribe(sdk, id, PROTO_RPC_CONFIG, on_config, e) &&
+           subscribe(sdk, id, PROTO_RPC_HEALTH, on_health, e) &&
+           subscribe(sdk, id, PROTO_RPC_SHUTDOWN, on_shutdown, e);
+}
+
+/* ---- life ---- */
+
+static bool check_host_data(const struct proto_host_data *h, struct err *e)
+{
+    if (!proto_token_ok(h->provider_key))
+        return err_set(e, ERR_INVALID, "host data: provider_key is not an id");
+    if (!proto_token_ok(h->lattice_rpc_prefix))
+        return err_set(e, ERR_INVALID, "host data: lattice_rpc_prefix is not a lattice name");
+    return true;
+}
+
+static void put_first_links(struct sdk *sdk)
+{
+    const struct proto_link_def_list *list = &sdk->host.link_definitions;
+    for (uint32_t i = 0; i < list->n; i++) {
+        struct err e = ERR_INIT;
+        if (!links_put(sdk->links, &list->v[i], &e))
+            log_warn("link refused", LS("source", list->v[i].source_id),
+                     LS("target", list->v[i].target), LE(&e));
+    }
+}
+
+bool sdk_open(struct bus *bus, const struct sdk_provider *provider, struct span host_data,
+              void (*on_stopped)(void *user), void *user, struct sdk **out, struct err *e)
+{
+    struct sdk *sdk = xnew(struct sdk);
+    sdk->provider = provider;
+    sdk->bus = bus;
+    sdk->on_stopped = on_stopped;
+    sdk->user = user;
+    arena_init(&sdk->arena, PROTO_ARENA_BYTES);
+    bool ok = proto_host_data_decode(host_data, &sdk->arena, &sdk->host, e) &&
+              check_host_data(&sdk->host, e) && wrpc_open(bus, NULL, &sdk->wrpc, e);
+    if (ok) {
+        sdk->self = provider->open(sdk, e);
+        ok = sdk->self != NULL;
+    }
+    if (ok) {
+        sdk->links = links_new(provider, sdk->self, sdk_id(sdk));
+        ok = subscribe_all(sdk, e);
+    }
+    if (!ok) {
+        sdk_close(sdk);
+        return false;
+    }
+    put_first_links(sdk);
+    *out = sdk;
+    return true;
+}
+
+void sdk_close(struct sdk *sdk)
+{
+    if (!sdk)
+        return;
+    loop_timer_stop(&sdk->stop_timer);
+    while (sdk->nsubs > 0)
+        bus_unsubscribe(&sdk->subs[--sdk->nsubs]);
+    links_free(sdk->links);
+    if (sdk->self)
+        sdk->provider->close(sdk->self);
+    wrpc_close(sdk->wrpc);
+    arena_fini(&sdk->arena);
+    free(sdk);
+}
+
+/* ---- stopping ---- */
+
+static void on_stop_timer(void *user)
+{
+    struct sdk *sdk = user;
+    sdk->stop_timer = NULL;
+    sdk->on_stopped(sdk->user);
+}
+
+void sdk_stopped(struct sdk *sdk)
+{
+    assert(sdk->stopping);
+    if (sdk->stopped)
+        return;
+    sdk->stopped = true;
+    answer(sdk, str_of(sdk->shutdown_reply), str_span(STR("shutting down")));
+    loop_timer_stop(&sdk->stop_timer);
+    sdk->stop_timer =
+        loop_after(sdk_loop(sdk), 0, on_stop_timer, sdk); /* not from inside of the provider */
+}
+
+static void on_grace_over(void *user)
+{
+    struct sdk *sdk = user;
+    sdk->stop_timer = NULL;
+    log_warn("stopping with work unfinished");
+    sdk_stopped(sdk);
+}
+
+void sdk_stop(struct sdk *sdk, uint64_t grace_ms)
+{
+    if (sdk->stopping)
+        return;
+    sdk->stopping = true;
+    if (!sdk->provider->stop) {
+        sdk_stopped(sdk);
+        return;
+    }
+    sdk->stop_timer = loop_after(sdk_loop(sdk), grace_ms + 50, on_grace_over, sdk);
+    sdk->provider->stop(sdk->self, grace_ms);
+}
+
+/* ---- invocations ---- */
+
+#define PREFIX_MAX 512
+
+static bool prefix_of(const struct sdk *sdk, struct str id, char out[PREFIX_MAX],
+                      struct str *prefix, struct err *e)
+{
+    int n =
+        snprintf(out, PREFIX_MAX, "%.*s.%.*s", STR_ARG(sdk->host.lattice_rpc_prefix), STR_ARG(id));
+    if (n < 0 || n >= PREFIX_MAX)
+        return err_set(e, ERR_LIMIT, "id of %zu bytes is too long", id.n);
+    *prefix = (struct str){out, (size_t)n};
+    return true;
+}
+
+bool sdk_invoke(struct sdk *sdk, struct str target, struct str instance, struct str func,
+                struct span params, const struct wit_pendings *result_paths, uint64_t deadline_ms,
+                wrpc_bytes_fn *on_bytes, wrpc_end_fn *on_end, void *user, struct wrpc_call **out,
+                struct err *e)
+{
+    char text[PREFIX_MAX];
+    struct bus_header headers[] = {{STR("source-id"), sdk_id(sdk)}, {STR("target-id"), target}};
+    struct wrpc_target t = {
+        .instance = instance, .func = func, .headers = headers, .nheaders = ARRAY_LEN(headers)};
+    return prefix_of(sdk, target, text, &t.prefix, e) &&
+           wrpc_invoke(sdk->wrpc, &t, params, result_paths, deadline_ms, on_bytes, on_end, user,
+                       out, e);
+}
+
+bool sdk_serve(struct sdk *sdk, struct str instance, struct str func,
+               const struct wit_pendings *param_paths, wrpc_inv_fn *fn, void *user,
+               struct wrpc_serve **out, struct err *e)
+{
+    char text[PREFIX_MAX];
+    struct str prefix;
+    return prefix_of(sdk, sdk_id(sdk), text, &prefix, e) &&
+           wrpc_serve_open(sdk->wrpc, prefix, prefix, instance, func, param_paths, fn, user, out,
+                           e);
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The provider side of the lattice protocol. A provider is a table of functions and `int main(void) { return
+ * sdk_run(&table); }`; the rest is done here: the host's line on stdin, the bus, links, health, configuration,
+ * invocations in both directions, graceful stop. Loop thread only.
+ *
+ *   sdk_run: host data -> bus -> open() -> link_put() for every link -> serving -> stop() ... sdk_stopped() -> close()
+ *
+ * Spec: wasmCloud 1.x, host data and messages from host to provider; wRPC headers of a provider. */
+#ifndef HOSTD_SDK_H
+#define HOSTD_SDK_H
+
+#include "lattice/base/loop.h"
+#include "lattice/proto/proto.h"
+#include "wrpc/wrpc.h"
+
+struct sdk;
+
+enum sdk_role {
+    SDK_SOURCE, /* we call the target */
+    SDK_TARGET, /* the source calls us */
+};
+
+/* Lives from link_put until link_del of the same link returned. */
+struct sdk_link {
+    enum sdk_role role;
+    const struct proto_link_def *def;
+    const struct proto_map *config; /* our side's */
+    void *user;                     /* the provider's */
+};
+
+struct sdk_health {
+    bool healthy;
+    char message[512]; /* may be empty */
+};
+
+struct sdk_provider {
+    const char *name;                              /* for logs */
+    void *(*open)(struct sdk *sdk, struct err *e); /* NULL: refuses to start */
+    void (*close)(void *self);
+    /* A link never comes twice without a link_del between. Failing is shown by health. */
+    void (*link_put)(void *self, struct sdk_link *link);
+    void (*link_del)(void *self, struct sdk_link *link);
+    /* The rest may be NULL. */
+    void (*config)(void *self,
+                   const struct proto_map *config);     /* replaced; borrowed for the call */
+    void (*health)(void *self, struct sdk_health *out); /* out says healthy */
+    /* Take no more work; call sdk_stopped when what is at hand is done, or is not within grace_ms. */
+    void (*stop)(void *self, uint64_t grace_ms);
+};
+
+/* The whole life of the process; its exit status. */
+int sdk_run(const struct sdk_provider *provider);
+
+/* The same without process, stdin and signals: over any bus, which stays the caller's. host_data is JSON.
+ * on_stopped: the provider stopped, its host was told; sdk_close may follow (not from inside). */
+bool sdk_open(struct bus *bus, const struct sdk_provider *provider, struct span host_data,
+              void (*on_stopped)(void *user), void *user, struct sdk **out, struct err *e);
+void sdk_close(struct sdk *sdk);
+void sdk_stop(struct sdk *sdk, uint64_t grace_ms); /* as on a signal; again is fine */
+
+/* ---- for providers ---- */
+
+const struct proto_host_data *sdk_host_data(const struct sdk *sdk);
+struct str sdk_id(const struct sdk *sdk); /* ours */
+struct loop *sdk_loop(const struct sdk *sdk);
+struct bus *sdk_bus(const struct sdk *sdk);
+struct wrpc *sdk_wrpc(const struct sdk *sdk);
+void *sdk_self(const struct sdk *sdk);
+void sdk_stopped(struct sdk *sdk);
+
+/* wrpc_invoke at `target` (a component id), with the headers of a provider. */
+bool sdk_invoke(struct sdk *sdk, struct str target, struct str instance, struct str func,
+                struct span params, const struct wit_pendings *result_paths, uint64_t deadline_ms,
+                wrpc_bytes_fn *on_bytes, wrpc_end_fn *on_end, void *user, struct wrpc_call **out,
+                struct err *e);
+/* wrpc_serve_open on our own id. */
+bool sdk_serve(struct sdk *sdk, struct str instance, struct str func,
+               const struct wit_pendings *param_paths, wrpc_inv_fn *fn, void *user,
+               struct wrpc_serve **out, struct err *e);
+
+#endif
