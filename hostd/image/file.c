@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "lattice/base/alloc.h"
+#include "lattice/base/buf.h"
 #include "lattice/base/loop.h"
 
 #define OPEN_ARENA_BYTES (4 * IMAGE_REF_MAX)
@@ -77,12 +78,14 @@ static bool read_component(struct job *j)
     bool ok = (uint64_t)st.st_size <= j->bytes_max ||
               err_set(&j->e, ERR_LIMIT, "'%s' has %" PRIu64 " bytes, an image may have %" PRIu64,
                       j->path, (uint64_t)st.st_size, j->bytes_max);
-    if (ok) {
-        j->bytes = malloc((size_t)st.st_size + 1); /* a size from outside: may fail */
-        ok = j->bytes || err_set(&j->e, ERR_LIMIT, "no memory for '%s'", j->path);
-    }
-    ok = ok && read_up_to(fd, j->path, j->bytes, (size_t)st.st_size, &j->n, &j->e);
+    struct buf b;
+    buf_init(&b, (size_t)st.st_size);
+    uint8_t *p = ok ? buf_grow(&b, (size_t)st.st_size) : NULL;
+    ok = ok && read_up_to(fd, j->path, p, (size_t)st.st_size, &b.n, &j->e);
     close(fd);
+    if (ok)
+        j->bytes = buf_take(&b, &j->n);
+    buf_fini(&b);
     return ok;
 }
 
@@ -96,7 +99,6 @@ static void component_done(void *user)
 {
     struct job *j = user;
     if (j->failed) {
-        free(j->bytes);
         j->fn(j->user, (struct span){NULL, 0}, &j->e);
     } else {
         j->fn(j->user, (struct span){j->bytes, j->n}, NULL);

@@ -2,8 +2,8 @@
 /* Watching a bucket: an ephemeral push consumer on its stream, without acknowledgements.
  *
  * Nothing is believed to arrive by itself: the consumer's own numbering shows a gap, the server's idle heartbeat
- * (which carries that number too) shows silence, and a reconnect is suspicious as such. In each case the watcher is told
- * and a new consumer starts from the beginning. A watch of updates only goes on behind the last number it saw.
+ * (which carries that number too) shows silence, and a reconnect is suspicious as such. In each case the watcher is
+ * told and a new consumer starts from the beginning. A watch of updates only goes on behind the last number it saw.
  * Keeps: one timer per watch; generation: messages of an older consumer land on a subject nobody listens to. */
 #include "lattice/bus/bus_int.h"
 

@@ -181,8 +181,9 @@ START_TEST(bucket_ttl)
 }
 END_TEST
 
-/* ---- watches: a log of "key=value@revision;", "-key;" for deletions, "!" for the end marker, "?" for a restart ---- */
+/* ---- watches ---- */
 
+/* A log: "key=value@revision;", "-key;" for deletions, "!" for the end marker, "?" for a restart */
 struct watched {
     char text[4096];
     const char *want;

@@ -75,7 +75,7 @@ START_TEST(mistyped_keys_are_refused)
     uint8_t raw[ID_RAW_BYTES];
     char text[ID_SEED_LEN + 2];
     for (size_t i = 0; i < ID_SEED_LEN; i++) {
-        strcpy(text, vectors[0].seed);
+        memcpy(text, vectors[0].seed, ID_SEED_LEN + 1);
         text[i] = text[i] == 'Q' ? 'R' : 'Q';
         ck_assert(!id_key_from_seed(str_of(text), &k, &e));
         ck_assert_int_eq(e.code, ERR_INVALID);
