@@ -30,6 +30,8 @@ struct wasi_world {
     void (*print)(void *user, int fd, struct str line);
     /* wasi:config/store: NULL when unset. May be NULL itself. */
     bool (*config_get)(void *user, struct str key, struct str *value);
+    /* The i-th pair of it, in any order; false past the last. May be NULL. */
+    bool (*config_at)(void *user, size_t i, struct str *key, struct str *value);
     /* wasi:logging. May be NULL. level: 0 trace .. 5 critical */
     void (*log)(void *user, uint32_t level, struct str context, struct str message);
 
@@ -54,7 +56,8 @@ struct wasi_opts {
     uint32_t buffered_bytes_max; /* request body waiting for the guest: 0 = 1 MiB */
 };
 struct wasi_ctx *wasi_ctx_new(const struct wasi_opts *opts); /* opts->args, env must outlive it */
-void wasi_ctx_free(struct wasi_ctx *c); /* after the instance was freed or reset */
+/* After the instance was freed or reset. A response body that has not ended ends here, as aborted. */
+void wasi_ctx_free(struct wasi_ctx *c);
 void *wasi_user(const struct wasi_ctx *c);
 
 /* The two arguments for wasi:http/incoming-handler.handle; deep copies the request. Forbidden headers are removed. */
@@ -71,7 +74,9 @@ bool wasi_responded(const struct wasi_ctx *c);
 
 /* ---- parked guests ---- */
 
-/* May a parked guest go on now (something it waits for is ready)? True also when it waits for nothing of WASI's. */
+/* May a parked guest go on now (something it waits for is ready)? True also when it waits for nothing of WASI's.
+ * A guest waits for credit too: outgoing-body.finish answers when the last byte was handed to body_data and body_end
+ * was called, so nothing of a response is left here once the call is done. */
 bool wasi_ready(const struct wasi_ctx *c);
 /* Earliest monotonic time (clock_mono_ns) at which a timer it waits for is due; UINT64_MAX: none. */
 uint64_t wasi_wake_at(const struct wasi_ctx *c);

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One guest's world: what it waits for, and the values that host functions hand back.
+ * Keeps: `waiting` is empty but for a guest that one of our functions parked; every function that answers
+ * empties it (wasi_done). */
+#include "hostd/wasi/wasi_int.h"
+
+#include <assert.h>
+#include "lattice/base/alloc.h"
+#include "lattice/base/clock.h"
+#include "lattice/base/num.h"
+#include "lattice/base/rand.h"
+
+#define BUFFERED_BYTES_DEFAULT (1u << 20)
+
+struct wasi_ctx *wasi_ctx_new(const struct wasi_opts *opts)
+{
+    struct wasi_ctx *c = xnew(struct wasi_ctx);
+    c->opts = *opts;
+    if (c->opts.buffered_bytes_max == 0)
+        c->opts.buffered_bytes_max = BUFFERED_BYTES_DEFAULT;
+    c->out = (struct wasi_line){.ctx = c, .fd = 1};
+    c->err = (struct wasi_line){.ctx = c, .fd = 2};
+    c->insecure_seed[0] = rand_u64();
+    c->insecure_seed[1] = rand_u64();
+    return c;
+}
+
+void wasi_ctx_free(struct wasi_ctx *c)
+{
+    if (!c)
+        return;
+    wasi_line_end(&c->out);
+    wasi_line_end(&c->err);
+    buf_fini(&c->out.text);
+    buf_fini(&c->err.text);
+    if (c->response_body) { /* the guest was ended before its body was */
+        c->response_body->state = OUTBODY_ABORTED;
+        wasi_outbody_pump(c);
+    }
+    wasi_outbody_release(c->finishing);
+    wasi_inbody_release(c->request_body);
+    wasi_incoming_request_free(c->request);
+    free(c->waiting);
+    free(c);
+}
+
+void *wasi_user(const struct wasi_ctx *c)
+{
+    return c->opts.user;
+}
+
+/* ---- waiting ---- */
+
+bool wasi_pollable_ready(const struct wasi_pollable *p)
+{
+    return p->ready ? p->ready(p->target) : clock_mono_ns() >= p->due_ns;
+}
+
+void wasi_wait_add(struct comp_host_call *hc, struct wasi_pollable p)
+{
+    struct wasi_ctx *c = wasi_of(hc);
+    if (c->nwaiting == c->waiting_cap) {
+        c->waiting_cap = c->waiting_cap ? 2 * c->waiting_cap : 4;
+        c->waiting = xrealloc(c->waiting, c->waiting_cap * sizeof *c->waiting);
+    }
+    c->waiting[c->nwaiting++] = p;
+}
+
+enum comp_host_status wasi_wait_for(struct comp_host_call *hc, bool (*ready)(void *), void *target)
+{
+    wasi_of(hc)->nwaiting = 0;
+    wasi_wait_add(hc, (struct wasi_pollable){.ready = ready, .target = target});
+    return COMP_HOST_PENDING;
+}
+
+bool wasi_ready(const struct wasi_ctx *c)
+{
+    for (size_t i = 0; i < c->nwaiting; i++)
+        if (wasi_pollable_ready(&c->waiting[i]))
+            return true;
+    return c->nwaiting == 0;
+}
+
+uint64_t wasi_wake_at(const struct wasi_ctx *c)
+{
+    uint64_t at = UINT64_MAX;
+    for (size_t i = 0; i < c->nwaiting; i++)
+        if (!c->waiting[i].ready)
+            at = MIN(at, c->waiting[i].due_ns);
+    return at;
+}
+
+/* ---- values ---- */
+
+enum comp_host_status wasi_done(struct comp_host_call *hc)
+{
+    struct wasi_ctx *c = wasi_of(hc);
+    void *made = c->made;
+    c->made = NULL;
+    c->nwaiting = 0;
+    if (!c->full)
+        return COMP_HOST_DONE;
+    c->full = false;
+    if (made)
+        c->made_class->drop(c, made);
+    return comp_trap(hc, "the result is larger than a call may hold");
+}
+
+struct wit_value wasi_own(struct comp_host_call *hc, const struct comp_class *class, void *obj)
+{
+    struct wasi_ctx *c = wasi_of(hc);
+    assert(!c->made);
+    c->made = obj;
+    c->made_class = class;
+    return (struct wit_value){.obj = obj};
+}
+
+struct wit_value *wasi_list(struct comp_host_call *hc, size_t n)
+{
+    struct wit_value *v = n <= UINT32_MAX ? arena_array(hc->arena, struct wit_value, n) : NULL;
+    wasi_of(hc)->full |= !v;
+    return v;
+}
+
+struct wit_value wasi_case(struct comp_host_call *hc, uint32_t index, struct wit_value payload)
+{
+    struct wit_value *box = wasi_list(hc, 1);
+    if (box)
+        *box = payload;
+    return (struct wit_value){.v = box, .n = index};
+}
+
+struct wit_value wasi_tuple(struct comp_host_call *hc, const struct wit_value *members, uint32_t n)
+{
+    struct wit_value *v = wasi_list(hc, n);
+    if (v && n)
+        memcpy(v, members, n * sizeof *v);
+    return (struct wit_value){.v = v, .n = n};
+}
+
+struct wit_value wasi_copy_bytes(struct comp_host_call *hc, struct span s)
+{
+    struct span copy = arena_span(hc->arena, s);
+    wasi_of(hc)->full |= !copy.p;
+    return wit_bytes(copy.p ? copy : (struct span){NULL, 0});
+}

@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Bodies of wasi:http: incoming-body, future-trailers, outgoing-body and the streams over them. Spec: wasi:http 0.2 and
+ * component-model.md 12.5.
+ *
+ * A body is shared by the handle, its stream, the message it belongs to and the context; each holds it.
+ * Incoming: the embedder pushes bytes and one end; whatever the guest does with them, every byte is told as consumed
+ * once. Outgoing: bytes wait in `data` until the head has left and there is credit. Only outgoing-body.finish ends a
+ * body well, and it answers when the last byte has left, so a guest that returns leaves nothing behind. */
+#include "hostd/wasi/wasi_int.h"
+
+#include "lattice/base/alloc.h"
+#include "lattice/base/num.h"
+
+struct wit_value wasi_http_code(struct comp_host_call *hc, uint32_t code, uint64_t size)
+{
+    const struct wit_type *payload = http_types_get()->error_code->cases[code].type;
+    if (!payload)
+        return wasi_bare(code);
+    if (code == HTTP_REQUEST_BODY_SIZE || code == HTTP_RESPONSE_BODY_SIZE)
+        return wasi_case(hc, code, wasi_some(hc, wit_u64(size)));
+    if (payload->kind == WIT_OPTION)
+        return wasi_case(hc, code, WASI_NONE);
+    struct wit_value *fields = wasi_list(hc, payload->ncases); /* a record of options: all none */
+    return wasi_case(hc, code, (struct wit_value){.v = fields, .n = payload->ncases});
+}
+
+/* ---- incoming-body ---- */
+
+struct wasi_inbody *wasi_inbody_new(struct wasi_ctx *c)
+{
+    struct wasi_inbody *b = xnew(struct wasi_inbody);
+    b->holders = 1;
+    b->ctx = c;
+    b->failed = WASI_NO_HTTP_CODE;
+    return b;
+}
+
+struct wasi_inbody *wasi_inbody_hold(struct wasi_inbody *b)
+{
+    b->holders++;
+    return b;
+}
+
+void wasi_inbody_release(struct wasi_inbody *b)
+{
+    if (!b || --b->holders > 0)
+        return;
+    wasi_fields_release(b->trailers);
+    buf_fini(&b->data);
+    free(b);
+}
+
+/* Forgets n bytes and tells the embedder. The consumed front goes when it outweighs the rest, which keeps many small
+ * reads linear. */
+static void inbody_take(struct wasi_inbody *b, size_t n)
+{
+    const struct wasi_opts *o = &b->ctx->opts;
+    b->at += n;
+    if (b->at >= b->data.n - b->at) {
+        buf_drop(&b->data, b->at);
+        b->at = 0;
+    }
+    if (n > 0 && o->world->body_consumed)
+        o->world->body_consumed(o->user, n);
+}
+
+void wasi_inbody_discard(struct wasi_inbody *b)
+{
+    b->discard = true;
+    inbody_take(b, b->data.n - b->at);
+}
+
+static void inbody_drop(void *user, void *obj)
+{
+    (void)user;
+    wasi_inbody_discard(obj);
+    wasi_inbody_release(obj);
+}
+const struct comp_class wasi_incoming_body_class = {"incoming-body", inbody_drop};
+
+static enum wasi_state inbody_peek(struct wasi_input *s, struct span *view)
+{
+    const struct wasi_inbody *b = s->source;
+    *view = (struct span){b->data.p + b->at, b->data.n - b->at};
+    if (view->n > 0 || !b->ended)
+        return WASI_OPEN;
+    if (b->failed == WASI_NO_HTTP_CODE)
+        return WASI_CLOSED;
+    s->failure = (struct wasi_error){.http_code = b->failed, .text = http_error_name(b->failed)};
+    return WASI_FAILED;
+}
+
+static void inbody_stream_take(struct wasi_input *s, size_t n)
+{
+    inbody_take(s->source, n);
+}
+
+static void inbody_stream_drop(struct wasi_input *s)
+{
+    struct wasi_inbody *b = s->source;
+    b->stream_open = false;
+    wasi_inbody_release(b);
+}
+
+static const struct wasi_input_ops inbody_ops = {inbody_peek, inbody_stream_take,
+                                                 inbody_stream_drop};
+
+static enum comp_host_status inbody_stream(struct comp_host_call *hc, const struct wit_value *args,
+                                           struct wit_value *result)
+{
+    struct wasi_inbody *b = args[0].obj;
+    if (b->stream_taken) {
+        *result = WASI_ERR;
+        return wasi_done(hc);
+    }
+    b->stream_taken = b->stream_open = true;
+    struct wasi_input *s = wasi_input_new(&inbody_ops, wasi_inbody_hold(b));
+    comp_host_child(hc, b, s);
+    *result = wasi_ok(hc, wasi_own(hc, &wasi_input_class, s));
+    return wasi_done(hc);
+}
+
+/* ---- future-trailers ---- */
+
+struct future_trailers {
+    struct wasi_inbody *body;
+    bool got;
+};
+
+static void trailers_drop(void *user, void *obj)
+{
+    struct future_trailers *t = obj;
+    (void)user;
+    wasi_inbody_release(t->body);
+    free(t);
+}
+const struct comp_class wasi_future_trailers_class = {"future-trailers", trailers_drop};
+
+static bool trailers_ready(void *obj)
+{
+    const struct future_trailers *t = obj;
+    return t->body->ended;
+}
+
+static enum comp_host_status inbody_finish(struct comp_host_call *hc, const struct wit_value *args,
+                                           struct wit_value *result)
+{
+    struct wasi_inbody *b = args[0].obj;
+    if (b->stream_open) {
+        inbody_drop(hc->user, b);
+        return comp_trap(hc, "incoming-body finished before its stream was dropped");
+    }
+    wasi_inbody_discard(b);
+    struct future_trailers *t = xnew(struct future_trailers);
+    t->body = b; /* the handle's hold moves over */
+    *result = wasi_own(hc, &wasi_future_trailers_class, t);
+    return wasi_done(hc);
+}
+
+static enum comp_host_status trailers_subscribe(struct comp_host_call *hc,
+                                                const struct wit_value *args,
+                                                struct wit_value *result)
+{
+    *result = wasi_subscribe(hc, args[0].obj, trailers_ready);
+    return wasi_done(hc);
+}
+
+/* result<option<trailers>, error-code> of a body that ended */
+static struct wit_value trailers_outcome(struct comp_host_call *hc, const struct wasi_inbody *b)
+{
+    if (b->failed != WASI_NO_HTTP_CODE)
+        return wasi_err(hc, wasi_http_code(hc, b->failed, 0));
+    if (!b->trailers || b->trailers->n == 0)
+        return wasi_ok(hc, WASI_NONE);
+    struct wasi_fields *f = wasi_fields_hold(b->trailers);
+    return wasi_ok(hc, wasi_some(hc, wasi_own(hc, &wasi_fields_class, f)));
+}
+
+static enum comp_host_status trailers_get(struct comp_host_call *hc, const struct wit_value *args,
+                                          struct wit_value *result)
+{
+    struct future_trailers *t = args[0].obj;
+    if (!t->body->ended) {
+        *result = WASI_NONE;
+    } else if (t->got) {
+        *result = wasi_some(hc, WASI_ERR);
+    } else {
+        t->got = true;
+        *result = wasi_some(hc, wasi_ok(hc, trailers_outcome(hc, t->body)));
+    }
+    return wasi_done(hc);
+}
+
+/* ---- outgoing-body ---- */
+
+struct wasi_outbody *wasi_outbody_new(struct wasi_ctx *c, bool is_request)
+{
+    struct wasi_outbody *b = xnew(struct wasi_outbody);
+    b->holders = 1;
+    b->ctx = c;
+    b->is_request = is_request;
+    return b;
+}
+
+struct wasi_outbody *wasi_outbody_hold(struct wasi_outbody *b)
+{
+    b->holders++;
+    return b;
+}
+
+void wasi_outbody_release(struct wasi_outbody *b)
+{
+    if (!b || --b->holders > 0)
+        return;
+    wasi_fields_release(b->trailers);
+    buf_fini(&b->data);
+    free(b);
+}
+
+/* Sends what credit allows of `data`; returns how much that was. */
+static size_t send_some(struct wasi_ctx *c, struct span data)
+{
+    size_t n = MIN(data.n, c->credit);
+    if (n > 0) {
+        c->credit -= n;
+        c->opts.world->body_data(c->opts.user, (struct span){data.p, n});
+    }
+    return n;
+}
+
+void wasi_outbody_pump(struct wasi_ctx *c)
+{
+    struct wasi_outbody *b = c->response_body;
+    if (!b)
+        return;
+    if (b->no_content || b->state == OUTBODY_ABORTED)
+        buf_clear(&b->data);
+    buf_drop(&b->data, send_some(c, buf_span(&b->data)));
+    if (b->data.n > 0 || b->state == OUTBODY_OPEN)
+        return;
+    const struct wasi_fields *t = b->trailers;
+    c->response_body = NULL;
+    c->opts.world->body_end(c->opts.user, b->state == OUTBODY_FINISHED, t ? t->at : NULL,
+                            t ? t->n : 0);
+    wasi_outbody_release(b);
+}
+
+bool wasi_outbody_drained(void *body)
+{
+    const struct wasi_outbody *b = body;
+    return b->ctx->response_body != b || b->data.n == 0;
+}
+
+void wasi_outbody_abort(struct wasi_outbody *b)
+{
+    if (b->state != OUTBODY_OPEN)
+        return;
+    b->state = OUTBODY_ABORTED;
+    if (b->ctx->response_body == b)
+        wasi_outbody_pump(b->ctx);
+}
+
+static void outbody_drop(void *user, void *obj)
+{
+    (void)user;
+    wasi_outbody_abort(obj);
+    wasi_outbody_release(obj);
+}
+const struct comp_class wasi_outgoing_body_class = {"outgoing-body", outbody_drop};
+
+static uint32_t body_size_code(const struct wasi_outbody *b)
+{
+    return b->is_request ? HTTP_REQUEST_BODY_SIZE : HTTP_RESPONSE_BODY_SIZE;
+}
+
+static enum wasi_state outbody_room(struct wasi_output *s, size_t *n)
+{
+    const struct wasi_outbody *b = s->sink;
+    *n = 0;
+    if (b->overrun) {
+        s->failure =
+            (struct wasi_error){body_size_code(b), b->written, "body exceeds its Content-Length"};
+        return WASI_FAILED;
+    }
+    *n = WASI_OUTBODY_BUFFER - b->data.n;
+    return WASI_OPEN;
+}
+
+static void outbody_write(struct wasi_output *s, struct span data)
+{
+    struct wasi_outbody *b = s->sink;
+    struct wasi_ctx *c = b->ctx;
+    if (b->has_length && data.n > b->length - b->written && !b->no_content) {
+        b->overrun = true;
+        return;
+    }
+    b->written += data.n;
+    if (b->no_content)
+        return;
+    size_t sent = c->response_body == b && b->data.n == 0 ? send_some(c, data) : 0;
+    buf_put(&b->data, data.p + sent, data.n - sent);
+}
+
+static bool outbody_flushed(struct wasi_output *s)
+{
+    return wasi_outbody_drained(s->sink);
+}
+
+static void outbody_stream_drop(struct wasi_output *s)
+{
+    struct wasi_outbody *b = s->sink;
+    b->stream_open = false;
+    wasi_outbody_release(b);
+}
+
+static const struct wasi_output_ops outbody_ops = {outbody_room, outbody_write, outbody_flushed,
+                                                   outbody_stream_drop};
+
+static enum comp_host_status outbody_stream(struct comp_host_call *hc, const struct wit_value *args,
+                                            struct wit_value *result)
+{
+    struct wasi_outbody *b = args[0].obj;
+    if (b->stream_taken) {
+        *result = WASI_ERR;
+        return wasi_done(hc);
+    }
+    b->stream_taken = b->stream_open = true;
+    struct wasi_output *s = wasi_output_new(&outbody_ops, wasi_outbody_hold(b));
+    comp_host_child(hc, b, s);
+    *result = wasi_ok(hc, wasi_own(hc, &wasi_output_class, s));
+    return wasi_done(hc);
+}
+
+static bool length_matches(const struct wasi_outbody *b)
+{
+    return !b->overrun && (!b->has_length || b->no_content || b->written == b->length);
+}
+
+/* Takes the trailers, which from here on belong to the body. */
+static void close_body(struct wasi_outbody *b, const struct wit_value *trailers)
+{
+    b->trailers = trailers->n ? trailers->v->obj : NULL;
+    if (b->trailers)
+        b->trailers->immutable = true;
+    if (length_matches(b))
+        b->state = OUTBODY_FINISHED;
+    else
+        wasi_outbody_abort(b);
+    if (b->ctx->response_body == b)
+        wasi_outbody_pump(b->ctx);
+}
+
+static enum comp_host_status outbody_finish(struct comp_host_call *hc, const struct wit_value *args,
+                                            struct wit_value *result)
+{
+    struct wasi_outbody *b = args[0].obj;
+    if (b->stream_open) {
+        outbody_drop(hc->user, b);
+        return comp_trap(hc, "outgoing-body finished before its stream was dropped");
+    }
+    if (b->state == OUTBODY_OPEN) /* else: called again after waiting */
+        close_body(b, &args[1]);
+    if (!wasi_outbody_drained(b)) {
+        wasi_of(hc)->finishing = b;
+        return wasi_wait_for(hc, wasi_outbody_drained, b);
+    }
+    wasi_of(hc)->finishing = NULL;
+    *result = length_matches(b) ? WASI_OK
+                                : wasi_err(hc, wasi_http_code(hc, body_size_code(b), b->written));
+    wasi_outbody_release(b);
+    return wasi_done(hc);
+}
+
+const struct comp_host_func wasi_body_funcs[] = {
+    {"[method]incoming-body.stream", inbody_stream},
+    {"[static]incoming-body.finish", inbody_finish},
+    {"[method]future-trailers.subscribe", trailers_subscribe},
+    {"[method]future-trailers.get", trailers_get},
+    {"[method]outgoing-body.write", outbody_stream},
+    {"[static]outgoing-body.finish", outbody_finish},
+    {NULL, NULL},
+};

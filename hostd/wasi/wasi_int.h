@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Shared inside hostd/wasi: the rows of the registry, the guest's world, and the objects behind its handles.
+ * An object is on the heap, made by one host function and released by its class's drop (or by the function that
+ * takes an own handle of it); what several objects share (fields, bodies) counts its holders. */
+#ifndef HOSTD_WASI_INT_H
+#define HOSTD_WASI_INT_H
+
+#include "hostd/wasi/wasi.h"
+
+/* ---- rows (registry.c) ---- */
+
+struct wasi_row {
+    const char *name;    /* with the highest version we know */
+    const char *text[2]; /* WIT, in two parts where one is shared; the second may be NULL */
+    const struct comp_host_func *funcs[5]; /* tables, each ended by a row without name */
+    comp_host_fn
+        *otherwise; /* serves the functions of the text that have no row; NULL: there are none */
+};
+struct wasi_rows {
+    const struct wasi_row *rows;
+    size_t n;
+};
+/* One table per file. A row's text may use the rows before it. */
+extern const struct wasi_rows wasi_io_rows, wasi_clocks_rows, wasi_random_rows, wasi_cli_rows,
+    wasi_filesystem_rows, wasi_sockets_rows, wasi_http_rows, wasi_config_rows, wasi_logging_rows;
+
+extern const struct comp_class wasi_error_class, wasi_pollable_class, wasi_input_class,
+    wasi_output_class, wasi_network_class, wasi_fields_class, wasi_incoming_request_class,
+    wasi_incoming_body_class, wasi_future_trailers_class, wasi_outparam_class,
+    wasi_outgoing_response_class, wasi_outgoing_body_class, wasi_outgoing_request_class,
+    wasi_request_options_class;
+
+/* Bound to methods of resources that this host never makes, so no guest can call them. */
+comp_host_fn wasi_never;
+
+/* ---- the guest's world (ctx.c) ---- */
+
+/* What a guest waits for: ready says so, or a time. The target outlives it. */
+struct wasi_pollable {
+    bool (*ready)(void *target); /* NULL: a timer */
+    void *target;
+    uint64_t due_ns; /* of a timer, clock_mono_ns */
+};
+bool wasi_pollable_ready(const struct wasi_pollable *p);
+
+struct wasi_line { /* of stdout or stderr, so far */
+    struct wasi_ctx *ctx;
+    int fd;
+    struct buf text;
+};
+
+struct wasi_ctx {
+    struct wasi_opts opts;
+    struct wasi_line out, err;
+    size_t stdin_at;
+    uint64_t insecure_seed[2];
+
+    struct wasi_pollable *waiting; /* what the parked guest waits for */
+    size_t nwaiting, waiting_cap;
+    bool full; /* a result did not fit the call's arena: wasi_done traps */
+    const struct comp_class
+        *made_class; /* of the object that the running function makes for its result */
+    void *made;
+
+    struct wasi_incoming_request
+        *request; /* NULL: no HTTP request here; else request_body is there too */
+    struct wasi_inbody *request_body;
+    struct wasi_outbody *response_body; /* from response-outparam.set until its end was told */
+    struct wasi_outbody *finishing;     /* taken by an outgoing-body.finish that waits */
+    size_t credit;                      /* bytes the response body may still carry */
+    bool responded;
+    bool head_request; /* the request's method is HEAD */
+};
+
+static inline struct wasi_ctx *wasi_of(const struct comp_host_call *hc)
+{
+    return hc->user;
+}
+
+/* The end of a host function that answered: traps when a result did not fit. */
+enum comp_host_status wasi_done(struct comp_host_call *hc);
+/* Parks the guest until one of what was added since the last wasi_done is ready. */
+void wasi_wait_add(struct comp_host_call *hc, struct wasi_pollable p);
+enum comp_host_status wasi_wait_for(struct comp_host_call *hc, bool (*ready)(void *), void *target);
+
+/* Values with a payload, in the call's arena. */
+struct wit_value wasi_case(struct comp_host_call *hc, uint32_t index, struct wit_value payload);
+struct wit_value wasi_tuple(struct comp_host_call *hc, const struct wit_value *members, uint32_t n);
+struct wit_value *wasi_list(struct comp_host_call *hc,
+                            size_t n); /* NULL, and full, when it does not fit */
+struct wit_value wasi_copy_bytes(struct comp_host_call *hc, struct span s);
+
+static inline struct wit_value
+wasi_bare(uint32_t index) /* a case, ok or error without payload; none */
+{
+    return (struct wit_value){.n = index};
+}
+/* An own handle of a new object; at most one per call. It is dropped again if the result cannot be delivered. */
+struct wit_value wasi_own(struct comp_host_call *hc, const struct comp_class *class, void *obj);
+static inline struct wit_value wasi_some(struct comp_host_call *hc, struct wit_value v)
+{
+    return wasi_case(hc, 1, v);
+}
+static inline struct wit_value wasi_ok(struct comp_host_call *hc, struct wit_value v)
+{
+    return wasi_case(hc, 0, v);
+}
+static inline struct wit_value wasi_err(struct comp_host_call *hc, struct wit_value v)
+{
+    return wasi_case(hc, 1, v);
+}
+#define WASI_OK wasi_bare(0)
+#define WASI_ERR wasi_bare(1)
+#define WASI_NONE wasi_bare(0)
+
+/* ---- errors and streams (io.c, streams.c) ---- */
+
+#define WASI_NO_HTTP_CODE UINT32_MAX
+
+/* The object of wasi:io/error. */
+struct wasi_error {
+    uint32_t http_code; /* case of error-code, or WASI_NO_HTTP_CODE */
+    uint64_t http_size; /* payload of the body-size cases */
+    const char *text;
+};
+/* error-code of HTTP with the payload that goes with it. */
+struct wit_value wasi_http_code(struct comp_host_call *hc, uint32_t code, uint64_t size);
+
+enum wasi_state { WASI_OPEN, WASI_CLOSED, WASI_FAILED };
+
+struct wasi_input;
+struct wasi_input_ops {
+    /* What can be read now, without taking it; empty while open: not now. */
+    enum wasi_state (*peek)(struct wasi_input *s, struct span *view);
+    void (*take)(struct wasi_input *s, size_t n); /* of what peek showed */
+    void (*drop)(struct wasi_input *s);           /* of the source; may be NULL */
+};
+struct wasi_input {
+    const struct wasi_input_ops *ops;
+    void *source;
+    struct wasi_error failure; /* of WASI_FAILED */
+    bool told;                 /* the failure was reported: closed from then on */
+};
+
+struct wasi_output;
+struct wasi_output_ops {
+    enum wasi_state (*room)(struct wasi_output *s, size_t *n); /* bytes that can be accepted now */
+    void (*write)(struct wasi_output *s, struct span data);    /* at most that */
+    bool (*flushed)(struct wasi_output *s); /* nothing accepted waits here; true when not open */
+    void (*drop)(struct wasi_output *s);    /* of the sink; may be NULL */
+};
+struct wasi_output {
+    const struct wasi_output_ops *ops;
+    void *sink;
+    struct wasi_error failure;
+    bool told, flushing;
+    size_t permit; /* what check-write allowed and write has not used */
+};
+extern const struct comp_host_func wasi_input_funcs[], wasi_output_funcs[];
+struct wasi_input *wasi_input_new(const struct wasi_input_ops *ops, void *source);
+struct wasi_output *wasi_output_new(const struct wasi_output_ops *ops, void *sink);
+
+/* A new pollable handle on a parent object's condition. */
+struct wit_value wasi_subscribe(struct comp_host_call *hc, void *parent, bool (*ready)(void *));
+
+/* ---- stdout, stderr (cli.c) ---- */
+void wasi_line_end(struct wasi_line *line); /* prints what has no newline yet */
+
+/* ---- HTTP ---- */
+
+#define WASI_FIELDS_BYTES_MAX (128u << 10) /* names and values of one fields object */
+#define WASI_OUTBODY_BUFFER 65536u /* accepted from the guest, not yet taken by the embedder */
+
+/* http_fields.c: names in lower case, order kept. */
+struct wasi_fields {
+    uint32_t holders;
+    bool immutable;
+    size_t n, cap, bytes;
+    struct http_field *at;
+};
+struct wasi_fields *wasi_fields_new(void);
+struct wasi_fields *wasi_fields_hold(struct wasi_fields *f);
+void wasi_fields_release(struct wasi_fields *f);
+/* What came in: forbidden and malformed ones are left out, and what is over the size. Immutable. */
+struct wasi_fields *wasi_fields_received(const struct http_field *fields, size_t n);
+const struct http_field *wasi_fields_find(const struct wasi_fields *f,
+                                          struct str name); /* first, or NULL */
+
+/* http_body.c: a body on its way to the guest. */
+struct wasi_inbody {
+    uint32_t holders;
+    struct wasi_ctx *ctx;
+    struct buf data;
+    size_t at; /* consumed part of data */
+    bool ended, discard, stream_taken, stream_open;
+    uint32_t failed; /* error-code, or WASI_NO_HTTP_CODE */
+    struct wasi_fields *trailers;
+};
+struct wasi_inbody *wasi_inbody_new(struct wasi_ctx *c);
+struct wasi_inbody *wasi_inbody_hold(struct wasi_inbody *b);
+void wasi_inbody_release(struct wasi_inbody *b);
+void wasi_inbody_discard(struct wasi_inbody *b); /* what is there and what is to come */
+
+/* http_body.c: a body on its way from the guest. */
+enum wasi_outbody_state { OUTBODY_OPEN, OUTBODY_FINISHED, OUTBODY_ABORTED };
+struct wasi_outbody {
+    uint32_t holders;
+    struct wasi_ctx *ctx;
+    struct buf data; /* accepted, waiting for set or credit */
+    enum wasi_outbody_state state;
+    bool is_request, stream_taken, stream_open, overrun;
+    bool has_length; /* a Content-Length was given */
+    bool no_content; /* HEAD, 204, 304: what is written goes nowhere */
+    uint64_t length, written;
+    struct wasi_fields *trailers;
+};
+struct wasi_outbody *wasi_outbody_new(struct wasi_ctx *c, bool is_request);
+struct wasi_outbody *wasi_outbody_hold(struct wasi_outbody *b);
+void wasi_outbody_release(struct wasi_outbody *b);
+void wasi_outbody_abort(struct wasi_outbody *b); /* unless it was finished */
+bool wasi_outbody_drained(void *body);           /* nothing waits for credit */
+void wasi_outbody_pump(struct wasi_ctx *c);      /* as much of the response body as credit allows */
+/* Content-Length of f: none, a number, or false when it is not one. */
+bool wasi_fields_length(const struct wasi_fields *f, bool *has_length, uint64_t *length);
+
+/* http_incoming.c, http_outgoing.c, http_request.c */
+void wasi_incoming_request_free(struct wasi_incoming_request *r);
+struct wit_value wasi_method_value(struct comp_host_call *hc, const char *text);
+struct wit_value wasi_scheme_value(struct comp_host_call *hc, const char *text);
+struct str wasi_method_text(const struct wit_value *v);
+struct str wasi_scheme_text(const struct wit_value *v);
+struct wit_value wasi_optional_text(struct comp_host_call *hc, const char *text); /* NULL: none */
+
+extern const struct comp_host_func wasi_fields_funcs[], wasi_incoming_funcs[],
+    wasi_outgoing_funcs[], wasi_body_funcs[];
+
+#endif
