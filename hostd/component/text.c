@@ -86,7 +86,7 @@ static bool load_utf8(struct lifting *l, const uint8_t *p, uint32_t n, struct wi
         uint32_t tail = 1;
         while (tail < 4 && tail < n && (p[n - tail] & 0xc0) == 0x80)
             tail++;
-        bool cut = p[n - tail] >= 0xc0 && utf8_valid(p, n - tail);
+        bool cut = p[n - tail] >= 0xc2 && p[n - tail] <= 0xf4 && utf8_valid(p, n - tail);
         return guest_trap(l->g, cut ? "incomplete utf-8 byte sequence" : "invalid utf-8 encoding");
     }
     struct span copy = arena_span(l->arena, (struct span){p, n});
