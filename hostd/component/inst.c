@@ -163,6 +163,11 @@ struct comp_inst *comp_inst_new(struct comp_linked *l, void *user, struct err *e
     return g;
 }
 
+void comp_inst_set_user(struct comp_inst *g, void *user)
+{
+    g->user = user;
+}
+
 void comp_inst_free(struct comp_inst *g)
 {
     if (!g)
