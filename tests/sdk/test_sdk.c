@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The provider SDK on a simulated bus, with a host played by hand. */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include "lattice/base/alloc.h"
+#include "lattice/base/log.h"
+#include "lattice/base/num.h"
+#include "lattice/id/id.h"
+#include "providers/sdk/sdk_int.h"
+
+struct rig {
+    struct loop *loop;
+    struct bus_sim *net;
+    struct bus *host, *member;
+    struct sdk *sdk;
+    struct buf seen, reply; /* seen: what the provider was told, one word each */
+    uint32_t stopped;
+};
+
+static struct rig *opened; /* providers are made by a table, so this is how they find their test */
+
+/* ---- a provider that notes what it hears ---- */
+
+static void *note_open(struct sdk *sdk, struct err *e)
+{
+    struct str refuse;
+    if (proto_map_get(&sdk_host_data(sdk)->config, STR("refuse"), &refuse)) {
+        err_set(e, ERR_INVALID, "refused: %.*s", STR_ARG(refuse));
+        return NULL;
+    }
+    buf_str(&opened->seen, STR("open "));
+    return opened;
+}
+
+static void note_close(void *self)
+{
+    buf_str(&((struct rig *)self)->seen, STR("close "));
+}
+
+static void note_link(struct rig *r, const char *what, const struct sdk_link *l)
+{
+    struct str v = STR("-");
+    proto_map_get(l->config, STR("k"), &v);
+    buf_printf(&r->seen, "%s:%s:%.*s:%.*s ", what, l->role == SDK_SOURCE ? "to" : "from",
+               STR_ARG(l->role == SDK_SOURCE ? l->def->target : l->def->source_id), STR_ARG(v));
+}
+
+static void note_put(void *self, struct sdk_link *l)
+{
+    note_link(self, "put", l);
+}
+
+static void note_del(void *self, struct sdk_link *l)
+{
+    note_link(self, "del", l);
+}
+
+static void note_config(void *self, const struct proto_map *config)
+{
+    struct rig *r = self;
+    for (uint32_t i = 0; i < config->n; i++)
+        buf_printf(&r->seen, "%.*s=%.*s ", STR_ARG(config->v[i].key), STR_ARG(config->v[i].value));
+}
+
+static const struct sdk_provider noting = {
+    .name = "noting",
+    .open = note_open,
+    .close = note_close,
+    .link_put = note_put,
+    .link_del = note_del,
+    .config = note_config,
+};
+
+/* ---- the rig ---- */
+
+static void on_stopped(void *user)
+{
+    ((struct rig *)user)->stopped++;
+}
+
+static struct bus *join(struct rig *r)
+{
+    struct err e = ERR_INIT;
+    struct bus *bus;
+    ck_assert(bus_sim_open(r->net, &(struct bus_opts){.url = "sim", .name = "member"}, &bus, &e));
+    return bus;
+}
+
+#define LINK(source, target, k)                                                        \
+    "{\"source_id\":\"" source "\",\"target\":\"" target                               \
+    "\",\"name\":\"default\",\"wit_namespace\":\"wasi\",\"wit_package\":\"keyvalue\"," \
+    "\"interfaces\":[\"store\"],\"source_config\":{\"k\":\"s" k                        \
+    "\"},\"target_config\":{\"k\":\"t" k "\"}}"
+
+static bool try_open(struct rig *r, const char *more, const char *links, struct err *e)
+{
+    char host_data[4096];
+    *r = (struct rig){.loop = loop_sim_new()};
+    opened = r;
+    r->net = bus_sim_new(r->loop, 1);
+    r->host = join(r);
+    r->member = join(r);
+    loop_sim_advance(r->loop, 10);
+    snprintf(host_data, sizeof host_data,
+             "{\"host_id\":\"NHOST\",\"lattice_rpc_prefix\":\"default\",\"provider_key\":\"me\","
+             "\"env_values\":{},%s\"link_definitions\":[%s]}",
+             more, links);
+    bool ok = sdk_open(r->member, &noting, str_span(str_of(host_data)), on_stopped, r, &r->sdk, e);
+    loop_sim_advance(r->loop, 10);
+    return ok;
+}
+
+static void rig_open(struct rig *r, const char *more, const char *links)
+{
+    struct err e = ERR_INIT;
+    ck_assert_msg(try_open(r, more, links, &e), "%s", e.text);
+}
+
+static void rig_close(struct rig *r)
+{
+    sdk_close(r->sdk);
+    bus_close(r->member);
+    bus_close(r->host);
+    loop_sim_advance(r->loop, 2000);
+    bus_sim_free(r->net);
+    loop_free(r->loop);
+    buf_fini(&r->seen);
+    buf_fini(&r->reply);
+}
+
+static const char *seen(struct rig *r)
+{
+    static char text[4096];
+    snprintf(text, sizeof text, "%.*s", (int)r->seen.n, (const char *)r->seen.p);
+    buf_clear(&r->seen);
+    return text;
+}
+
+static void tell(struct rig *r, const char *token, enum proto_rpc what, const char *payload)
+{
+    struct err e = ERR_INIT;
+    struct proto_subject s;
+    ck_assert(proto_rpc_subject(STR("default"), str_of(token), what, &s, &e));
+    ck_assert(bus_publish(r->host, proto_subject_str(&s), STR_NONE, NULL, 0,
+                          str_span(str_of(payload)), &e));
+    loop_sim_advance(r->loop, 10);
+}
+
+static void on_reply(void *user, const struct bus_msg *msg, const struct err *e)
+{
+    struct rig *r = user;
+    buf_clear(&r->reply);
+    if (msg)
+        buf_put(&r->reply, msg->data.p, msg->data.n);
+    else
+        buf_printf(&r->reply, "%s", err_name(e->code));
+    buf_byte(&r->reply, 0);
+}
+
+static const char *ask(struct rig *r, enum proto_rpc what, const char *payload)
+{
+    struct err e = ERR_INIT;
+    struct proto_subject s;
+    ck_assert(proto_rpc_subject(STR("default"), STR("me"), what, &s, &e));
+    ck_assert(bus_request(r->host, proto_subject_str(&s), NULL, 0, str_span(str_of(payload)), 300,
+                          on_reply, r, NULL, &e));
+    loop_sim_advance(r->loop, 400);
+    return (const char *)r->reply.p;
+}
+
+/* ---- the line ---- */
+
+START_TEST(host_data_lines)
+{
+    static const struct {
+        const char *line, *json; /* NULL: refused */
+    } rows[] = {
+        {"eyJhIjoxfQ==\r\n", "{\"a\":1}"},
+        {"  eyJhIjoxfQ  ", "{\"a\":1}"},
+        {"eyJhIjoxMn0=", "{\"a\":12}"},
+        {"eyJhIjoxMjN9", "{\"a\":123}"},
+        {"", NULL},
+        {"\r\n", NULL},
+        {"eyJhI=joxfQ==", NULL},
+        {"eyJh\tIjox", NULL},
+        {"eyJhI", NULL},
+        {"{\"a\":1}", NULL},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct err e = ERR_INIT;
+        struct buf json = BUF_INIT;
+        bool ok = host_data_line(str_of(rows[i].line), &json, &e);
+        ck_assert_msg(ok == (rows[i].json != NULL), "row %zu: %s", i, e.text);
+        if (ok)
+            ck_assert_msg(str_eqz(buf_view(&json), rows[i].json), "row %zu", i);
+        buf_fini(&json);
+    }
+}
+END_TEST
+
+START_TEST(host_data_from_a_pipe)
+{
+    struct err e = ERR_INIT;
+    struct buf json = BUF_INIT;
+    int fd[2];
+    ck_assert(pipe(fd) == 0);
+    ck_assert(write(fd[1], "eyJhIjoxfQ==\r\nmore", 18) == 18); /* and it stays open */
+    ck_assert_msg(host_data_read(fd[0], &json, &e), "%s", e.text);
+    ck_assert(str_eqz(buf_view(&json), "{\"a\":1}"));
+    close(fd[0]);
+    close(fd[1]);
+    buf_fini(&json);
+}
+END_TEST
+
+START_TEST(bad_host_data)
+{
+    static const struct {
+        const char *more, *text;
+    } rows[] = {
+        {"\"config\":{\"refuse\":\"no\"},", "refused: no"},
+        {"\"provider_xkey_private_key\":\"SXAA\",", "provider_xkey_private_key"},
+        {"\"config\":7,", "config"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct rig r;
+        struct err e = ERR_INIT;
+        ck_assert(!try_open(&r, rows[i].more, "", &e));
+        ck_assert_msg(strstr(e.text, rows[i].text), "%s", e.text);
+        rig_close(&r);
+    }
+}
+END_TEST
+
+/* ---- links ---- */
+
+START_TEST(links_from_host_data)
+{
+    struct rig r;
+    rig_open(&r, "", LINK("me", "a", "1") "," LINK("b", "me", "2") "," LINK("x", "y", "3"));
+    ck_assert_str_eq(seen(&r), "open put:to:a:s1 put:from:b:t2 ");
+    sdk_close(MOVE(r.sdk));
+    ck_assert_str_eq(seen(&r), "del:to:a:s1 del:from:b:t2 close ");
+    rig_close(&r);
+}
+END_TEST
+
+START_TEST(links_come_and_go)
+{
+    struct rig r;
+    rig_open(&r, "", "");
+    seen(&r);
+    tell(&r, "me", PROTO_RPC_LINK_PUT, LINK("me", "a", "1"));
+    ck_assert_str_eq(seen(&r), "put:to:a:s1 ");
+    tell(&r, "me", PROTO_RPC_LINK_PUT, LINK("me", "a", "1")); /* the same again */
+    ck_assert_str_eq(seen(&r), "");
+    tell(&r, "me", PROTO_RPC_LINK_PUT, LINK("me", "a", "2"));
+    ck_assert_str_eq(seen(&r), "del:to:a:s1 put:to:a:s2 ");
+    tell(&r, "me", PROTO_RPC_LINK_PUT, LINK("me", "b", "1")); /* another target */
+    ck_assert_str_eq(seen(&r), "put:to:b:s1 ");
+    tell(&r, "me", PROTO_RPC_LINK_DEL,
+         "{\"source_id\":\"me\",\"target\":\"a\",\"name\":\"default\",\"wit_namespace\":\"wasi\","
+         "\"wit_package\":\"keyvalue\",\"interfaces\":[]}");
+    ck_assert_str_eq(seen(&r), "del:to:a:s2 ");
+    tell(&r, "me", PROTO_RPC_LINK_DEL, LINK("me", "c", "1")); /* never was */
+    tell(&r, "me", PROTO_RPC_LINK_PUT, "{\"source_id\":\"me\"}");
+    tell(&r, "me", PROTO_RPC_LINK_PUT, "junk");
+    ck_assert_str_eq(seen(&r), "");
+    tell(&r, "me", PROTO_RPC_LINK_PUT, LINK("me", "me", "5")); /* both ends */
+    ck_assert_str_eq(seen(&r), "put:to:me:s5 put:from:me:t5 ");
+    rig_close(&r);
+}
+END_TEST
+
+/* With a key in the host data, links are sent to the key. */
+START_TEST(links_by_key)
+{
+    struct rig r;
+    struct id_key key;
+    char seed[ID_SEED_LEN + 1], public[ID_PUBLIC_LEN + 1], more[200];
+    id_key_generate(ID_CURVE, &key);
+    snprintf(more, sizeof more, "\"provider_xkey_private_key\":\"%s\",", id_key_seed(&key, seed));
+    rig_open(&r, more, "");
+    seen(&r);
+    tell(&r, "me", PROTO_RPC_LINK_PUT, LINK("me", "a", "1"));
+    ck_assert_str_eq(seen(&r), "");
+    tell(&r, id_key_public(&key, public), PROTO_RPC_LINK_PUT, LINK("me", "a", "1"));
+    ck_assert_str_eq(seen(&r), "put:to:a:s1 ");
+    tell(&r, "me", PROTO_RPC_LINK_DEL, LINK("me", "a", "1"));
+    ck_assert_str_eq(seen(&r), "del:to:a:s1 ");
+    rig_close(&r);
+}
+END_TEST
+
+/* ---- the rest of the messages ---- */
+
+START_TEST(config_and_health)
+{
+    struct rig r;
+    rig_open(&r, "", "");
+    seen(&r);
+    tell(&r, "me", PROTO_RPC_CONFIG, "{\"a\":\"1\"}");
+    tell(&r, "me", PROTO_RPC_CONFIG, "{\"a\":1}");
+    ck_assert_str_eq(seen(&r), "a=1 ");
+    ck_assert_str_eq(ask(&r, PROTO_RPC_HEALTH, ""), "{\"healthy\":true}");
+    rig_close(&r);
+}
+END_TEST
+
+START_TEST(shutdown)
+{
+    struct rig r;
+    rig_open(&r, "", "");
+    ck_assert_str_eq(ask(&r, PROTO_RPC_SHUTDOWN, "{\"host_id\":\"NOTHER\"}"), "ERR_TIMEOUT");
+    ck_assert_str_eq(ask(&r, PROTO_RPC_SHUTDOWN, "junk"), "ERR_TIMEOUT");
+    ck_assert_uint_eq(r.stopped, 0);
+    ck_assert_str_eq(ask(&r, PROTO_RPC_SHUTDOWN, "{\"host_id\":\"NHOST\"}"), "shutting down");
+    ck_assert_uint_eq(r.stopped, 1);
+    sdk_stop(r.sdk, 100);
+    loop_sim_advance(r.loop, 1000);
+    ck_assert_uint_eq(r.stopped, 1);
+    rig_close(&r);
+}
+END_TEST
+
+/* ---- calls ---- */
+
+static void on_served(void *user, struct wrpc_inv *inv)
+{
+    struct rig *r = user;
+    struct err e = ERR_INIT;
+    buf_printf(&r->seen, "%.*s>%.*s ", STR_ARG(wrpc_inv_header(inv, STR("source-id"))),
+               STR_ARG(wrpc_inv_header(inv, STR("target-id"))));
+    ck_assert(wrpc_inv_result(inv, str_span(STR("\x2a")), &e));
+    wrpc_inv_free(inv);
+}
+
+static void on_bytes(void *user, const struct wit_path *p, struct span piece)
+{
+    struct rig *r = user;
+    ck_assert_uint_eq(p->n, 0);
+    for (size_t i = 0; i < piece.n; i++)
+        buf_printf(&r->seen, "%02x ", piece.p[i]);
+}
+
+static void on_end(void *user, const struct err *why)
+{
+    struct rig *r = user;
+    buf_printf(&r->seen, "%s ", why ? err_name(why->code) : "end");
+}
+
+START_TEST(serve_and_invoke)
+{
+    struct rig r;
+    struct err e = ERR_INIT;
+    struct wrpc_serve *serve;
+    struct wrpc_call *call;
+    static const struct wit_pendings none;
+    rig_open(&r, "", "");
+    seen(&r);
+    ck_assert_msg(sdk_serve(r.sdk, STR("a:b/c"), STR("f"), &none, on_served, &r, &serve, &e), "%s",
+                  e.text);
+    loop_sim_advance(r.loop, 10);
+    ck_assert_msg(sdk_invoke(r.sdk, STR("me"), STR("a:b/c"), STR("f"), (struct span){NULL, 0},
+                             &none, 1000, on_bytes, on_end, &r, &call, &e),
+                  "%s", e.text);
+    loop_sim_advance(r.loop, 10);
+    ck_assert_str_eq(seen(&r), "me>me 2a end ");
+    wrpc_call_free(call);
+    ck_assert(sdk_invoke(r.sdk, STR("nobody"), STR("a:b/c"), STR("f"), (struct span){NULL, 0},
+                         &none, 1000, on_bytes, on_end, &r, &call, &e));
+    loop_sim_advance(r.loop, 10);
+    ck_assert_str_eq(seen(&r), "ERR_NO_RESPONDERS ");
+    wrpc_call_free(call);
+    wrpc_serve_close(serve);
+    rig_close(&r);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("provider sdk");
+    TCase *t = tcase_create("sdk");
+    log_open(LOG_ERROR, false, "test");
+    tcase_add_test(t, host_data_lines);
+    tcase_add_test(t, host_data_from_a_pipe);
+    tcase_add_test(t, bad_host_data);
+    tcase_add_test(t, links_from_host_data);
+    tcase_add_test(t, links_come_and_go);
+    tcase_add_test(t, links_by_key);
+    tcase_add_test(t, config_and_health);
+    tcase_add_test(t, shutdown);
+    tcase_add_test(t, serve_and_invoke);
+    suite_add_tcase(s, t);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_ENV);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
