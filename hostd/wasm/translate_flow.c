@@ -508,6 +508,6 @@ void flow(struct translation *t, uint32_t op)
         t->dead = true;
         break;
     default:
-        assert(!"an opcode that validation knows");
+        assert(false); /* an opcode that validation knows */
     }
 }

@@ -151,7 +151,7 @@ void simple(struct translation *t, const struct op_row *row)
         store(t, row);
         break;
     case OPS_NONE:
-        assert(!"a simple instruction");
+        assert(false); /* a simple instruction */
     }
 }
 

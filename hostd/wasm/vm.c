@@ -315,11 +315,10 @@ void wasm_host_return(struct wasm_vm *vm, const wasm_slot *results)
 /* Runs handlers until they leave; what they left with is in vm->exit. */
 static void run_handlers(struct wasm_vm *vm)
 {
-    const struct exec *exec = exec_of(vm->inst ? vm->inst->exec : EXEC_GUARDED);
     vm->regs.mem = vm_switch(vm, vm->inst);
     if (sigsetjmp(vm->fault_jump, 0) == 0) {
         fault_guest(vm);
-        exec->run(vm);
+        exec_of(vm->inst ? vm->inst->exec : EXEC_GUARDED)->run(vm);
     } else {
         vm->exit = EXIT_TRAP;
         vm->regs.pc = NULL; /* where in the function is not known */
@@ -374,7 +373,7 @@ enum wasm_outcome wasm_run(struct wasm_vm *vm)
                 return trapped(vm, NULL);
             break;
         case EXIT_NONE:
-            assert(!"handlers leave with a reason");
+            assert(false); /* handlers leave with a reason */
         }
     }
 }
