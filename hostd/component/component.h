@@ -124,7 +124,8 @@ void comp_inst_free(struct comp_inst *i); /* releases host resources in its tabl
 /* Back to the image for another call with another user; false: it cannot (no image, or it trapped): free it. */
 bool comp_inst_reset(struct comp_inst *i, void *user);
 
-/* Starts a call; one at a time. args (deep) must stay until the call ended. Handles in args: obj. */
+/* Starts a call; one at a time. args (deep) must stay until the call ended. Handles in args: obj; own ones belong to
+ * the instance from here on, however the call ends. */
 bool comp_call(struct comp_inst *i, const struct comp_func *f, const struct wit_value *args,
                struct err *e);
 

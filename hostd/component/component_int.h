@@ -95,6 +95,7 @@ enum def_kind { DEF_VALUE, DEF_RESOURCE, DEF_FUNC, DEF_INSTANCE, DEF_COMPONENT }
  * in a component, slot numbers them, and a running instance of it fills the slots. */
 struct def {
     enum def_kind kind;
+    bool visible;  /* in an index space: the index was made by an import or export */
     bool abstract; /* as an import or export: `sub resource`, so any resource may stand for it */
     union {
         const struct wit_type *value;
@@ -185,7 +186,9 @@ const struct inst_type *inst_type_new(struct arena *a, const void *owner,
                                       const struct named *exports, uint32_t n, struct err *e);
 bool type_weigh(const struct named *list, uint32_t n, uint32_t *depth, uint32_t *nodes, bool *binds,
                 const void *owner, struct err *e);
-bool def_has_resource(const struct def *d);
+bool def_has_free_resource(const struct def *d); /* one that the type does not bind itself */
+bool imports_unique(struct arena *a, const struct wasm_extern_type *imports, uint32_t n,
+                    struct err *e);
 const struct module_type *module_type_of(struct arena *a, const struct wasm_module *m,
                                          struct err *e);
 
@@ -316,6 +319,7 @@ struct scope {
     struct vec_things space[SORTS];
     struct vec_named imports, exports;
     struct ptr_map defined; /* resources defined here, not imported */
+    struct ptr_map visible; /* types and resources that have a name outside (visible.c) */
     struct op *ops;
     uint32_t nops, ops_cap;
 };
@@ -366,6 +370,9 @@ bool dec_declare(struct decoder *d, struct vec_named *list, const char *what); /
 /* visible.c: rules about names and types that make a component presentable */
 bool dec_annotation(struct decoder *d, struct str name, const struct extern_name *parsed,
                     const struct thing *t);
+bool dec_visible(struct decoder *d, struct str name, struct thing *t, bool import);
+bool dec_handle_visible(struct decoder *d, const struct thing *resource,
+                        const struct wit_type *handle);
 /* canon.c */
 bool dec_canon(struct decoder *d);
 

@@ -39,7 +39,7 @@ static bool dec_core_func(struct decoder *d, struct thing *out)
     return rd_ok(d->r);
 }
 
-static void dec_limits(struct decoder *d, struct wasm_limits_type *out)
+static void dec_limits(struct decoder *d, struct wasm_limits_type *out, uint64_t max)
 {
     uint8_t flags = rd_u8(d->r);
     if (rd_ok(d->r) && flags > 7)
@@ -51,6 +51,8 @@ static void dec_limits(struct decoder *d, struct wasm_limits_type *out)
     out->max = out->has_max ? rd_u64(d->r) : 0;
     if (rd_ok(d->r) && out->has_max && out->max < out->min)
         dec_fail(d, ERR_INVALID, "size minimum must not be greater than maximum");
+    if (rd_ok(d->r) && !out->is64 && MAX(out->min, out->max) > max)
+        dec_fail(d, ERR_INVALID, "size must be at most %llu", (unsigned long long)max);
 }
 
 static bool dec_core_func_of(struct decoder *d, struct wasm_extern_type *t)
@@ -87,7 +89,7 @@ static bool dec_core_extern(struct decoder *d, struct wasm_extern_type *t)
         t->mutable_ = mut == 1;
         return rd_ok(d->r) && (mut <= 1 || dec_fail(d, ERR_INVALID, "malformed mutability"));
     }
-    dec_limits(d, &t->limits);
+    dec_limits(d, &t->limits, t->kind == WASM_MEMORY ? 65536 : UINT32_MAX);
     return rd_ok(d->r);
 }
 
@@ -105,10 +107,6 @@ static bool dec_module_import(struct decoder *d, struct module_decl *m)
     t->name = rd_name(d->r);
     if (!rd_ok(d->r) || !dec_core_extern(d, t))
         return false;
-    for (uint32_t i = 0; i < m->nimports; i++)
-        if (str_eq(m->imports[i].module, t->module) && str_eq(m->imports[i].name, t->name))
-            return dec_fail(d, ERR_INVALID, "duplicate import name \"%.*s\" \"%.*s\"",
-                            STR_ARG(t->module), STR_ARG(t->name));
     m->nimports++;
     return true;
 }
@@ -174,6 +172,8 @@ static bool dec_module_type(struct decoder *d, struct thing *out)
         if (!dec_module_decl(d, &m))
             return false;
     dec_scope_close(d);
+    if (!imports_unique(d->arena, m.imports, m.nimports, &d->why))
+        return dec_why(d);
     *t = (struct module_type){m.nimports, m.nexports, m.imports, m.exports, m.by_name};
     *out = (struct thing){.sort = S_CORE_TYPE, .of_module = true, .module = t};
     return rd_ok(d->r);

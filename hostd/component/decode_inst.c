@@ -171,8 +171,9 @@ bool dec_declare(struct decoder *d, struct vec_named *list, const char *what)
     struct extern_name parsed;
     struct thing t;
     struct str name = dec_extern_name(d, &parsed);
-    return rd_ok(d->r) && dec_extern_type(d, name, &t) &&
-           dec_strongly_unique(d, list, name, what) && dec_annotation(d, name, &parsed, &t) &&
+    bool import = list == &d->scope->imports;
+    return rd_ok(d->r) && dec_extern_type(d, name, &t) && dec_strongly_unique(d, list, name, what) &&
+           dec_annotation(d, name, &parsed, &t) && dec_visible(d, name, &t, import) &&
            dec_named(d, list, name, &t) && dec_push(d, &t);
 }
 
@@ -220,10 +221,11 @@ bool dec_export(struct decoder *d)
     op.item = t;
     if (!dec_ascribe(d, op.name, &t))
         return false;
+    if (!dec_strongly_unique(d, &d->scope->exports, op.name, "export") ||
+        !dec_annotation(d, op.name, &parsed, &t) || !dec_visible(d, op.name, &t, false))
+        return false;
     op.thing = t;
-    return dec_strongly_unique(d, &d->scope->exports, op.name, "export") &&
-           dec_annotation(d, op.name, &parsed, &t) &&
-           dec_named(d, &d->scope->exports, op.name, &t) && dec_push(d, &t) && dec_op(d, &op);
+    return dec_named(d, &d->scope->exports, op.name, &t) && dec_push(d, &t) && dec_op(d, &op);
 }
 
 /* ---- instances ---- */
@@ -272,6 +274,8 @@ static bool dec_instantiated(struct decoder *d, struct subst *s, const struct co
         exports[i].name = c->exports[i].name;
         if (!subst_thing(s, &c->exports[i].thing, &exports[i].thing, &d->why))
             return dec_why(d);
+        if (exports[i].thing.sort == S_TYPE)
+            exports[i].thing.def.visible = false; /* not until this component exports it */
     }
     op->thing = (struct thing){.sort = S_INSTANCE};
     op->thing.inst = inst_type_new(d->arena, d->scope->owner, exports, c->nexports, &d->why);
@@ -364,7 +368,7 @@ static bool dec_alias_outer(struct decoder *d, enum sort sort, uint32_t count, u
     const struct thing *t = dec_get_in(d, s, sort, index);
     if (!t)
         return false;
-    if (crosses && sort == S_TYPE && def_has_resource(&t->def))
+    if (crosses && sort == S_TYPE && def_has_free_resource(&t->def))
         return dec_fail(d, ERR_INVALID,
                         "cannot alias outer type which transitively refers to resources "
                         "not defined in the current component");
@@ -378,6 +382,9 @@ bool dec_alias(struct decoder *d)
     enum sort sort;
     if (!dec_sort(d, &sort))
         return false;
+    if (d->scope->kind != SCOPE_COMPONENT && sort != S_TYPE && sort != S_INSTANCE &&
+        sort != S_CORE_TYPE)
+        return dec_fail(d, ERR_INVALID, "aliases in a type may only refer to types or instances");
     uint8_t target = rd_u8(d->r);
     uint32_t first = rd_u32(d->r);
     if (!rd_ok(d->r))

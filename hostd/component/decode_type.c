@@ -156,7 +156,9 @@ static const struct wit_type *dec_handle(struct decoder *d, enum wit_kind kind)
         dec_fail(d, ERR_INVALID, "type %u is not a resource type", index);
         return NULL;
     }
-    return checked(d, wit_handle(d->arena, kind, t->def.resource, &d->why));
+    const struct wit_type *handle =
+        checked(d, wit_handle(d->arena, kind, t->def.resource, &d->why));
+    return handle && dec_handle_visible(d, t, handle) ? handle : NULL;
 }
 
 static const struct wit_type *

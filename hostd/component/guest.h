@@ -189,6 +189,9 @@ bool handle_lend(struct comp_inst *g, struct frame *f, uint32_t instance, uint32
 void lends_return(struct comp_inst *g, struct frame *f);
 const struct comp_class *resource_class(const struct comp_inst *g, uint32_t resource);
 void owned_add(struct comp_inst *g, void *obj, const struct comp_class *cls);
+/* Everything that is own and the host's in a value that the host hands in. */
+void owned_adopt(struct comp_inst *g, const struct wit_type *t, const struct wit_value *v,
+                 const uint32_t *res);
 bool owned_leave(struct comp_inst *g, void *obj); /* to the host; false: trapped, it has children */
 bool owned_drop(struct comp_inst *g, void *obj);
 void handles_clear(struct comp_inst *g); /* all tables; host objects are dropped, children first */

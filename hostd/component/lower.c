@@ -85,11 +85,8 @@ static enum lower_status begin_text(struct comp_inst *g, const struct wit_value 
 static bool lower_own(struct comp_inst *g, uint32_t resource, const struct wit_value *v,
                       uint32_t *out)
 {
-    const struct comp_class *cls = resource_class(g, resource);
-    if (cls)
-        owned_add(g, v->obj, cls);
-    return handle_add(g, g->lowering.side.instance,
-                      (struct handle){.resource = resource, .own = true, .obj = v->obj}, out);
+    struct handle h = {.resource = resource, .own = true, .obj = v->obj};
+    return handle_add(g, g->lowering.side.instance, h, out);
 }
 
 static bool lower_borrow(struct comp_inst *g, uint32_t resource, const struct wit_value *v,

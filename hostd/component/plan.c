@@ -113,6 +113,35 @@ static void bind_slots(struct env *env, const struct thing *thing, struct item i
     }
 }
 
+/* A resource that came along inside a type, but under no name, has nothing to stand for. */
+static bool unnamed(struct planner *p, const struct wit_resource *r)
+{
+    return err_set(p->e, ERR_INVALID,
+                   "resource \"%.*s\" is used, but its instance does not export it",
+                   STR_ARG(r->name));
+}
+
+static bool value_bound(struct planner *p, const struct env *env, const struct wit_type *t)
+{
+    if (!t || !t->has_resource)
+        return true;
+    if (t->resource)
+        return resource_of(env, t->resource) != NONE || unnamed(p, t->resource);
+    for (uint32_t i = 0; i < t->ncases; i++)
+        if (!value_bound(p, env, t->cases[i].type))
+            return false;
+    return value_bound(p, env, t->elem) && value_bound(p, env, t->err);
+}
+
+/* Every resource that calls of f will look at has its slot filled. */
+static bool func_bound(struct planner *p, const struct env *env, const struct wit_func *f)
+{
+    for (uint32_t i = 0; i < f->nparams; i++)
+        if (!value_bound(p, env, f->params[i].type))
+            return false;
+    return value_bound(p, env, f->result);
+}
+
 static struct item type_item(const struct env *env, const struct thing *t)
 {
     bool resource = t->def.kind == DEF_RESOURCE;
@@ -186,6 +215,8 @@ static bool root_import(struct planner *p, struct env *env, struct str iface, st
                        "import \"%.*s\": a %s cannot be provided by the host", STR_ARG(name),
                        sort_name[t->sort]);
     *out = (struct item){.sort = S_FUNC, .func = {true, p->plan->nimports}};
+    if (!func_bound(p, env, t->func))
+        return false;
     struct plan_import *f = APPEND(p, imports, struct plan_import);
     struct wit_func *type = arena_new(p->arena, struct wit_func);
     if (!f || !type)
@@ -375,7 +406,7 @@ static bool count_trampoline(struct planner *p)
 static bool op_lift(struct planner *p, struct env *env, const struct op *op)
 {
     uint32_t index = p->plan->nlifts;
-    if (!count_trampoline(p))
+    if (!count_trampoline(p) || !func_bound(p, env, op->abi->type))
         return false;
     struct plan_lift *l = APPEND(p, lifts, struct plan_lift);
     if (!l)
@@ -392,7 +423,7 @@ static bool op_lift(struct planner *p, struct env *env, const struct op *op)
 static bool op_trampoline(struct planner *p, struct env *env, const struct op *op)
 {
     uint32_t index = p->plan->ntramps;
-    if (!count_trampoline(p))
+    if (!count_trampoline(p) || (op->kind == OP_LOWER && !func_bound(p, env, op->abi->type)))
         return false;
     struct plan_tramp *t = APPEND(p, tramps, struct plan_tramp);
     if (!t)
@@ -408,7 +439,10 @@ static bool op_trampoline(struct planner *p, struct env *env, const struct op *o
         t->target = get(env, S_FUNC, op->index).func;
     } else if (op->kind != OP_STUB) {
         t->resource = resource_of(env, op->resource);
+        if (t->resource == NONE)
+            return unnamed(p, op->resource);
     }
+
     push(env, (struct item){.sort = S_CORE_FUNC, .core = {NONE, index}});
     return true;
 }

@@ -119,6 +119,36 @@ static void owned_forget(struct comp_inst *g, struct owned *o)
     free(o);
 }
 
+void owned_adopt(struct comp_inst *g, const struct wit_type *t, const struct wit_value *v,
+                 const uint32_t *res)
+{
+    if (!t || !t->has_resource)
+        return;
+    switch (t->kind) {
+    case WIT_OWN:
+        if (resource_class(g, res[t->resource->slot]))
+            owned_add(g, v->obj, resource_class(g, res[t->resource->slot]));
+        break;
+    case WIT_LIST:
+        for (uint32_t i = 0; i < v->n; i++)
+            owned_adopt(g, t->elem, &v->v[i], res);
+        break;
+    case WIT_RECORD:
+    case WIT_TUPLE:
+        for (uint32_t i = 0; i < t->ncases; i++)
+            owned_adopt(g, t->cases[i].type, &v->v[i], res);
+        break;
+    case WIT_VARIANT:
+    case WIT_OPTION:
+    case WIT_RESULT:
+        if (variant_case(t, v->n))
+            owned_adopt(g, variant_case(t, v->n), v->v, res);
+        break;
+    default:
+        break;
+    }
+}
+
 void comp_host_child(struct comp_host_call *hc, void *parent, void *child)
 {
     struct owned *p = owned_find(hc->inst, parent);

@@ -187,6 +187,8 @@ static enum step call_host(struct comp_inst *g, struct frame *f)
     g->called_host = true;
     switch (f->host->fn(&f->hc, f->args, &f->result)) {
     case COMP_HOST_DONE:
+        if (f->caller)
+            owned_adopt(g, f->caller->abi->type->result, &f->result, f->caller->res);
         return deliver(g, f);
     case COMP_HOST_PENDING:
         return STEP_PARKED;
@@ -498,6 +500,11 @@ bool comp_call(struct comp_inst *g, const struct comp_func *f, const struct wit_
         return err_set(e, ERR_TRAP, "cannot enter component instance: it has ended");
     if (g->func || g->state == GUEST_RUNNING)
         return err_set(e, ERR_EXISTS, "another call of this instance is still running");
+    if (!f->ref.imported) {
+        const struct plan_lift *l = &g->plan->lifts[f->ref.index];
+        for (uint32_t i = 0; i < l->abi->type->nparams; i++)
+            owned_adopt(g, l->abi->type->params[i].type, &args[i], l->res);
+    }
     g->func = f;
     g->args = args;
     return true;

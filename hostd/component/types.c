@@ -91,29 +91,84 @@ const void *ptr_map_find(const struct ptr_map *m, const void *from)
 
 /* ---- making ---- */
 
-bool def_has_resource(const struct def *d)
+/* Instance and component types around the one that is looked at: what they bind is not free. */
+struct binder {
+    const void *owner;
+    const struct binder *outer;
+};
+
+static bool is_free(const struct wit_resource *r, const struct binder *b)
 {
-    switch (d->kind) {
-    case DEF_RESOURCE:
-        return true;
-    case DEF_VALUE:
-        return d->value->has_resource;
-    case DEF_FUNC:
-        for (uint32_t i = 0; i < d->func->nparams; i++)
-            if (d->func->params[i].type->has_resource)
-                return true;
-        return d->func->result && d->func->result->has_resource;
-    case DEF_INSTANCE: /* those it binds itself do not count, but telling them apart is not worth it */
-        for (uint32_t i = 0; i < d->inst->n; i++)
-            if (d->inst->exports[i].thing.sort == S_TYPE &&
-                !d->inst->exports[i].thing.def.abstract &&
-                def_has_resource(&d->inst->exports[i].thing.def))
-                return true;
+    while (b && b->owner != r->owner)
+        b = b->outer;
+    return !b;
+}
+
+static bool value_free(const struct wit_type *t, const struct binder *b)
+{
+    if (!t || !t->has_resource)
         return false;
-    case DEF_COMPONENT:
-        return false;
+    if (t->resource)
+        return is_free(t->resource, b);
+    for (uint32_t i = 0; i < t->ncases; i++)
+        if (value_free(t->cases[i].type, b))
+            return true;
+    return value_free(t->elem, b) || value_free(t->err, b);
+}
+
+static bool func_free(const struct wit_func *f, const struct binder *b)
+{
+    for (uint32_t i = 0; i < f->nparams; i++)
+        if (value_free(f->params[i].type, b))
+            return true;
+    return value_free(f->result, b);
+}
+
+static bool def_free(const struct def *d, const struct binder *b);
+
+static bool list_free(const struct named *list, uint32_t n, const struct binder *b)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        const struct thing *t = &list[i].thing;
+        struct def d = t->def;
+        if (t->sort == S_FUNC)
+            d = (struct def){.kind = DEF_FUNC, .func = t->func};
+        else if (t->sort == S_INSTANCE)
+            d = (struct def){.kind = DEF_INSTANCE, .inst = t->inst};
+        else if (t->sort == S_COMPONENT)
+            d = (struct def){.kind = DEF_COMPONENT, .comp = t->comp};
+        else if (t->sort != S_TYPE)
+            continue;
+        if (def_free(&d, b))
+            return true;
     }
     return false;
+}
+
+static bool def_free(const struct def *d, const struct binder *b)
+{
+    struct binder inner = {.outer = b};
+    switch (d->kind) {
+    case DEF_RESOURCE:
+        return is_free(d->resource, b);
+    case DEF_VALUE:
+        return value_free(d->value, b);
+    case DEF_FUNC:
+        return func_free(d->func, b);
+    case DEF_INSTANCE:
+        inner.owner = d->inst->owner;
+        return list_free(d->inst->exports, d->inst->n, &inner);
+    case DEF_COMPONENT:
+        inner.owner = d->comp->owner;
+        return list_free(d->comp->imports, d->comp->nimports, &inner) ||
+               list_free(d->comp->exports, d->comp->nexports, &inner);
+    }
+    return false;
+}
+
+bool def_has_free_resource(const struct def *d)
+{
+    return def_free(d, NULL);
 }
 
 static void weigh_thing(const struct thing *t, uint32_t *depth, uint64_t *nodes)
@@ -185,6 +240,25 @@ const struct inst_type *inst_type_new(struct arena *a, const void *owner,
     return type_weigh(exports, n, &t->depth, &t->nodes, &t->binds, owner, e) ? t : NULL;
 }
 
+/* Core modules may import a name twice, but an instantiation could not tell the two apart. */
+bool imports_unique(struct arena *a, const struct wasm_extern_type *imports, uint32_t n,
+                    struct err *e)
+{
+    struct name_map seen = {0};
+    for (uint32_t i = 0; i < n; i++) {
+        /* a name cannot hold 0xff, so this key is as good as the pair */
+        char *key =
+            arena_printf(a, "%.*s\xff%.*s", STR_ARG(imports[i].module), STR_ARG(imports[i].name));
+        enum map_put put = key ? name_map_put(a, &seen, str_of(key), i) : MAP_FULL;
+        if (put == MAP_FULL)
+            return arena_full(a, e);
+        if (put == MAP_EXISTS)
+            return err_set(e, ERR_INVALID, "duplicate import name `%.*s:%.*s`",
+                           STR_ARG(imports[i].module), STR_ARG(imports[i].name));
+    }
+    return true;
+}
+
 const struct module_type *module_type_of(struct arena *a, const struct wasm_module *m,
                                          struct err *e)
 {
@@ -198,6 +272,8 @@ const struct module_type *module_type_of(struct arena *a, const struct wasm_modu
         .nimports = ni, .nexports = ne, .imports = imports, .exports = exports};
     for (uint32_t i = 0; i < ni; i++)
         imports[i] = wasm_module_import(m, i);
+    if (!imports_unique(a, imports, ni, e))
+        return NULL;
     for (uint32_t i = 0; i < ne; i++) {
         exports[i] = wasm_module_export(m, i);
         if (name_map_put(a, &t->by_name, exports[i].name, i) == MAP_FULL)
@@ -279,7 +355,7 @@ const struct wit_type *subst_value(struct subst *s, const struct wit_type *t, st
 
 const struct wit_func *subst_func(struct subst *s, const struct wit_func *f, struct err *e)
 {
-    if (!def_has_resource(&(struct def){.kind = DEF_FUNC, .func = f}))
+    if (!func_free(f, NULL))
         return f;
     struct wit_func *out = arena_new(s->arena, struct wit_func);
     struct wit_param *params = arena_array(s->arena, struct wit_param, f->nparams);

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rules that make what a component imports and exports presentable: annotated names belong to functions of the
- * right shape. Nothing at run time depends on them.
+ * right shape, and the types of imports and exports mention only what has a name outside. Nothing at run time
+ * depends on them.
+ *
+ * A type has a name outside when it was reached through an import or export: so importing or exporting a record,
+ * variant, enum or flags makes a new node of equal structure, and a handle is visible when the index of its resource
+ * was. Lists, tuples, options and results need no name.
  * Spec: Explainer.md "Import and Export Definitions"; component-model.md 3.3, 9.3. */
 #include "hostd/component/component_int.h"
 
@@ -50,4 +55,133 @@ bool dec_annotation(struct decoder *d, struct str name, const struct extern_name
         return bad_annotation(
             d, name, "a method's first parameter must be `self`, a borrow of its resource");
     return true;
+}
+
+/* ---- visibility ---- */
+
+static const char by_import, by_export; /* marks in scope->visible */
+
+static bool mark(struct decoder *d, const void *p, bool import)
+{
+    return ptr_map_put(d->arena, &d->scope->visible, p, import ? &by_import : &by_export) ||
+           dec_full(d);
+}
+
+/* Imports cannot depend on the names of exports. */
+static bool marked(const struct scope *s, const void *p, bool import)
+{
+    for (; s; s = s->parent) {
+        const void *how = ptr_map_find(&s->visible, p);
+        if (how && !(import && how == &by_export))
+            return true;
+    }
+    return false;
+}
+
+static bool is_nominal(const struct wit_type *t)
+{
+    return t->kind == WIT_RECORD || t->kind == WIT_VARIANT || t->kind == WIT_ENUM ||
+           t->kind == WIT_FLAGS;
+}
+
+static bool parts_named(const struct scope *s, const struct wit_type *t, bool import);
+
+static bool is_named(const struct scope *s, const struct wit_type *t, bool import)
+{
+    if (!t)
+        return true;
+    if (t->resource)
+        return marked(s, t->resource, import) || marked(s, t, import);
+    return is_nominal(t) ? marked(s, t, import) : parts_named(s, t, import);
+}
+
+static bool parts_named(const struct scope *s, const struct wit_type *t, bool import)
+{
+    for (uint32_t i = 0; i < t->ncases; i++)
+        if (!is_named(s, t->cases[i].type, import))
+            return false;
+    return is_named(s, t->elem, import) && is_named(s, t->err, import);
+}
+
+static bool func_named(const struct scope *s, const struct wit_func *f, bool import)
+{
+    for (uint32_t i = 0; i < f->nparams; i++)
+        if (!is_named(s, f->params[i].type, import))
+            return false;
+    return is_named(s, f->result, import);
+}
+
+/* The names that an instance brings along. */
+static bool mark_exports(struct decoder *d, const struct inst_type *t, bool import)
+{
+    for (uint32_t i = 0; i < t->n; i++) {
+        const struct thing *x = &t->exports[i].thing;
+        bool ok = true;
+        if (x->sort == S_INSTANCE)
+            ok = mark_exports(d, x->inst, import);
+        else if (x->sort == S_TYPE && x->def.kind == DEF_RESOURCE)
+            ok = mark(d, x->def.resource, import);
+        else if (x->sort == S_TYPE && x->def.kind == DEF_VALUE)
+            ok = mark(d, x->def.value, import);
+        if (!ok)
+            return false;
+    }
+    return true;
+}
+
+static bool thing_named(const struct scope *s, const struct thing *t, bool import);
+
+static bool exports_named(const struct scope *s, const struct inst_type *t, bool import)
+{
+    for (uint32_t i = 0; i < t->n; i++)
+        if (!thing_named(s, &t->exports[i].thing, import))
+            return false;
+    return true;
+}
+
+/* A type that is itself being named only needs its parts to have names. */
+static bool thing_named(const struct scope *s, const struct thing *t, bool import)
+{
+    if (t->sort == S_FUNC)
+        return func_named(s, t->func, import);
+    if (t->sort == S_INSTANCE)
+        return exports_named(s, t->inst, import);
+    if (t->sort == S_TYPE && t->def.kind == DEF_VALUE)
+        return t->def.value->resource ? is_named(s, t->def.value, import)
+                                      : parts_named(s, t->def.value, import);
+    return t->sort != S_TYPE || t->def.kind != DEF_FUNC || func_named(s, t->def.func, import);
+}
+
+/* Gives the type a node of its own, so that this name can be told from the type itself. */
+static bool name_type(struct decoder *d, struct def *def, bool import)
+{
+    def->visible = true;
+    if (def->kind == DEF_RESOURCE)
+        return !def->abstract || mark(d, def->resource, import);
+    if (def->kind != DEF_VALUE || !is_nominal(def->value))
+        return true;
+    struct wit_type *copy = arena_new(d->arena, struct wit_type);
+    if (!copy)
+        return dec_full(d);
+    *copy = *def->value;
+    def->value = copy;
+    return mark(d, copy, import);
+}
+
+bool dec_visible(struct decoder *d, struct str name, struct thing *t, bool import)
+{
+    if (t->sort == S_INSTANCE && !mark_exports(d, t->inst, import))
+        return false;
+    if (!thing_named(d->scope, t, import))
+        return dec_fail(d, ERR_INVALID,
+                        "%s \"%.*s\" is not valid to be used as %s: it mentions a type that "
+                        "has no name outside",
+                        sort_name[t->sort], STR_ARG(name), import ? "import" : "export");
+    return t->sort != S_TYPE || name_type(d, &t->def, import);
+}
+
+bool dec_handle_visible(struct decoder *d, const struct thing *resource,
+                        const struct wit_type *handle)
+{
+    return !resource->def.visible || mark(d, handle, false);
 }
