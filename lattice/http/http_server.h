@@ -7,7 +7,7 @@
  *
  * An exchange is one request and its reply. It is the handler's from request() until the handler ends it
  * (http_reply_end, http_reply_full, http_exchange_abort) or gone() is called; no callback comes after either.
- * Every function may be called inside every callback, and later.
+ * Every function of an exchange may be called inside every callback, and later.
  *
  * Back-pressure: reading stops while body bytes that were delivered but not yet reported by http_body_consumed
  * exceed body_window_bytes; http_reply_body tells how much is queued, drained() when little is left.

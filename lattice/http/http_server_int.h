@@ -127,7 +127,7 @@ struct http_conn {
     bool dead;                            /* to be freed as soon as nobody is inside */
     bool closing;                         /* no request after this one */
     bool reading;
-    bool shut, eof;         /* towards and from the client */
+    bool shut, eof;                     /* towards and from the client */
     bool in_name, in_value, value_over; /* the tokeniser is inside of one; saw its end */
     const char *input_end;              /* of what the tokeniser is at */
 };

@@ -188,8 +188,10 @@ void http_server_close(struct http_server *s)
         return;
     s->stopping = true;
     s->stopped = NULL;
-    while (s->conns)
+    while (s->conns) {
+        assert(!s->conns->running);
         conn_kill(s->conns, HTTP_GONE_CLOSED);
+    }
     loop_timer_stop(&s->grace);
     wheel_stop(&s->wheel);
     if (loop_is_sim(s->loop))

@@ -23,7 +23,7 @@ struct pace {
 };
 
 struct call {
-    struct call *prev, *next; /* of provider.streaming */
+    struct call *prev, *next; /* of provider.calls */
     struct listener *listener;
     struct http_exchange *x;
     struct wrpc_call *wrpc;
@@ -42,6 +42,11 @@ struct call {
     uint16_t status;
     uint64_t bytes_in, bytes_out, begun_ms, progress_ms;
 };
+
+static const struct failure no_lattice = {503, true, "connection to the lattice is down"};
+
+static void on_watch(void *user);
+static void watch(struct provider *p); /* arms the timer when it is needed */
 
 static struct provider *provider_of(const struct call *c)
 {
@@ -66,23 +71,40 @@ static void access_log(const struct call *c, const char *how)
               LS("target", c->listener->link->def->target), LZ("end", how));
 }
 
-static void unwatch(struct call *c)
+static struct call *call_new(struct listener *l, struct http_exchange *x)
+{
+    struct provider *p = l->provider;
+    struct call *c = xnew(struct call);
+    c->listener = l;
+    c->x = x;
+    c->begun_ms = c->progress_ms = now_ms(c);
+    buf_init(&c->early, EARLY_BYTES_MAX);
+    buf_init(&c->trailer_bytes, TRAILER_BYTES_MAX);
+    c->next = p->calls;
+    if (c->next)
+        c->next->prev = c;
+    p->calls = c;
+    http_exchange_set_user(x, c);
+    return c;
+}
+
+static void unlink_call(struct call *c)
 {
     struct provider *p = provider_of(c);
-    if (!c->started)
-        return;
     if (c->prev)
         c->prev->next = c->next;
     else
-        p->streaming = c->next;
+        p->calls = c->next;
     if (c->next)
         c->next->prev = c->prev;
+    if (c->started)
+        p->nstreaming--;
 }
 
 /* The exchange is over, or the caller ends it next. */
 static void call_free(struct call *c)
 {
-    unwatch(c);
+    unlink_call(c);
     wrpc_call_free(c->wrpc);
     if (c->pace)
         c->pace->call = NULL;
@@ -207,16 +229,6 @@ static void on_trailers(struct call *c, struct span piece)
         finish(c);
 }
 
-static void watch(struct call *c)
-{
-    struct provider *p = provider_of(c);
-    c->next = p->streaming;
-    if (c->next)
-        c->next->prev = c;
-    p->streaming = c;
-    calls_watch(p);
-}
-
 static void start_response(struct call *c, const struct http_response *r)
 {
     struct http_header headers[FIELDS_MAX + 1];
@@ -241,7 +253,8 @@ static void start_response(struct call *c, const struct http_response *r)
     }
     c->started = true;
     c->status = r->status;
-    watch(c);
+    provider_of(c)->nstreaming++;
+    watch(provider_of(c));
     struct buf early = c->early;
     c->early = (struct buf)BUF_INIT;
     bool alive = (early.n == 0 || take_body(c, buf_span(&early))) &&
@@ -307,25 +320,33 @@ static void on_end(void *user, const struct err *why)
 
 /* ---- stalled responses ---- */
 
+static void watch(struct provider *p)
+{
+    if (p->nstreaming > 0 && !p->watch)
+        p->watch = loop_after(sdk_loop(p->sdk), WATCH_MS, on_watch, p);
+}
+
 static void on_watch(void *user)
 {
     struct provider *p = user;
     p->watch = NULL;
-    for (struct call *c = p->streaming, *next; c; c = next) {
+    for (struct call *c = p->calls, *next; c; c = next) {
         next = c->next;
         uint64_t quiet_ms = now_ms(c) - c->progress_ms;
-        if (c->body_ended && quiet_ms >= TRAILERS_TIMEOUT_MS)
+        if (c->started && c->body_ended && quiet_ms >= TRAILERS_TIMEOUT_MS)
             finish(c);
-        else if (quiet_ms >= STALL_TIMEOUT_MS)
+        else if (c->started && quiet_ms >= STALL_TIMEOUT_MS)
             fail_with(c, 504, "response body stalled");
     }
-    calls_watch(p);
+    watch(p);
 }
 
-void calls_watch(struct provider *p)
+void calls_fail(struct provider *p)
 {
-    if (p->streaming && !p->watch)
-        p->watch = loop_after(sdk_loop(p->sdk), WATCH_MS, on_watch, p);
+    for (struct call *c = p->calls, *next; c; c = next) {
+        next = c->next;
+        fail(c, &no_lattice, no_lattice.text);
+    }
 }
 
 /* ---- the request ---- */
@@ -424,13 +445,11 @@ static void on_request(void *user, struct http_exchange *x)
         refuse_method(x);
         return;
     }
-    struct call *c = xnew(struct call);
-    c->listener = l;
-    c->x = x;
-    c->begun_ms = c->progress_ms = now_ms(c);
-    buf_init(&c->early, EARLY_BYTES_MAX);
-    buf_init(&c->trailer_bytes, TRAILER_BYTES_MAX);
-    http_exchange_set_user(x, c);
+    if (bus_state(sdk_bus(l->provider->sdk)) != BUS_UP) {
+        reply_failure(x, &no_lattice);
+        return;
+    }
+    struct call *c = call_new(l, x);
     if (!invoke(c, &e)) {
         log_warn("call cannot be made", LS("target", l->link->def->target), LE(&e));
         failure_of_call(&e, &f);

@@ -171,6 +171,12 @@ static void config(void *self, const struct proto_map *config)
     read_config(self, config);
 }
 
+static void lattice(void *self, bool up)
+{
+    if (!up)
+        calls_fail(self);
+}
+
 static void on_server_stopped(void *user)
 {
     struct provider *p = user;
@@ -201,5 +207,6 @@ const struct sdk_provider http_server_provider = {
     .link_del = link_del,
     .config = config,
     .health = health,
+    .lattice = lattice,
     .stop = stop,
 };

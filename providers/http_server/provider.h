@@ -34,8 +34,9 @@ struct provider {
     struct wit_pendings result_paths; /* of handle */
     struct buf params;                /* scratch: one encoded request */
     struct arena arena;               /* scratch: one decoded response head */
-    struct call *streaming;           /* calls whose response has begun and not ended */
-    struct loop_timer *watch;         /* over them */
+    struct call *calls;               /* all that are open */
+    uint32_t nstreaming;              /* of them, those whose response has begun */
+    struct loop_timer *watch;         /* over these, while there are any */
     char *default_address;
     char refusal[256]; /* why no link can be served; empty: fine */
     uint32_t stopping; /* listeners that still have work */
@@ -65,7 +66,7 @@ struct listener {
 #define PACE_BYTES (64u << 10) /* of a request body between two round trips to the bus */
 
 extern const struct http_handler call_handler; /* user: struct listener */
-void calls_watch(struct provider *p);          /* arms the timer over streaming calls */
+void calls_fail(struct provider *p); /* the lattice is gone: messages of open calls may be lost */
 
 /* ---- statuses (status.c) ---- */
 

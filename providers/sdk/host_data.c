@@ -21,7 +21,8 @@ bool host_data_line(struct str line, struct buf *json, struct err *e)
 {
     line = str_trim(line);
     if (line.n == 0)
-        return err_set(e, ERR_INVALID, "no host data: the line is empty");
+        return err_set(e, ERR_INVALID,
+                       "no host data on standard input: a provider is started by a host");
     while (line.n > 0 && line.p[line.n - 1] == '=')
         line.n--;
     uint32_t bits = 0;

@@ -2,6 +2,7 @@
 /* A provider as a process: host data from stdin, the NATS connection, signals, the loop. */
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include "lattice/base/alloc.h"
 #include "lattice/base/log.h"
@@ -15,6 +16,7 @@ struct process {
     struct loop *loop;
     struct bus *bus;
     struct sdk *sdk;
+    bool refused;
 };
 
 static void on_stopped(void *user)
@@ -32,20 +34,24 @@ static void on_signal(void *user)
 
 static void on_bus_state(void *user, enum bus_state state, const struct err *why)
 {
-    (void)user;
+    struct process *p = user;
     switch (state) {
     case BUS_UP:
-        log_info("connected to the lattice");
+        log_info("connected to the lattice", LS("url", bus_url(p->bus)));
         break;
     case BUS_DOWN:
-        log_warn("lattice connection lost, trying again", LE(why));
+        log_warn("no connection to the lattice, trying on", LE(why));
         break;
     case BUS_SHUT:
-        log_error("lattice connection refused for good", LE(why));
+        log_error("connection to the lattice refused for good", LE(why));
+        p->refused = true;
+        loop_stop(p->loop);
         break;
     case BUS_CONNECTING:
         break;
     }
+    if (p->sdk)
+        sdk_lattice(p->sdk, state == BUS_UP);
 }
 
 static void open_log(const struct proto_host_data *h, const char *name)
@@ -90,12 +96,23 @@ static bool open_process(struct process *p, struct span json, struct err *e)
            sdk_open(p->bus, p->provider, json, on_stopped, p, &p->sdk, e);
 }
 
+/* As many descriptors as we may have: a server needs one per connection. */
+static void raise_limits(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+}
+
 int sdk_run(const struct sdk_provider *provider)
 {
     struct err e = ERR_INIT;
     struct buf json;
     struct process p = {.provider = provider, .loop = loop_new()};
     log_open(LOG_INFO, false, provider->name);
+    raise_limits();
     buf_init(&json, HOST_DATA_BYTES_MAX);
     bool ok = host_data_read(STDIN_FILENO, &json, &e) && open_process(&p, buf_span(&json), &e);
     buf_fini(&json);
@@ -106,7 +123,8 @@ int sdk_run(const struct sdk_provider *provider)
     } else {
         log_error("provider cannot start", LE(&e));
     }
-    sdk_close(p.sdk);
+    ok = ok && !p.refused;
+    sdk_close(MOVE(p.sdk));
     bus_close(p.bus);
     loop_free(p.loop);
     return ok ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -292,6 +292,12 @@ void sdk_stop(struct sdk *sdk, uint64_t grace_ms)
     sdk->provider->stop(sdk->self, grace_ms);
 }
 
+void sdk_lattice(struct sdk *sdk, bool up)
+{
+    if (sdk->provider->lattice)
+        sdk->provider->lattice(sdk->self, up);
+}
+
 /* ---- invocations ---- */
 
 #define PREFIX_MAX 512

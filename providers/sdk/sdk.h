@@ -44,6 +44,8 @@ struct sdk_provider {
     void (*config)(void *self,
                    const struct proto_map *config);     /* replaced; borrowed for the call */
     void (*health)(void *self, struct sdk_health *out); /* out says healthy */
+    /* The connection came or went. While it is down messages in both directions may be lost. */
+    void (*lattice)(void *self, bool up);
     /* Take no more work; call sdk_stopped when what is at hand is done, or is not within grace_ms. */
     void (*stop)(void *self, uint64_t grace_ms);
 };
@@ -57,6 +59,7 @@ bool sdk_open(struct bus *bus, const struct sdk_provider *provider, struct span 
               void (*on_stopped)(void *user), void *user, struct sdk **out, struct err *e);
 void sdk_close(struct sdk *sdk);
 void sdk_stop(struct sdk *sdk, uint64_t grace_ms); /* as on a signal; again is fine */
+void sdk_lattice(struct sdk *sdk, bool up);        /* to be told by whoever opened the bus */
 
 /* ---- for providers ---- */
 

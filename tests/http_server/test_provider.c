@@ -516,6 +516,72 @@ START_TEST(client_leaves)
 }
 END_TEST
 
+/* Messages may be lost meanwhile, so nobody is left waiting for them; a response that has begun is broken off. */
+START_TEST(lattice_lost)
+{
+    struct rig r;
+    rig_open(&r, LINK_TO("hello", "\"address\":\"127.0.0.1:8080\""));
+    r.hold = true;
+    connect_client(&r);
+    put(&r, GET);
+    sdk_lattice(r.sdk, false);
+    loop_sim_advance(r.loop, 10);
+    const char *reply = got(&r);
+    ck_assert_msg(starts(reply, "HTTP/1.1 503 ") && strstr(reply, "retry-after"), "%s", reply);
+    ck_assert(!http_sim_ended(r.client));
+    wrpc_inv_free(MOVE(r.inv));
+    sdk_lattice(r.sdk, true);
+    put(&r, GET);
+    send_part(&r, PART_HEAD);
+    loop_sim_advance(r.loop, 10);
+    sdk_lattice(r.sdk, false);
+    loop_sim_advance(r.loop, 10);
+    ck_assert(starts(got(&r), "HTTP/1.1 200 "));
+    ck_assert(http_sim_broken(r.client));
+    rig_close(&r);
+}
+END_TEST
+
+START_TEST(client_leaves_its_body)
+{
+    struct rig r;
+    char block[8192];
+    rig_open(&r, LINK_TO("hello", "\"address\":\"127.0.0.1:8080\""));
+    r.hold = true;
+    connect_client(&r);
+    memset(block, 'z', sizeof block);
+    put(&r, "PUT /p HTTP/1.1\r\nHost: h\r\nContent-Length: 3145728\r\n\r\n");
+    for (int i = 0; i < 20; i++)
+        http_sim_put(r.client, (struct str){block, sizeof block});
+    http_sim_put_eof(r.client); /* a round trip to the bus is under way */
+    loop_sim_advance(r.loop, 5000);
+    ck_assert(!r.body_ended);
+    rig_close(&r);
+}
+END_TEST
+
+START_TEST(response_body_is_cut)
+{
+    static const struct wit_path body = {2, {0, 0}};
+    struct rig r;
+    struct err e = ERR_INIT;
+    struct wrpc_out *w;
+    rig_open(&r, LINK_TO("hello", "\"address\":\"127.0.0.1:8080\""));
+    r.hold = true;
+    connect_client(&r);
+    put(&r, GET);
+    send_part(&r, PART_HEAD);
+    ck_assert(wrpc_inv_result_out(r.inv, &body, &w, &e));
+    ck_assert(wrpc_out_write(w, str_span(STR("\x05hel")), &e)); /* a chunk of five */
+    loop_sim_advance(r.loop, 10);
+    wrpc_out_close(w);
+    loop_sim_advance(r.loop, 10);
+    ck_assert(ends(got(&r), "3\r\nhel\r\n"));
+    ck_assert(http_sim_broken(r.client));
+    rig_close(&r);
+}
+END_TEST
+
 /* ---- settings, links, health, stop ---- */
 
 START_TEST(link_settings)
@@ -649,6 +715,9 @@ int main(void)
     tcase_add_test(t, nobody_there);
     tcase_add_test(t, timeout);
     tcase_add_test(t, client_leaves);
+    tcase_add_test(t, lattice_lost);
+    tcase_add_test(t, client_leaves_its_body);
+    tcase_add_test(t, response_body_is_cut);
     tcase_add_test(t, link_settings);
     tcase_add_test(t, bad_settings_are_unhealthy);
     tcase_add_test(t, address_in_use);
