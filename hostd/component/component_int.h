@@ -167,9 +167,13 @@ struct subst {
     const void *owner;
     struct ptr_map map;  /* resources */
     struct ptr_map memo; /* value types already rewritten */
+    bool nodes;          /* memo came with value types to replace, so look into all */
     const struct wit_resource *(*fresh)(void *user, struct str name);
     void *user;
 };
+/* Where this very node of a value type stands, put that one. */
+bool subst_node(struct subst *s, const struct wit_type *from, const struct wit_type *to,
+                struct err *e);
 bool subst_thing(struct subst *s, const struct thing *in, struct thing *out, struct err *e);
 const struct wit_type *subst_value(struct subst *s, const struct wit_type *t, struct err *e);
 const struct wit_func *subst_func(struct subst *s, const struct wit_func *f, struct err *e);
@@ -368,8 +372,8 @@ bool dec_import(struct decoder *d);
 bool dec_export(struct decoder *d);
 bool dec_declare(struct decoder *d, struct vec_named *list, const char *what); /* in a type */
 /* visible.c: rules about names and types that make a component presentable */
-bool dec_annotation(struct decoder *d, struct str name, const struct extern_name *parsed,
-                    const struct thing *t);
+bool dec_annotation(struct decoder *d, const struct vec_named *list, struct str name,
+                    const struct extern_name *parsed, const struct thing *t);
 bool dec_visible(struct decoder *d, struct str name, struct thing *t, bool import);
 bool dec_handle_visible(struct decoder *d, const struct thing *resource,
                         const struct wit_type *handle);

@@ -172,9 +172,9 @@ bool dec_declare(struct decoder *d, struct vec_named *list, const char *what)
     struct thing t;
     struct str name = dec_extern_name(d, &parsed);
     bool import = list == &d->scope->imports;
-    return rd_ok(d->r) && dec_extern_type(d, name, &t) && dec_strongly_unique(d, list, name, what) &&
-           dec_annotation(d, name, &parsed, &t) && dec_visible(d, name, &t, import) &&
-           dec_named(d, list, name, &t) && dec_push(d, &t);
+    return rd_ok(d->r) && dec_extern_type(d, name, &t) &&
+           dec_strongly_unique(d, list, name, what) && dec_annotation(d, list, name, &parsed, &t) &&
+           dec_visible(d, name, &t, import) && dec_named(d, list, name, &t) && dec_push(d, &t);
 }
 
 bool dec_import(struct decoder *d)
@@ -222,7 +222,8 @@ bool dec_export(struct decoder *d)
     if (!dec_ascribe(d, op.name, &t))
         return false;
     if (!dec_strongly_unique(d, &d->scope->exports, op.name, "export") ||
-        !dec_annotation(d, op.name, &parsed, &t) || !dec_visible(d, op.name, &t, false))
+        !dec_annotation(d, &d->scope->exports, op.name, &parsed, &t) ||
+        !dec_visible(d, op.name, &t, false))
         return false;
     op.thing = t;
     return dec_named(d, &d->scope->exports, op.name, &t) && dec_push(d, &t) && dec_op(d, &op);
@@ -282,6 +283,25 @@ static bool dec_instantiated(struct decoder *d, struct subst *s, const struct co
     return op->thing.inst || dec_why(d);
 }
 
+/* One import of the component that is instantiated, from the arguments. */
+static bool dec_supply(struct decoder *d, struct subst *s, const struct named *import,
+                       const struct op *op)
+{
+    uint32_t k = name_map_find(&op->arg_names, import->name);
+    const struct thing *want = &import->thing;
+    if (k == NONE)
+        return dec_fail(d, ERR_INVALID, "missing import named \"%.*s\" of component %u",
+                        STR_ARG(import->name), op->index);
+    const struct thing *given = &op->args[k].thing;
+    if (!match_thing(s, want, given, &d->why)) {
+        err_wrap(&d->why, "argument \"%.*s\" of component %u", STR_ARG(import->name), op->index);
+        return dec_why(d);
+    }
+    if (want->sort == S_TYPE && want->def.kind == DEF_VALUE && want->def.value != given->def.value)
+        return subst_node(s, want->def.value, given->def.value, &d->why) || dec_why(d);
+    return true;
+}
+
 static bool dec_instantiate(struct decoder *d)
 {
     struct op op = {.kind = OP_INSTANTIATE, .index = rd_u32(d->r)};
@@ -292,17 +312,9 @@ static bool dec_instantiate(struct decoder *d)
     struct subst s = {.arena = d->arena, .owner = c->owner, .fresh = dec_fresh, .user = d};
     if (!dec_args(d, &op, false))
         return false;
-    for (uint32_t i = 0; i < c->nimports; i++) {
-        struct str name = c->imports[i].name;
-        uint32_t k = name_map_find(&op.arg_names, name);
-        if (k == NONE)
-            return dec_fail(d, ERR_INVALID, "missing import named \"%.*s\" of component %u",
-                            STR_ARG(name), op.index);
-        if (!match_thing(&s, &c->imports[i].thing, &op.args[k].thing, &d->why)) {
-            err_wrap(&d->why, "argument \"%.*s\" of component %u", STR_ARG(name), op.index);
-            return dec_why(d);
-        }
-    }
+    for (uint32_t i = 0; i < c->nimports; i++)
+        if (!dec_supply(d, &s, &c->imports[i], &op))
+            return false;
     return dec_instantiated(d, &s, c, &op) && dec_push(d, &op.thing) && dec_op(d, &op);
 }
 

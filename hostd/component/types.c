@@ -303,24 +303,10 @@ static const struct wit_resource *subst_resource(struct subst *s, const struct w
     return to;
 }
 
-static const struct wit_type *subst_children(struct subst *s, const struct wit_type *t,
-                                             struct err *e)
+static const struct wit_type *subst_cases(struct subst *s, const struct wit_type *t, struct err *e)
 {
-    const struct wit_type *elem = NULL, *err = NULL;
-    if ((t->elem && !(elem = subst_value(s, t->elem, e))) ||
-        (t->err && !(err = subst_value(s, t->err, e))))
-        return NULL;
-    switch (t->kind) {
-    case WIT_LIST:
-        return wit_list(s->arena, elem, e);
-    case WIT_OPTION:
-        return wit_option(s->arena, elem, e);
-    case WIT_RESULT:
-        return wit_result(s->arena, elem, err, e);
-    default:
-        break;
-    }
     struct wit_case *cases = arena_array(s->arena, struct wit_case, t->ncases);
+    bool same = true;
     if (!cases) {
         arena_full(s->arena, e);
         return NULL;
@@ -329,18 +315,42 @@ static const struct wit_type *subst_children(struct subst *s, const struct wit_t
         cases[i] = t->cases[i];
         if (cases[i].type && !(cases[i].type = subst_value(s, cases[i].type, e)))
             return NULL;
+        same &= cases[i].type == t->cases[i].type;
     }
-    return wit_cases(s->arena, t->kind, cases, t->ncases, e);
+    return same ? t : wit_cases(s->arena, t->kind, cases, t->ncases, e);
 }
 
+static const struct wit_type *subst_children(struct subst *s, const struct wit_type *t,
+                                             struct err *e)
+{
+    const struct wit_type *elem = NULL, *err = NULL;
+    if ((t->elem && !(elem = subst_value(s, t->elem, e))) ||
+        (t->err && !(err = subst_value(s, t->err, e))))
+        return NULL;
+    if (t->ncases)
+        return subst_cases(s, t, e);
+    if (elem == t->elem && err == t->err)
+        return t;
+    switch (t->kind) {
+    case WIT_LIST:
+        return wit_list(s->arena, elem, e);
+    case WIT_OPTION:
+        return wit_option(s->arena, elem, e);
+    default:
+        return wit_result(s->arena, elem, err, e);
+    }
+}
+
+/* Types in which nothing is replaced stay what they are, as nodes too. */
 const struct wit_type *subst_value(struct subst *s, const struct wit_type *t, struct err *e)
 {
-    if (!t->has_resource)
+    bool leaf = !t->ncases && !t->elem && !t->err && !t->resource;
+    if (leaf || (!t->has_resource && !s->nodes))
         return t;
     const struct wit_type *done = ptr_map_find(&s->memo, t);
     if (done)
         return done;
-    if (t->kind == WIT_OWN || t->kind == WIT_BORROW) {
+    if (t->resource) {
         const struct wit_resource *r = subst_resource(s, t->resource, e);
         done = !r ? NULL : r == t->resource ? t : wit_handle(s->arena, t->kind, r, e);
     } else {
@@ -353,9 +363,16 @@ const struct wit_type *subst_value(struct subst *s, const struct wit_type *t, st
     return done;
 }
 
+bool subst_node(struct subst *s, const struct wit_type *from, const struct wit_type *to,
+                struct err *e)
+{
+    s->nodes = true;
+    return ptr_map_put(s->arena, &s->memo, from, to) || arena_full(s->arena, e);
+}
+
 const struct wit_func *subst_func(struct subst *s, const struct wit_func *f, struct err *e)
 {
-    if (!func_free(f, NULL))
+    if (!s->nodes && !func_free(f, NULL))
         return f;
     struct wit_func *out = arena_new(s->arena, struct wit_func);
     struct wit_param *params = arena_array(s->arena, struct wit_param, f->nparams);

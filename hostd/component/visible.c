@@ -14,17 +14,14 @@ static bool bad_annotation(struct decoder *d, struct str name, const char *why)
     return dec_fail(d, ERR_INVALID, "\"%.*s\": %s", STR_ARG(name), why);
 }
 
-/* The resource that an annotated name speaks of must have been named in this scope before. */
-static const struct wit_resource *named_resource(struct decoder *d, const struct extern_name *n)
+/* The resource that an annotated name speaks of must have been named before, beside it. */
+static const struct wit_resource *named_resource(const struct vec_named *list,
+                                                 const struct extern_name *n)
 {
-    const struct vec_named *lists[] = {&d->scope->imports, &d->scope->exports};
-    for (int i = 0; i < 2; i++) {
-        uint32_t k = name_map_find(&lists[i]->by_name, n->resource);
-        if (k != NONE && lists[i]->p[k].thing.sort == S_TYPE &&
-            lists[i]->p[k].thing.def.kind == DEF_RESOURCE)
-            return lists[i]->p[k].thing.def.resource;
-    }
-    return NULL;
+    uint32_t k = name_map_find(&list->by_name, n->resource);
+    if (k == NONE || list->p[k].thing.sort != S_TYPE || list->p[k].thing.def.kind != DEF_RESOURCE)
+        return NULL;
+    return list->p[k].thing.def.resource;
 }
 
 static bool is_own(const struct wit_type *t, const struct wit_resource *r)
@@ -32,8 +29,8 @@ static bool is_own(const struct wit_type *t, const struct wit_resource *r)
     return t && t->kind == WIT_OWN && t->resource == r;
 }
 
-bool dec_annotation(struct decoder *d, struct str name, const struct extern_name *n,
-                    const struct thing *t)
+bool dec_annotation(struct decoder *d, const struct vec_named *list, struct str name,
+                    const struct extern_name *n, const struct thing *t)
 {
     if (n->kind == NAME_INTERFACE)
         return t->sort == S_INSTANCE || t->sort == S_COMPONENT || t->sort == S_FUNC ||
@@ -42,7 +39,7 @@ bool dec_annotation(struct decoder *d, struct str name, const struct extern_name
         return true;
     if (t->sort != S_FUNC)
         return bad_annotation(d, name, "only functions can have annotated names");
-    const struct wit_resource *r = named_resource(d, n);
+    const struct wit_resource *r = named_resource(list, n);
     const struct wit_func *f = t->func;
     if (!r)
         return bad_annotation(d, name, "resource used in the name is not known in this scope");
@@ -70,7 +67,7 @@ static bool mark(struct decoder *d, const void *p, bool import)
 /* Imports cannot depend on the names of exports. */
 static bool marked(const struct scope *s, const void *p, bool import)
 {
-    for (; s; s = s->parent) {
+    for (; s; s = s->kind == SCOPE_COMPONENT ? NULL : s->parent) {
         const void *how = ptr_map_find(&s->visible, p);
         if (how && !(import && how == &by_export))
             return true;
@@ -129,6 +126,13 @@ static bool mark_exports(struct decoder *d, const struct inst_type *t, bool impo
     return true;
 }
 
+static const struct inst_type *instance_of(const struct thing *t)
+{
+    if (t->sort == S_INSTANCE)
+        return t->inst;
+    return t->sort == S_TYPE && t->def.kind == DEF_INSTANCE ? t->def.inst : NULL;
+}
+
 static bool thing_named(const struct scope *s, const struct thing *t, bool import);
 
 static bool exports_named(const struct scope *s, const struct inst_type *t, bool import)
@@ -144,8 +148,8 @@ static bool thing_named(const struct scope *s, const struct thing *t, bool impor
 {
     if (t->sort == S_FUNC)
         return func_named(s, t->func, import);
-    if (t->sort == S_INSTANCE)
-        return exports_named(s, t->inst, import);
+    if (instance_of(t))
+        return exports_named(s, instance_of(t), import);
     if (t->sort == S_TYPE && t->def.kind == DEF_VALUE)
         return t->def.value->resource ? is_named(s, t->def.value, import)
                                       : parts_named(s, t->def.value, import);
@@ -170,9 +174,10 @@ static bool name_type(struct decoder *d, struct def *def, bool import)
 
 bool dec_visible(struct decoder *d, struct str name, struct thing *t, bool import)
 {
-    if (t->sort == S_INSTANCE && !mark_exports(d, t->inst, import))
+    if (instance_of(t) && !mark_exports(d, instance_of(t), import))
         return false;
-    if (!thing_named(d->scope, t, import))
+    /* an instance type is looked at where an instance of it is imported or exported */
+    if (d->scope->kind != SCOPE_INSTANCE_TYPE && !thing_named(d->scope, t, import))
         return dec_fail(d, ERR_INVALID,
                         "%s \"%.*s\" is not valid to be used as %s: it mentions a type that "
                         "has no name outside",
