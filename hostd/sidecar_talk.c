@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a host and its provider say to each other: host data on stdin; then links, configuration, health checks and the
+ * shutdown request on the rpc connection.
+ * Keeps: a provider that has not yet answered a health check may not be listening; links and configuration sent to it
+ * before are sent again after its first answer (it ignores links it knows). */
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <utlist.h>
+
+#include "hostd/sidecar_int.h"
+#include "lattice/base/alloc.h"
+#include "lattice/base/clock.h"
+#include "lattice/base/log.h"
+#include "lattice/base/num.h"
+#include "lattice/base/rand.h"
+
+#define LINK_BYTES_MAX (32u << 20) /* one link with its configuration */
+
+/* ---- operations that cannot be cancelled ----------------------------------------------------------- */
+
+struct lookup *lookup_new(struct sidecar *s)
+{
+    struct lookup *l = xnew(struct lookup);
+    l->s = s;
+    DL_APPEND(s->lookups, l);
+    return l;
+}
+
+void lookup_end(struct lookup *l)
+{
+    if (l->s)
+        DL_DELETE(l->s->lookups, l);
+    free(l);
+}
+
+void lookup_forget(struct lookup *l)
+{
+    DL_DELETE(l->s->lookups, l);
+    l->s = NULL;
+}
+
+/* ---- claims ---------------------------------------------------------------------------------------- */
+
+static struct str date_text(struct arena *a, uint64_t seconds, uint64_t never)
+{
+    return seconds == never ? STR("never") : str_of(arena_printf(a, "%" PRIu64, seconds));
+}
+
+bool sidecar_read_claims(struct sidecar *s, struct str token, struct err *e)
+{
+    struct id_claims c;
+    if (token.n == 0)
+        return true;
+    if (!id_claims_decode(token, &s->arena, &c, e) ||
+        !id_claims_check(&c, clock_wall_ns() / 1000000000u, e))
+        return false;
+    struct proto_event_claims *claims = arena_new(&s->arena, struct proto_event_claims);
+    if (!claims)
+        return arena_full(&s->arena, e);
+    *claims = (struct proto_event_claims){
+        .issuer = c.issuer,
+        .name = c.name,
+        .version = c.version,
+        .not_before_human = date_text(&s->arena, c.not_before_s, 0),
+        .expires_human = date_text(&s->arena, c.expires_s, ID_NEVER),
+        .revision = {c.revision > 0 ? (uint64_t)c.revision : 0, c.has_revision},
+    };
+    s->claims = claims;
+    return true;
+}
+
+/* ---- links ----------------------------------------------------------------------------------------- */
+
+static struct link_slot *slot_new(struct sidecar *s, const struct proto_link *link)
+{
+    struct err e = ERR_INIT;
+    struct link_slot *slot = xnew(struct link_slot);
+    slot->s = s;
+    arena_init(&slot->arena, LINK_BYTES_MAX);
+    if (proto_link_copy(&slot->arena, link, &slot->link, &e))
+        return slot;
+    log_warn("link not passed on", LS("provider", s->spec.id), LE(&e));
+    arena_fini(&slot->arena);
+    free(slot);
+    return NULL;
+}
+
+static void slot_free(struct link_slot *slot)
+{
+    grant_resolve_cancel(&slot->resolving);
+    arena_fini(&slot->arena);
+    free(slot);
+}
+
+static void drop_slots(struct link_slot **list)
+{
+    while (*list) {
+        struct link_slot *slot = *list;
+        DL_DELETE(*list, slot);
+        slot_free(slot);
+    }
+}
+
+void sidecar_drop_links(struct sidecar *s)
+{
+    drop_slots(&s->host_links);
+    drop_slots(&s->sends);
+    s->waiting = 0;
+}
+
+static bool copy_def(struct arena *a, const struct proto_link_def *in, struct proto_link_def *out)
+{
+    *out = *in;
+    out->source_id = arena_str(a, in->source_id);
+    out->target = arena_str(a, in->target);
+    out->name = arena_str(a, in->name);
+    out->wit_namespace = arena_str(a, in->wit_namespace);
+    out->wit_package = arena_str(a, in->wit_package);
+    out->interfaces = proto_strs_copy(a, &in->interfaces);
+    out->source_config = proto_map_copy(a, &in->source_config);
+    out->target_config = proto_map_copy(a, &in->target_config);
+    return out->source_id.p && out->target.p && out->name.p && out->wit_namespace.p &&
+           out->wit_package.p && out->interfaces.v && out->source_config.v && out->target_config.v;
+}
+
+static void on_host_link(void *user, const struct proto_link_def *def, const struct err *e)
+{
+    struct link_slot *slot = user;
+    struct sidecar *s = slot->s;
+    slot->resolving = NULL;
+    if (e)
+        log_warn("link left out of the host data", LS("provider", s->spec.id), LE(e));
+    else
+        slot->resolved = copy_def(&slot->arena, def, &slot->def);
+    if (--s->waiting == 0)
+        s->links_ready(s);
+}
+
+static bool concerns(const struct sidecar *s, const struct proto_link *l)
+{
+    return str_eq(l->source_id, s->spec.id) || str_eq(l->target, s->spec.id);
+}
+
+void sidecar_resolve_links(struct sidecar *s, void (*ready)(struct sidecar *s))
+{
+    struct err e = ERR_INIT;
+    uint32_t n = 0;
+    sidecar_drop_links(s);
+    s->links_ready = ready;
+    s->waiting = 1; /* this function itself, so that ready comes once and last */
+    for (struct grant_link_iter it = grant_links(s->ss->opts.grants); grant_link_next(&it);) {
+        struct link_slot *slot = concerns(s, it.link) ? slot_new(s, it.link) : NULL;
+        if (!slot)
+            continue;
+        if (++n > SIDECAR_LINKS_MAX ||
+            !grant_link_resolve(s->ss->opts.grants, it.link, on_host_link, slot, &slot->resolving,
+                                &e)) {
+            log_warn("link left out of the host data", LS("provider", s->spec.id), LE(&e));
+            slot_free(slot);
+            continue;
+        }
+        DL_APPEND(s->host_links, slot);
+        s->waiting++;
+    }
+    if (--s->waiting == 0)
+        ready(s);
+}
+
+static void publish(struct sidecar *s, struct str token, enum proto_rpc what,
+                    const struct buf *body)
+{
+    struct proto_subject subject;
+    struct err e = ERR_INIT;
+    if (!buf_ok(body, &e) || !proto_rpc_subject(s->ss->opts.lattice, token, what, &subject, &e) ||
+        !bus_publish(s->ss->opts.rpc, proto_subject_str(&subject), STR(""), NULL, 0, buf_span(body),
+                     &e))
+        log_warn("message to the provider not sent", LS("provider", s->spec.id), LE(&e));
+}
+
+static void on_send_link(void *user, const struct proto_link_def *def, const struct err *e)
+{
+    struct link_slot *slot = user;
+    struct sidecar *s = slot->s;
+    char xkey[ID_PUBLIC_LEN + 1];
+    struct err mine = ERR_INIT;
+    struct buf body = BUF_INIT;
+    slot->resolving = NULL;
+    if (e)
+        log_warn("link not passed on", LS("provider", s->spec.id), LE(e));
+    else if (s->state == STATE_RUNNING && proto_link_def_encode(def, &body, &mine))
+        publish(s, str_of(id_key_public(&s->xkey, xkey)), PROTO_RPC_LINK_PUT, &body);
+    buf_fini(&body);
+    if (!e && !s->answered)
+        return; /* it stays, and goes out again */
+    DL_DELETE(s->sends, slot);
+    slot_free(slot);
+}
+
+static void send_slot(struct link_slot *slot)
+{
+    struct sidecar *s = slot->s;
+    struct err e = ERR_INIT;
+    if (grant_link_resolve(s->ss->opts.grants, &slot->link, on_send_link, slot, &slot->resolving,
+                           &e))
+        return;
+    log_warn("link not passed on", LS("provider", s->spec.id), LE(&e));
+    DL_DELETE(s->sends, slot);
+    slot_free(slot);
+}
+
+void sidecar_send_link(struct sidecar *s, const struct proto_link *link)
+{
+    struct link_slot *slot;
+    uint32_t n;
+    if (s->state != STATE_BUILDING && s->state != STATE_SPAWNING && s->state != STATE_RUNNING)
+        return; /* the next host data will have it */
+    DL_COUNT(s->sends, slot, n);
+    if (n >= SIDECAR_LINKS_MAX || !(slot = slot_new(s, link)))
+        return;
+    DL_APPEND(s->sends, slot);
+    send_slot(slot);
+}
+
+static bool still_linked(const struct sidecar *s, const struct proto_link *link)
+{
+    for (struct grant_link_iter it = grant_links(s->ss->opts.grants); grant_link_next(&it);) {
+        if (proto_link_eq(it.link, link))
+            return true;
+    }
+    return false;
+}
+
+static void send_links_again(struct sidecar *s)
+{
+    struct link_slot *slot, *next;
+    DL_FOREACH_SAFE(s->sends, slot, next)
+    {
+        if (slot->resolving)
+            continue; /* on its way */
+        if (still_linked(s, &slot->link)) {
+            send_slot(slot);
+        } else {
+            DL_DELETE(s->sends, slot);
+            slot_free(slot);
+        }
+    }
+}
+
+/* ---- configuration --------------------------------------------------------------------------------- */
+
+void sidecar_send_config(struct sidecar *s)
+{
+    struct err e = ERR_INIT;
+    struct buf body = BUF_INIT;
+    s->config_late = !s->answered;
+    if (s->state == STATE_RUNNING &&
+        proto_config_encode(config_all(grant_config_now(s->config)), &body, &e))
+        publish(s, s->spec.id, PROTO_RPC_CONFIG, &body);
+    buf_fini(&body);
+}
+
+/* ---- host data ------------------------------------------------------------------------------------- */
+
+static void base64(struct span in, struct buf *out)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (size_t i = 0; i < in.n; i += 3) {
+        size_t left = in.n - i;
+        uint32_t bits = (uint32_t)in.p[i] << 16 | (left > 1 ? (uint32_t)in.p[i + 1] << 8 : 0) |
+                        (left > 2 ? in.p[i + 2] : 0);
+        buf_byte(out, (uint8_t)digits[bits >> 18]);
+        buf_byte(out, (uint8_t)digits[bits >> 12 & 63]);
+        buf_byte(out, left > 1 ? (uint8_t)digits[bits >> 6 & 63] : '=');
+        buf_byte(out, left > 2 ? (uint8_t)digits[bits & 63] : '=');
+    }
+}
+
+/* The resolved ones of host_links, as one list in `a`. */
+static bool gather_links(const struct sidecar *s, struct arena *a, struct proto_link_def_list *out,
+                         struct err *e)
+{
+    struct link_slot *slot;
+    uint32_t n = 0;
+    DL_COUNT(s->host_links, slot, n);
+    struct proto_link_def *v = arena_array(a, struct proto_link_def, n);
+    if (!v)
+        return arena_full(a, e);
+    n = 0;
+    DL_FOREACH(s->host_links, slot)
+    {
+        if (slot->resolved)
+            v[n++] = slot->def;
+    }
+    *out = (struct proto_link_def_list){v, n};
+    return true;
+}
+
+bool sidecar_host_data(struct sidecar *s, struct buf *line, struct err *e)
+{
+    const struct sidecar_opts *o = &s->ss->opts;
+    char instance[UUID_LEN + 1], host_xkey[ID_PUBLIC_LEN + 1], own_xkey[ID_SEED_LEN + 1];
+    struct buf json = BUF_INIT;
+    struct arena a;
+    arena_init(&a, SIDECAR_BYTES_MAX);
+    rand_uuid(instance);
+    struct proto_host_data d = {
+        .host_id = o->host_id,
+        .lattice_rpc_prefix = o->lattice,
+        .link_name = STR("default"),
+        .lattice_rpc_user_jwt = o->rpc_jwt,
+        .lattice_rpc_user_seed = o->rpc_seed,
+        .lattice_rpc_url = o->rpc_url,
+        .provider_key = s->spec.id,
+        .instance_id = str_of(instance),
+        .host_xkey_public_key = str_of(id_key_public(o->host_xkey, host_xkey)),
+        .provider_xkey_private_key = str_of(id_key_seed(&s->xkey, own_xkey)),
+        .config = *config_all(grant_config_now(s->config)),
+        .default_rpc_timeout_ms = {o->rpc_timeout_ms, true},
+        .structured_logging = o->log_json,
+        .log_level = o->log_level,
+        .otel_config = {.protocol = STR("Http"), .trace_level = STR("info")},
+    };
+    bool ok = gather_links(s, &a, &d.link_definitions, e) && proto_host_data_encode(&d, &json, e);
+    if (ok) {
+        base64(buf_span(&json), line);
+        buf_str(line, STR("\r\n"));
+    }
+    s->config_late = false;
+    drop_slots(&s->host_links);
+    buf_fini(&json);
+    arena_fini(&a);
+    memset(own_xkey, 0, sizeof own_xkey);
+    return ok;
+}
+
+/* ---- health ---------------------------------------------------------------------------------------- */
+
+static void health_ask(void *user);
+
+static void health_next(struct sidecar *s, uint64_t delay_ms)
+{
+    s->health_timer = loop_after(s->ss->loop, delay_ms, health_ask, s);
+}
+
+/* It listens from now on: what it may have missed goes out again. */
+static void first_answer(struct sidecar *s)
+{
+    s->answered = true;
+    send_links_again(s);
+    if (s->config_late)
+        sidecar_send_config(s);
+}
+
+static void health_answer(struct sidecar *s, struct span data)
+{
+    struct err e = ERR_INIT;
+    struct arena a;
+    struct proto_health h;
+    arena_init(&a, SIDECAR_BYTES_MAX);
+    bool ok = proto_health_reply_decode(data, &a, &h, &e);
+    bool healthy = ok && h.healthy;
+    if (!s->answered)
+        first_answer(s);
+    if (!ok) {
+        log_warn("unreadable answer to a health check", LS("provider", s->spec.id), LE(&e));
+    } else if (healthy == s->healthy) {
+        sidecar_tell(s, SIDECAR_HEALTH_STATUS, NULL);
+    } else {
+        s->healthy = healthy;
+        sidecar_tell(s, healthy ? SIDECAR_HEALTH_PASSED : SIDECAR_HEALTH_FAILED, NULL);
+    }
+    arena_fini(&a);
+}
+
+static void on_health(void *user, const struct bus_msg *msg, const struct err *e)
+{
+    struct sidecar *s = user;
+    s->health = NULL;
+    if (msg) {
+        health_next(s, HEALTH_EVERY_MS);
+        health_answer(s, msg->data);
+        return;
+    }
+    if (s->answered)
+        log_warn("provider does not answer a health check", LS("provider", s->spec.id), LE(e));
+    health_next(s, s->answered ? HEALTH_EVERY_MS : s->health_delay_ms);
+    s->health_delay_ms = MIN(s->health_delay_ms * 2, (uint64_t)HEALTH_FIRST_MS);
+}
+
+static void health_ask(void *user)
+{
+    struct sidecar *s = user;
+    struct proto_subject subject;
+    struct err e = ERR_INIT;
+    s->health_timer = NULL;
+    if (proto_rpc_subject(s->ss->opts.lattice, s->spec.id, PROTO_RPC_HEALTH, &subject, &e) &&
+        bus_request(s->ss->opts.rpc, proto_subject_str(&subject), NULL, 0, (struct span){0},
+                    s->ss->opts.rpc_timeout_ms, on_health, s, &s->health, &e))
+        return;
+    log_warn("health check not sent", LS("provider", s->spec.id), LE(&e));
+    health_next(s, HEALTH_EVERY_MS);
+}
+
+/* Sooner than upstream's first check, so that what a provider may miss while it connects reaches it soon. */
+void sidecar_health_begin(struct sidecar *s)
+{
+    s->answered = s->healthy = false;
+    s->health_delay_ms = HEALTH_SOON_MS;
+    health_next(s, HEALTH_SOON_MS);
+}
+
+void sidecar_health_end(struct sidecar *s)
+{
+    loop_timer_stop(&s->health_timer);
+    bus_cancel(&s->health);
+}
+
+bool sidecar_ask_shutdown(struct sidecar *s, bus_reply_fn *fn)
+{
+    const struct sidecar_opts *o = &s->ss->opts;
+    struct proto_subject subject;
+    struct err e = ERR_INIT;
+    struct buf body = BUF_INIT;
+    struct proto_shutdown m = {o->host_id};
+    bool ok = proto_shutdown_encode(&m, &body, &e) &&
+              proto_rpc_subject(o->lattice, s->spec.id, PROTO_RPC_SHUTDOWN, &subject, &e) &&
+              bus_request(o->rpc, proto_subject_str(&subject), NULL, 0, buf_span(&body),
+                          MAX(o->shutdown_ms, 1), fn, s, &s->shutdown, &e);
+    if (!ok)
+        log_warn("shutdown not asked for", LS("provider", s->spec.id), LE(&e));
+    buf_fini(&body);
+    return ok;
+}
