@@ -182,8 +182,6 @@ struct seen_host {
     struct seen_component *components;
     struct seen_provider *providers;
     uint32_t ncomponents, nproviders;
-    uint64_t probe_interval_ms; /* 0: answers no probes */
-    uint64_t heard_ms;          /* when it last gave a sign of life */
 };
 
 struct seen_link {
@@ -209,8 +207,8 @@ struct seen_host *observed_host(const struct observed *o, struct str id); /* NUL
 struct seen_component *seen_component(const struct seen_host *h, struct str id);
 struct seen_provider *seen_provider(const struct seen_host *h, struct str id);
 /* Replaces what is known of a host; *changed when that makes a difference to a plan. */
-bool observed_host_set(struct observed *o, const struct proto_inventory *in, uint64_t now_ms,
-                       bool *changed, struct err *e);
+bool observed_host_set(struct observed *o, const struct proto_inventory *in, bool *changed,
+                       struct err *e);
 void observed_host_del(struct observed *o, struct str id);
 void observed_host_confirm(struct seen_host *h, struct str component, struct str scaler);
 /* True when that is news. */
@@ -222,11 +220,13 @@ bool observed_spec_set(struct observed *o, struct str source, const struct proto
                        struct err *e);
 bool observed_config_set(struct observed *o, struct str name, const struct proto_map *values,
                          struct err *e);
+/* Forget all specs, all configurations: they are read again. */
+void observed_specs_clear(struct observed *o);
+void observed_configs_clear(struct observed *o);
 const struct proto_map *observed_config(const struct observed *o,
                                         struct str name); /* NULL: there is none */
 /* The link with this source, name, namespace and package; with this target first, else any. */
 const struct seen_link *observed_link(const struct observed *o, const struct proto_link *l);
-void observed_link_fresh(struct observed *o, const struct proto_link *l);
 /* Does any host run this id? */
 bool observed_runs(const struct observed *o, struct str id);
 /* Does a host with these labels meet all requirements? */
@@ -256,11 +256,7 @@ struct plan_command {
         struct proto_scale scale;
         struct proto_provider_start start;
         struct proto_provider_stop stop;
-        struct {
-            struct proto_link link;
-            bool replace; /* delete the one that is there first */
-        } put;
-        struct proto_link link_del; /* with all members, for comparison */
+        struct proto_link link;
         struct proto_map config;
     };
 };

@@ -178,8 +178,8 @@ static bool host_same(const struct seen_host *a, const struct seen_host *b)
     return true;
 }
 
-bool observed_host_set(struct observed *o, const struct proto_inventory *in, uint64_t now_ms,
-                       bool *changed, struct err *e)
+bool observed_host_set(struct observed *o, const struct proto_inventory *in, bool *changed,
+                       struct err *e)
 {
     size_t i = host_index(o, in->host_id);
     struct seen_host *old = observed_host(o, in->host_id);
@@ -190,10 +190,6 @@ bool observed_host_set(struct observed *o, const struct proto_inventory *in, uin
     struct seen_host *h = host_copy(in, old, e);
     if (!h)
         return false;
-    h->heard_ms = now_ms;
-    h->probe_interval_ms = in->probe_interval_ms.set ? in->probe_interval_ms.v
-                           : old                     ? old->probe_interval_ms
-                                                     : 0;
     *changed = !old || !host_same(old, h);
     if (!old) {
         o->hosts = xrealloc(o->hosts, (o->nhosts + 1) * sizeof(struct seen_host *));
@@ -316,15 +312,6 @@ const struct seen_link *observed_link(const struct observed *o, const struct pro
     return same ? same : link_in(s, l, true);
 }
 
-void observed_link_fresh(struct observed *o, const struct proto_link *l)
-{
-    struct seen_spec *s;
-    MAP_FIND(o->specs, l->source_id, s);
-    for (uint32_t i = 0; s && i < s->n; i++)
-        if (link_in(s, l, false) == &s->links[i])
-            s->links[i].stale = false;
-}
-
 static void links_stale(struct observed *o, struct str config)
 {
     for (struct seen_spec *s = o->specs; s; s = s->hh.next)
@@ -380,14 +367,24 @@ const struct proto_map *observed_config(const struct observed *o, struct str nam
     return c ? &c->values : NULL;
 }
 
+void observed_specs_clear(struct observed *o)
+{
+    while (o->specs)
+        spec_free(o, o->specs);
+}
+
+void observed_configs_clear(struct observed *o)
+{
+    while (o->configs)
+        config_free(o, o->configs);
+}
+
 void observed_fini(struct observed *o)
 {
     while (o->nhosts > 0)
         host_free(o->hosts[--o->nhosts]);
     free(o->hosts);
-    while (o->specs)
-        spec_free(o, o->specs);
-    while (o->configs)
-        config_free(o, o->configs);
+    observed_specs_clear(o);
+    observed_configs_clear(o);
     *o = (struct observed){0};
 }

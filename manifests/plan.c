@@ -43,6 +43,9 @@ void plan_say(struct planner *p, struct plan_result *r, enum proto_status_type t
     va_start(args, fmt);
     vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
+    size_t n = strlen(text);
+    while (n > 0 && !utf8_valid((const uint8_t *)text, n)) /* cut inside a character */
+        text[--n] = '\0';
     const char *all = r->message.n > 0
                           ? arena_printf(p->arena, "%.*s, %s", STR_ARG(r->message), text)
                           : arena_printf(p->arena, "%s", text);
@@ -147,11 +150,12 @@ static void plan_link(struct planner *p, const struct want *w, struct plan_resul
     }
     if (!ready)
         return;
-    plan_say(p, r, PROTO_STATUS_RECONCILING, "setting the link");
-    struct plan_command *put = plan_add(p, PLAN_LINK_PUT, w, w->app);
-    put->id = w->link.source_id;
-    put->put.link = w->link;
-    put->put.replace = same_target;
+    /* providers ignore a changed link while they hold the old one: it goes first, and is put when it is gone */
+    plan_say(p, r, PROTO_STATUS_RECONCILING,
+             same_target ? "replacing the link" : "setting the link");
+    struct plan_command *c = plan_add(p, same_target ? PLAN_LINK_DEL : PLAN_LINK_PUT, w, w->app);
+    c->id = w->link.source_id;
+    c->link = same_target ? have->link : w->link;
 }
 
 /* ---- what has to go -------------------------------------------------------------------------------- */
@@ -180,7 +184,7 @@ static void remove_links(struct planner *p, const struct plan_past *past)
             continue; /* not there, wanted, or met before */
         struct plan_command *del = plan_add(p, PLAN_LINK_DEL, NULL, past->app);
         del->id = old->source_id;
-        del->link_del = *old;
+        del->link = *old;
         set_add(&p->linked, past->app, past);
         if (app)
             app->left++;

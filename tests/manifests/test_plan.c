@@ -196,7 +196,7 @@ static void see_host(struct scene *s, struct str line)
         first = false;
     }
     struct err e = ERR_INIT;
-    ck_assert_msg(observed_host_set(&s->seen, &in, 0, &changed, &e), "%s", e.text);
+    ck_assert_msg(observed_host_set(&s->seen, &in, &changed, &e), "%s", e.text);
 }
 
 static void see_hosts(struct scene *s, const char *text)
@@ -217,12 +217,9 @@ static void command_text(const struct plan_command *c, struct buf *out)
         proto_map_get(&c->scale.annotations, STR(ANNOTATION_SPREAD), &spread);
         buf_printf(out, "%s %.*s %.*s %u %.*s\n", c->scale.allow_update ? "update" : verb,
                    STR_ARG(c->host_id), STR_ARG(c->id), c->scale.max_instances, STR_ARG(spread));
-    } else if (c->op == PLAN_LINK_PUT) {
-        buf_printf(out, "%s %.*s %.*s\n", c->put.replace ? "relink" : verb,
-                   STR_ARG(c->put.link.source_id), STR_ARG(c->put.link.target));
-    } else if (c->op == PLAN_LINK_DEL) {
-        buf_printf(out, "%s %.*s %.*s\n", verb, STR_ARG(c->link_del.source_id),
-                   STR_ARG(c->link_del.target));
+    } else if (c->op == PLAN_LINK_PUT || c->op == PLAN_LINK_DEL) {
+        buf_printf(out, "%s %.*s %.*s\n", verb, STR_ARG(c->link.source_id),
+                   STR_ARG(c->link.target));
     } else {
         buf_printf(out, "%s %.*s%s%.*s\n", verb, STR_ARG(c->host_id), c->host_id.n ? " " : "",
                    STR_ARG(c->id));
@@ -367,8 +364,10 @@ START_TEST(order)
     plan = expect_commands(&s, &in, "");
     expect_status(&plan.apps[0].results[1], "deployed");
     store_config(&s, "external", "x", "2"); /* hosts do not pass that on to a link */
-    expect_commands(&s, &in, "relink shop-api shop-kv\n");
-    observed_link_fresh(&s.seen, &s.app.list[1].link);
+    expect_commands(&s, &in, "unlink shop-api shop-kv\n");
+    ck_assert(observed_spec_set(&s.seen, STR("shop-api"), NULL, &e));
+    expect_commands(&s, &in, "link shop-api shop-kv\n");
+    ck_assert(observed_spec_set(&s.seen, STR("shop-api"), &spec, &e));
     expect_commands(&s, &in, "");
     store_config(&s, "shop-c", "a", "changed by hand");
     expect_commands(&s, &in, "config shop-c\n");
