@@ -8,6 +8,7 @@
 #include "providers/http_server/provider.h"
 
 #include <stdio.h>
+#include <utlist.h>
 #include "lattice/base/alloc.h"
 #include "lattice/base/log.h"
 #include "lattice/base/num.h"
@@ -68,7 +69,7 @@ static void access_log(const struct call *c, const char *how)
     log_debug("request", LS("method", head->method), LS("path", head->path),
               LI("status", c->status), LI("bytes_in", c->bytes_in), LI("bytes_out", c->bytes_out),
               LI("ms", now_ms(c) - c->begun_ms), LS("client", head->peer),
-              LS("target", c->listener->link->def->target), LZ("end", how));
+              LZ("target", c->listener->target), LZ("end", how));
 }
 
 static struct call *call_new(struct listener *l, struct http_exchange *x)
@@ -80,10 +81,7 @@ static struct call *call_new(struct listener *l, struct http_exchange *x)
     c->begun_ms = c->progress_ms = now_ms(c);
     buf_init(&c->early, EARLY_BYTES_MAX);
     buf_init(&c->trailer_bytes, TRAILER_BYTES_MAX);
-    c->next = p->calls;
-    if (c->next)
-        c->next->prev = c;
-    p->calls = c;
+    DL_PREPEND(p->calls, c);
     http_exchange_set_user(x, c);
     return c;
 }
@@ -91,12 +89,7 @@ static struct call *call_new(struct listener *l, struct http_exchange *x)
 static void unlink_call(struct call *c)
 {
     struct provider *p = provider_of(c);
-    if (c->prev)
-        c->prev->next = c->next;
-    else
-        p->calls = c->next;
-    if (c->next)
-        c->next->prev = c->prev;
+    DL_DELETE(p->calls, c);
     if (c->started)
         p->nstreaming--;
 }
@@ -232,7 +225,7 @@ static void on_trailers(struct call *c, struct span piece)
 static void start_response(struct call *c, const struct http_response *r)
 {
     struct http_header headers[FIELDS_MAX + 1];
-    struct str cache_control = c->listener->settings.cache_control;
+    struct str cache_control = str_of(c->listener->settings.cache_control);
     struct err e = ERR_INIT;
     size_t n = 0;
     if (r->nfields > FIELDS_MAX) {
@@ -247,7 +240,7 @@ static void start_response(struct call *c, const struct http_response *r)
     if (cache_control.n > 0)
         headers[n++] = (struct http_header){STR("cache-control"), cache_control};
     if (!http_reply_head(c->x, r->status, headers, n, &e)) {
-        log_warn("response refused", LS("target", c->listener->link->def->target), LE(&e));
+        log_warn("response refused", LZ("target", c->listener->target), LE(&e));
         fail_with(c, 502, "component's response cannot be sent");
         return;
     }
@@ -280,8 +273,7 @@ static void on_root(struct call *c, struct span piece)
     arena_reset(&p->arena);
     if (!http_result_decode(root, &p->arena, &response, &error, &is_error, &e)) {
         if (e.code != ERR_NONE) {
-            log_warn("response cannot be read", LS("target", c->listener->link->def->target),
-                     LE(&e));
+            log_warn("response cannot be read", LZ("target", c->listener->target), LE(&e));
             fail_with(c, 502, "component's response cannot be read");
         } else if (c->root.n == 0) {
             buf_put(&c->root, piece.p, piece.n);
@@ -330,8 +322,9 @@ static void on_watch(void *user)
 {
     struct provider *p = user;
     p->watch = NULL;
-    for (struct call *c = p->calls, *next; c; c = next) {
-        next = c->next;
+    struct call *c, *next;
+    DL_FOREACH_SAFE(p->calls, c, next)
+    {
         uint64_t quiet_ms = now_ms(c) - c->progress_ms;
         if (c->started && c->body_ended && quiet_ms >= TRAILERS_TIMEOUT_MS)
             finish(c);
@@ -343,8 +336,9 @@ static void on_watch(void *user)
 
 void calls_fail(struct provider *p)
 {
-    for (struct call *c = p->calls, *next; c; c = next) {
-        next = c->next;
+    struct call *c, *next;
+    DL_FOREACH_SAFE(p->calls, c, next)
+    {
         fail(c, &no_lattice, no_lattice.text);
     }
 }
@@ -421,10 +415,10 @@ static bool invoke(struct call *c, struct err *e)
     uint64_t timeout_ms = c->listener->settings.timeout_ms;
     buf_clear(&p->params);
     return http_request_encode(&r, &p->params, e) &&
-           sdk_invoke(p->sdk, c->listener->link->def->target,
-                      STR("wrpc:http/incoming-handler@0.1.0"), STR("handle"), buf_span(&p->params),
-                      &p->result_paths, timeout_ms ? timeout_ms : CALL_TIMEOUT_MS, on_bytes, on_end,
-                      c, &c->wrpc, e) &&
+           sdk_invoke(p->sdk, str_of(c->listener->target), STR("wrpc:http/incoming-handler@0.1.0"),
+                      STR("handle"), buf_span(&p->params), &p->result_paths,
+                      timeout_ms ? timeout_ms : CALL_TIMEOUT_MS, on_bytes, on_end, c, &c->wrpc,
+                      e) &&
            open_bodies(c, e);
 }
 
@@ -451,7 +445,7 @@ static void on_request(void *user, struct http_exchange *x)
     }
     struct call *c = call_new(l, x);
     if (!invoke(c, &e)) {
-        log_warn("call cannot be made", LS("target", l->link->def->target), LE(&e));
+        log_warn("call cannot be made", LZ("target", l->target), LE(&e));
         failure_of_call(&e, &f);
         fail(c, &f, e.text);
     }

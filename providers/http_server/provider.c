@@ -5,6 +5,7 @@
 #include "providers/http_server/provider.h"
 
 #include <stdio.h>
+#include <utlist.h>
 #include "lattice/base/alloc.h"
 #include "lattice/base/log.h"
 #include "lattice/base/num.h"
@@ -26,10 +27,9 @@ static void on_retry(void *user)
 /* Logs a problem when it is new. retry: it may go away by itself. */
 static void fail(struct listener *l, const struct err *e, bool retry)
 {
-    const struct proto_link_def *def = l->link->def;
     if (strncmp(l->problem, e->text, sizeof l->problem - 1) != 0)
-        log_error("link cannot be served", LS("source", def->source_id), LS("target", def->target),
-                  LS("link", def->name), LZ("address", l->settings.address), LE(e));
+        log_error("link cannot be served", LZ("source", l->source), LZ("target", l->target),
+                  LZ("link", l->name), LZ("address", l->settings.address), LE(e));
     snprintf(l->problem, sizeof l->problem, "%s", e->text);
     if (!retry)
         return;
@@ -50,8 +50,8 @@ static void listen_now(struct listener *l)
     }
     l->problem[0] = 0;
     l->retry_ms = 0;
-    log_info("listening", LS("address", http_server_address(l->server)),
-             LS("target", l->link->def->target), LS("link", l->link->def->name));
+    log_info("listening", LS("address", http_server_address(l->server)), LZ("target", l->target),
+             LZ("link", l->name));
 }
 
 /* ---- links ---- */
@@ -74,8 +74,11 @@ static void link_put(void *self, struct sdk_link *link)
         return;
     }
     struct listener *l = xnew(struct listener);
-    *l = (struct listener){.next = p->listeners, .provider = p, .link = link};
-    p->listeners = l;
+    *l = (struct listener){.provider = p,
+                           .source = str_dup(link->def->source_id),
+                           .target = str_dup(link->def->target),
+                           .name = str_dup(link->def->name)};
+    DL_APPEND(p->listeners, l);
     link->user = l;
     struct str fallback = p->default_address ? str_of(p->default_address) : STR(DEFAULT_ADDRESS);
     if (!settings_read(link->config, fallback, &l->settings, &e))
@@ -86,21 +89,39 @@ static void link_put(void *self, struct sdk_link *link)
         listen_now(l);
 }
 
+static void listener_free(struct listener *l)
+{
+    http_server_close(l->server);
+    loop_timer_stop(&l->retry);
+    free(l->source);
+    free(l->target);
+    free(l->name);
+    free(l);
+}
+
+static void on_drained(void *user)
+{
+    struct listener *l = user;
+    DL_DELETE(l->provider->draining, l);
+    listener_free(l);
+}
+
+/* The address is free at once; requests under way may end. */
 static void link_del(void *self, struct sdk_link *link)
 {
     struct provider *p = self;
-    struct listener *l = link->user, **at = &p->listeners;
+    struct listener *l = link->user;
     if (!l)
         return;
-    while (*at != l)
-        at = &(*at)->next;
-    *at = l->next;
-    if (l->server)
-        log_info("listener closed", LS("address", http_server_address(l->server)),
-                 LS("target", link->def->target));
-    http_server_close(l->server);
-    loop_timer_stop(&l->retry);
-    free(l);
+    DL_DELETE(p->listeners, l);
+    if (!l->server || p->stopped) {
+        listener_free(l);
+        return;
+    }
+    log_info("listener closed", LS("address", http_server_address(l->server)),
+             LZ("target", l->target));
+    DL_APPEND(p->draining, l);
+    http_server_stop(l->server, DRAIN_GRACE_MS, on_drained, l);
 }
 
 /* ---- health ---- */
@@ -113,10 +134,9 @@ static void health(void *self, struct sdk_health *out)
         if (!l->problem[0])
             continue;
         out->healthy = false;
-        int n = snprintf(out->message + used, sizeof out->message - used,
-                         "%slink %.*s -> %.*s (%.*s): %s", used ? "; " : "",
-                         STR_ARG(l->link->def->source_id), STR_ARG(l->link->def->target),
-                         STR_ARG(l->link->def->name), l->problem);
+        int n =
+            snprintf(out->message + used, sizeof out->message - used, "%slink %s -> %s (%s): %s",
+                     used ? "; " : "", l->source, l->target, l->name, l->problem);
         used += n > 0 ? (size_t)n : 0;
     }
 }
@@ -158,6 +178,8 @@ static void *provider_open(struct sdk *sdk, struct err *e)
 static void provider_close(void *self)
 {
     struct provider *p = self;
+    while (p->draining)
+        on_drained(p->draining);
     loop_timer_stop(&p->watch);
     buf_fini(&p->params);
     arena_fini(&p->arena);

@@ -14,12 +14,13 @@ extern const struct sdk_provider http_server_provider;
 /* ---- settings of one link (settings.c) ---- */
 
 #define ADDRESS_MAX 64
+#define CACHE_CONTROL_MAX 256
 
 struct settings {
     char address[ADDRESS_MAX]; /* host:port */
     uint64_t timeout_ms;       /* of a call, until the head of its response; 0: CALL_TIMEOUT_MS */
     bool readonly;             /* GET and HEAD only */
-    struct str cache_control;  /* added to responses that have none; borrows from the link */
+    char cache_control[CACHE_CONTROL_MAX]; /* added to responses that have none; empty: nothing */
 };
 
 /* Reads a link's configuration; what we cannot honour is an error that names the key. */
@@ -31,6 +32,7 @@ bool settings_read(const struct proto_map *link, struct str default_address, str
 struct provider {
     struct sdk *sdk;
     struct listener *listeners;
+    struct listener *draining;        /* their link is gone, requests are not */
     struct wit_pendings result_paths; /* of handle */
     struct buf params;                /* scratch: one encoded request */
     struct arena arena;               /* scratch: one decoded response head */
@@ -44,15 +46,17 @@ struct provider {
 };
 
 struct listener {
-    struct listener *next;
+    struct listener *prev, *next;
     struct provider *provider;
-    struct sdk_link *link;
+    char *source, *target, *name; /* of the link, our copies: requests outlive it */
     struct settings settings;
     struct http_server *server; /* NULL while it cannot listen */
     struct loop_timer *retry;
     uint64_t retry_ms;
     char problem[256]; /* empty: listening */
 };
+
+#define DRAIN_GRACE_MS 5000u /* for requests of a link that is gone */
 
 /* ---- one request (call.c) ---- */
 

@@ -53,7 +53,9 @@ static bool read_cache_control(struct str value, struct settings *s, struct err 
         if ((unsigned char)value.p[i] < 32 || value.p[i] == 127)
             return err_set(e, ERR_INVALID, "not a header value");
     }
-    s->cache_control = value;
+    if (value.n >= sizeof s->cache_control)
+        return err_set(e, ERR_LIMIT, "longer than %zu bytes", sizeof s->cache_control - 1);
+    snprintf(s->cache_control, sizeof s->cache_control, "%.*s", STR_ARG(value));
     return true;
 }
 

@@ -656,6 +656,32 @@ START_TEST(address_in_use)
 }
 END_TEST
 
+/* A link that is deleted frees its address at once and lets requests end. */
+START_TEST(link_deleted_under_way)
+{
+    struct rig r;
+    struct http_sim_client *old;
+    rig_open(&r, LINK_TO("hello", "\"address\":\"127.0.0.1:8080\""));
+    r.hold = true;
+    connect_client(&r);
+    put(&r, GET);
+    ask(&r, PROTO_RPC_LINK_DEL, LINK_TO("hello", ""));
+    ask(&r, PROTO_RPC_LINK_PUT, LINK_TO("other", "\"address\":\"127.0.0.1:8080\""));
+    ck_assert_str_eq(ask(&r, PROTO_RPC_HEALTH, ""), "{\"healthy\":true}");
+    old = MOVE(r.client);
+    connect_client(&r);
+    put(&r, GET);
+    ck_assert(starts(got(&r), "HTTP/1.1 503 "));
+    respond(&r);
+    loop_sim_advance(r.loop, 10);
+    ck_assert(str_starts(http_sim_got(old), STR("HTTP/1.1 200 ")));
+    loop_sim_advance(r.loop, 10000);
+    ck_assert(http_sim_ended(old));
+    http_sim_close(old);
+    rig_close(&r);
+}
+END_TEST
+
 START_TEST(shutdown_waits_for_requests)
 {
     struct rig r;
@@ -721,6 +747,7 @@ int main(void)
     tcase_add_test(t, link_settings);
     tcase_add_test(t, bad_settings_are_unhealthy);
     tcase_add_test(t, address_in_use);
+    tcase_add_test(t, link_deleted_under_way);
     tcase_add_test(t, shutdown_waits_for_requests);
     tcase_add_test(t, shutdown_does_not_wait_for_ever);
     suite_add_tcase(s, t);
