@@ -132,6 +132,13 @@ static void send_error(struct wasi_ctx *c, const struct wit_value *code)
     c->opts.world->respond(c->opts.user, NULL, &error);
 }
 
+/* No finished body waits for credit. (The body itself is gone when its end was told, so wait for the context.) */
+static bool nothing_left(void *user)
+{
+    const struct wasi_outbody *b = ((const struct wasi_ctx *)user)->response_body;
+    return !b || b->state == OUTBODY_OPEN;
+}
+
 /* Of a body that was finished before the head left, all bytes leave here: see http_body.c. */
 static enum comp_host_status outparam_set(struct comp_host_call *hc, const struct wit_value *args,
                                           struct wit_value *result)
@@ -142,9 +149,8 @@ static enum comp_host_status outparam_set(struct comp_host_call *hc, const struc
         send_head(c, args[1].v->obj);
     else if (!c->responded)
         send_error(c, args[1].v);
-    struct wasi_outbody *b = c->response_body;
-    if (b && b->state == OUTBODY_FINISHED && !wasi_outbody_drained(b))
-        return wasi_wait_for(hc, wasi_outbody_drained, b);
+    if (!nothing_left(c))
+        return wasi_wait_for(hc, nothing_left, c);
     return wasi_done(hc);
 }
 
