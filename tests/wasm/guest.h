@@ -20,17 +20,24 @@ static inline void use_exec(int kind)
     wasm_init();
 }
 
-static inline struct guest guest_open(struct span bytes, const struct wasm_extern *imports)
+/* Takes the module. */
+static inline struct guest guest_of(struct wasm_module *m, const struct wasm_extern *imports)
 {
     struct err e = ERR_INIT;
-    struct guest g = {0};
-    g.module = wasm_module_load(bytes, false, NULL, &e);
-    ck_assert_msg(g.module, "%s", e.text);
-    g.inst = wasm_instantiate(g.module, imports, NULL, &e);
+    struct guest g = {.module = m};
+    g.inst = wasm_instantiate(m, imports, NULL, &e);
     ck_assert_msg(g.inst, "%s", e.text);
     g.vm = wasm_vm_new(NULL, &e);
     ck_assert_msg(g.vm, "%s", e.text);
     return g;
+}
+
+static inline struct guest guest_open(struct span bytes, const struct wasm_extern *imports)
+{
+    struct err e = ERR_INIT;
+    struct wasm_module *m = wasm_module_load(bytes, false, NULL, &e);
+    ck_assert_msg(m, "%s", e.text);
+    return guest_of(m, imports);
 }
 
 static inline void guest_close(struct guest *g)
