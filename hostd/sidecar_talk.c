@@ -393,10 +393,13 @@ static void health_ask(void *user)
     struct sidecar *s = user;
     struct proto_subject subject;
     struct err e = ERR_INIT;
+    uint64_t timeout_ms = s->ss->opts.rpc_timeout_ms;
+    if (!s->answered) /* it may not even be connected yet: ask again soon */
+        timeout_ms = MIN(timeout_ms, (uint64_t)HEALTH_PATIENCE_MS);
     s->health_timer = NULL;
     if (proto_rpc_subject(s->ss->opts.lattice, s->spec.id, PROTO_RPC_HEALTH, &subject, &e) &&
         bus_request(s->ss->opts.rpc, proto_subject_str(&subject), NULL, 0, (struct span){0},
-                    s->ss->opts.rpc_timeout_ms, on_health, s, &s->health, &e))
+                    timeout_ms, on_health, s, &s->health, &e))
         return;
     log_warn("health check not sent", LS("provider", s->spec.id), LE(&e));
     health_next(s, HEALTH_EVERY_MS);
