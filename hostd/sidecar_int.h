@@ -9,8 +9,9 @@
 #define SIDECARS_MAX 1024u
 #define SIDECAR_BYTES_MAX (4u << 20) /* what one provider's command and claims may take */
 #define SIDECAR_LINKS_MAX 4096u      /* of one provider */
-#define HEALTH_SOON_MS 50    /* first check after the start, doubling until it answers ... */
-#define HEALTH_FIRST_MS 5000 /* ... up to this */
+#define HEALTH_SOON_MS 50      /* first check after the start, doubling until it answers ... */
+#define HEALTH_FIRST_MS 5000   /* ... up to this */
+#define HEALTH_PATIENCE_MS 500 /* for an answer to such a check */
 #define HEALTH_EVERY_MS 30000
 #define RESTART_MIN_MS 500
 #define RESTART_MAX_MS 30000
