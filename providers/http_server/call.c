@@ -407,18 +407,41 @@ static bool open_bodies(struct call *c, struct err *e)
            wrpc_call_param(c->wrpc, &trailers, &c->trailers, e);
 }
 
+/* The trace goes on where the client's was; nothing else of its header leaves the HTTP request. */
+static size_t trace_headers(const struct http_request *r, struct bus_header out[2])
+{
+    static const struct str names[] = {STR_INIT("traceparent"), STR_INIT("tracestate")};
+    size_t n = 0;
+    for (size_t k = 0; k < ARRAY_LEN(names); k++) {
+        for (size_t i = 0; i < r->nfields; i++) {
+            if (str_ieq(r->fields[i].name, names[k])) {
+                out[n++] = (struct bus_header){names[k], r->fields[i].value};
+                break;
+            }
+        }
+    }
+    return n;
+}
+
 static bool invoke(struct call *c, struct err *e)
 {
     struct provider *p = provider_of(c);
     struct http_field fields[FIELDS_MAX];
+    struct bus_header trace[2];
     struct http_request r = wire_request(c, fields);
     uint64_t timeout_ms = c->listener->settings.timeout_ms;
+    struct sdk_call call = {
+        .target = str_of(c->listener->target),
+        .instance = STR("wrpc:http/incoming-handler@0.1.0"),
+        .func = STR("handle"),
+        .headers = trace,
+        .nheaders = trace_headers(&r, trace),
+        .deadline_ms = timeout_ms ? timeout_ms : CALL_TIMEOUT_MS,
+    };
     buf_clear(&p->params);
     return http_request_encode(&r, &p->params, e) &&
-           sdk_invoke(p->sdk, str_of(c->listener->target), STR("wrpc:http/incoming-handler@0.1.0"),
-                      STR("handle"), buf_span(&p->params), &p->result_paths,
-                      timeout_ms ? timeout_ms : CALL_TIMEOUT_MS, on_bytes, on_end, c, &c->wrpc,
-                      e) &&
+           sdk_invoke(p->sdk, &call, buf_span(&p->params), &p->result_paths, on_bytes, on_end, c,
+                      &c->wrpc, e) &&
            open_bodies(c, e);
 }
 

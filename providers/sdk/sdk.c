@@ -313,18 +313,21 @@ static bool prefix_of(const struct sdk *sdk, struct str id, char out[PREFIX_MAX]
     return true;
 }
 
-bool sdk_invoke(struct sdk *sdk, struct str target, struct str instance, struct str func,
-                struct span params, const struct wit_pendings *result_paths, uint64_t deadline_ms,
-                wrpc_bytes_fn *on_bytes, wrpc_end_fn *on_end, void *user, struct wrpc_call **out,
-                struct err *e)
+bool sdk_invoke(struct sdk *sdk, const struct sdk_call *call, struct span params,
+                const struct wit_pendings *result_paths, wrpc_bytes_fn *on_bytes,
+                wrpc_end_fn *on_end, void *user, struct wrpc_call **out, struct err *e)
 {
     char text[PREFIX_MAX];
-    struct bus_header headers[] = {{STR("source-id"), sdk_id(sdk)}, {STR("target-id"), target}};
+    struct bus_header headers[2 + SDK_HEADERS_MAX] = {{STR("source-id"), sdk_id(sdk)},
+                                                      {STR("target-id"), call->target}};
     struct wrpc_target t = {
-        .instance = instance, .func = func, .headers = headers, .nheaders = ARRAY_LEN(headers)};
-    return prefix_of(sdk, target, text, &t.prefix, e) &&
-           wrpc_invoke(sdk->wrpc, &t, params, result_paths, deadline_ms, on_bytes, on_end, user,
-                       out, e);
+        .instance = call->instance, .func = call->func, .headers = headers, .nheaders = 2};
+    assert(call->nheaders <= SDK_HEADERS_MAX);
+    for (size_t i = 0; i < call->nheaders; i++)
+        headers[t.nheaders++] = call->headers[i];
+    return prefix_of(sdk, call->target, text, &t.prefix, e) &&
+           wrpc_invoke(sdk->wrpc, &t, params, result_paths, call->deadline_ms, on_bytes, on_end,
+                       user, out, e);
 }
 
 bool sdk_serve(struct sdk *sdk, struct str instance, struct str func,

@@ -71,11 +71,21 @@ struct wrpc *sdk_wrpc(const struct sdk *sdk);
 void *sdk_self(const struct sdk *sdk);
 void sdk_stopped(struct sdk *sdk);
 
-/* wrpc_invoke at `target` (a component id), with the headers of a provider. */
-bool sdk_invoke(struct sdk *sdk, struct str target, struct str instance, struct str func,
-                struct span params, const struct wit_pendings *result_paths, uint64_t deadline_ms,
-                wrpc_bytes_fn *on_bytes, wrpc_end_fn *on_end, void *user, struct wrpc_call **out,
-                struct err *e);
+struct sdk_call {
+    struct str target; /* component id */
+    struct str instance, func;
+    const struct bus_header
+        *headers; /* besides a provider's own: trace context; at most SDK_HEADERS_MAX */
+    size_t nheaders;
+    uint64_t deadline_ms; /* 0: none */
+};
+
+#define SDK_HEADERS_MAX 6u
+
+/* wrpc_invoke at a component, with the headers of a provider. */
+bool sdk_invoke(struct sdk *sdk, const struct sdk_call *call, struct span params,
+                const struct wit_pendings *result_paths, wrpc_bytes_fn *on_bytes,
+                wrpc_end_fn *on_end, void *user, struct wrpc_call **out, struct err *e);
 /* wrpc_serve_open on our own id. */
 bool sdk_serve(struct sdk *sdk, struct str instance, struct str func,
                const struct wit_pendings *param_paths, wrpc_inv_fn *fn, void *user,

@@ -38,6 +38,7 @@ struct rig {
     struct wrpc_stream_reader reader;
     bool parsed, body_ended, responded;
     uint32_t calls;
+    size_t traced;    /* length of the last call's traceparent */
     struct buf reply; /* of a request to the provider's host subjects */
 };
 
@@ -128,6 +129,7 @@ static void on_call(void *user, struct wrpc_inv *inv)
     ck_assert(str_eq(wrpc_inv_header(inv, STR("source-id")), STR("web")));
     ck_assert(str_eq(wrpc_inv_header(inv, STR("target-id")), STR("hello")));
     r->inv = inv;
+    r->traced = wrpc_inv_header(inv, STR("traceparent")).n;
     r->parsed = r->body_ended = false;
     r->reader = (struct wrpc_stream_reader){0};
     buf_clear(&r->root);
@@ -307,6 +309,19 @@ START_TEST(get)
     reply = got(&r);
     ck_assert(strstr(strstr(reply, "hello") + 1, "hello"));
     ck_assert_uint_eq(r.calls, 3);
+    rig_close(&r);
+}
+END_TEST
+
+START_TEST(trace_goes_on)
+{
+    struct rig r;
+    rig_open(&r, LINK_TO("hello", "\"address\":\"127.0.0.1:8080\""));
+    connect_client(&r);
+    put(&r, "GET / HTTP/1.1\r\nHost: h\r\nTraceParent: 00-ab-cd-01\r\nsource-id: x\r\n\r\n");
+    ck_assert_uint_eq(r.traced, 11);
+    put(&r, GET);
+    ck_assert_uint_eq(r.traced, 0);
     rig_close(&r);
 }
 END_TEST
@@ -732,6 +747,7 @@ int main(void)
     TCase *t = tcase_create("sim");
     tcase_set_timeout(t, 30);
     tcase_add_test(t, get);
+    tcase_add_test(t, trace_goes_on);
     tcase_add_test(t, behind_a_proxy);
     tcase_add_test(t, post_streams);
     tcase_add_test(t, large_post);

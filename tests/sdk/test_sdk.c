@@ -331,8 +331,9 @@ static void on_served(void *user, struct wrpc_inv *inv)
 {
     struct rig *r = user;
     struct err e = ERR_INIT;
-    buf_printf(&r->seen, "%.*s>%.*s ", STR_ARG(wrpc_inv_header(inv, STR("source-id"))),
-               STR_ARG(wrpc_inv_header(inv, STR("target-id"))));
+    buf_printf(&r->seen, "%.*s>%.*s %.*s ", STR_ARG(wrpc_inv_header(inv, STR("source-id"))),
+               STR_ARG(wrpc_inv_header(inv, STR("target-id"))),
+               STR_ARG(wrpc_inv_header(inv, STR("traceparent"))));
     ck_assert(wrpc_inv_result(inv, str_span(STR("\x2a")), &e));
     wrpc_inv_free(inv);
 }
@@ -358,19 +359,21 @@ START_TEST(serve_and_invoke)
     struct wrpc_serve *serve;
     struct wrpc_call *call;
     static const struct wit_pendings none;
+    const struct span nothing = {NULL, 0};
+    const struct bus_header trace = {STR("traceparent"), STR("00-1")};
+    const struct sdk_call to_me = {STR("me"), STR("a:b/c"), STR("f"), &trace, 1, 1000},
+                          to_nobody = {STR("nobody"), STR("a:b/c"), STR("f"), NULL, 0, 1000};
     rig_open(&r, "", "");
     seen(&r);
     ck_assert_msg(sdk_serve(r.sdk, STR("a:b/c"), STR("f"), &none, on_served, &r, &serve, &e), "%s",
                   e.text);
     loop_sim_advance(r.loop, 10);
-    ck_assert_msg(sdk_invoke(r.sdk, STR("me"), STR("a:b/c"), STR("f"), (struct span){NULL, 0},
-                             &none, 1000, on_bytes, on_end, &r, &call, &e),
-                  "%s", e.text);
+    ck_assert_msg(sdk_invoke(r.sdk, &to_me, nothing, &none, on_bytes, on_end, &r, &call, &e), "%s",
+                  e.text);
     loop_sim_advance(r.loop, 10);
-    ck_assert_str_eq(seen(&r), "me>me 2a end ");
+    ck_assert_str_eq(seen(&r), "me>me 00-1 2a end ");
     wrpc_call_free(call);
-    ck_assert(sdk_invoke(r.sdk, STR("nobody"), STR("a:b/c"), STR("f"), (struct span){NULL, 0},
-                         &none, 1000, on_bytes, on_end, &r, &call, &e));
+    ck_assert(sdk_invoke(r.sdk, &to_nobody, nothing, &none, on_bytes, on_end, &r, &call, &e));
     loop_sim_advance(r.loop, 10);
     ck_assert_str_eq(seen(&r), "ERR_NO_RESPONDERS ");
     wrpc_call_free(call);
