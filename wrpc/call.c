@@ -65,15 +65,15 @@ struct str wrpc_func_name(struct str component_name)
 
 /* ---- calls ---- */
 
+#define CALL_HEADERS_MAX 16
+
 struct wrpc_call {
     struct wrpc_end end;
     struct buf rest; /* of the parameters, until the handshake */
     size_t root_bytes;
     struct loop_timer *deadline;
     uint64_t deadline_ms;
-    wrpc_bytes_fn *on_bytes;
     wrpc_end_fn *on_end;
-    void *user;
     bool over; /* on_end was called */
     struct wit_path paths[];
 };
@@ -89,7 +89,7 @@ static void call_over(struct wrpc_call *c, const struct err *why)
     loop_timer_stop(&c->deadline);
     if (why)
         wrpc_end_leave(&c->end);
-    c->on_end(c->user, why);
+    c->on_end(c->end.user, why);
 }
 
 static void call_fail(struct wrpc_call *c, enum err_code code, const char *text)
@@ -140,9 +140,13 @@ static void on_handshake(struct wrpc_end *end, const struct bus_msg *m)
         call_fail(c, ERR_PROTOCOL, "the peer did not say where it takes parameters");
     } else {
         end->peer = (struct str){str_dup(m->reply), m->reply.n};
+        if (end->pacing == WRPC_PACING_UNKNOWN)
+            end->pacing = wrpc_has_credit(m->headers, m->nheaders) ? WRPC_PACED : WRPC_UNPACED;
         if (!send_rest(c, &e)) {
             err_wrap(&e, "send parameters");
             call_over(c, &e);
+        } else if (end->pacing == WRPC_UNPACED) {
+            wrpc_outs_room(end);
         }
     }
 }
@@ -152,22 +156,18 @@ static void on_results(struct wrpc_call *c, struct span piece)
     if (c->over)
         return;
     c->root_bytes += piece.n;
-    if (piece.n == 0)
-        call_over(c, NULL);
-    else if (c->root_bytes > c->end.w->limits.root_bytes_max)
+    if (c->root_bytes > c->end.w->limits.root_bytes_max)
         call_fail(c, ERR_LIMIT, "results are larger than root_bytes_max");
-    else
-        c->on_bytes(c->user, &root, piece);
+    else if (wrpc_pass_root(&c->end, piece) && piece.n == 0)
+        call_over(c, NULL);
 }
 
 static void on_channel(struct wrpc_end *end, uint32_t channel, struct span piece)
 {
-    struct wrpc_call *c = (struct wrpc_call *)end;
-    struct wit_path path = wrpc_channel_path(end, channel);
     if (channel == 0)
-        on_results(c, piece);
+        on_results((struct wrpc_call *)end, piece);
     else
-        c->on_bytes(c->user, &path, piece);
+        wrpc_pass(end, channel, piece);
 }
 
 static void on_closed(struct wrpc_end *end)
@@ -196,11 +196,12 @@ static const struct wrpc_end_ops call_ops = {
 
 /* How many bytes of parameters fit into the first message, as every client of the lattice counts: the reply subject
  * and the header block are taken off. */
-static size_t first_piece_max(const struct wrpc_call *c, const struct wrpc_target *t)
+static size_t first_piece_max(const struct wrpc_call *c, const struct bus_header *headers,
+                              size_t nheaders)
 {
-    size_t taken = WRPC_INBOX_LEN + (t->nheaders ? 12 : 0);
-    for (size_t i = 0; i < t->nheaders; i++)
-        taken += t->headers[i].name.n + t->headers[i].value.n + 4;
+    size_t taken = WRPC_INBOX_LEN + (nheaders ? 12 : 0);
+    for (size_t i = 0; i < nheaders; i++)
+        taken += headers[i].name.n + headers[i].value.n + 4;
     size_t max = bus_max_payload(c->end.w->bus);
     return max > taken ? max - taken : 0;
 }
@@ -213,9 +214,19 @@ static bool call_start(struct wrpc_call *c, const struct wrpc_target *t, struct 
     buf_clear(&w->scratch);
     if (!wrpc_subject(t->prefix, t->instance, t->func, &w->scratch, e))
         return false;
-    struct span first = {params.p, MIN(params.n, first_piece_max(c, t))};
-    if (!bus_publish(w->bus, buf_view(&w->scratch), str_of(c->end.inbox), t->headers, t->nheaders,
-                     first, e))
+    struct bus_header headers[CALL_HEADERS_MAX + 1];
+    size_t nheaders = t->nheaders;
+    if (nheaders > CALL_HEADERS_MAX)
+        return err_set(e, ERR_LIMIT, "%zu headers on a call, the limit is %u", nheaders,
+                       CALL_HEADERS_MAX);
+    if (nheaders)
+        memcpy(headers, t->headers, nheaders * sizeof headers[0]);
+    if (t->paced)
+        headers[nheaders++] = (struct bus_header){STR(WRPC_CREDIT_HEADER), STR("1")};
+    c->end.pacing = t->paced ? WRPC_PACING_UNKNOWN : WRPC_UNPACED;
+    struct span first = {params.p, MIN(params.n, first_piece_max(c, headers, nheaders))};
+    if (!bus_publish(w->bus, buf_view(&w->scratch), str_of(c->end.inbox), headers, nheaders, first,
+                     e))
         return false;
     if (params.n > first.n)
         buf_put(&c->rest, params.p + first.n, params.n - first.n);
@@ -232,9 +243,9 @@ bool wrpc_invoke(struct wrpc *w, const struct wrpc_target *t, struct span params
         return err_set(e, ERR_LIMIT, "parameters of %zu bytes, the limit is root_bytes_max",
                        params.n);
     struct wrpc_call *c = xalloc(sizeof *c + npaths * sizeof c->paths[0]);
-    c->on_bytes = on_bytes;
     c->on_end = on_end;
-    c->user = user;
+    c->end.on_bytes = on_bytes;
+    c->end.user = user;
     c->deadline_ms = deadline_ms;
     c->end.paths = c->paths;
     c->end.npaths = npaths;
@@ -260,13 +271,17 @@ bool wrpc_call_param(struct wrpc_call *c, const struct wit_path *p, struct wrpc_
     return wrpc_out_open(&c->end, p, out, e);
 }
 
+void wrpc_call_consumed(struct wrpc_call *c, const struct wit_path *p, size_t n)
+{
+    wrpc_consumed(&c->end, p, n);
+}
+
 void wrpc_call_free(struct wrpc_call *c)
 {
     if (!c)
         return;
     loop_timer_stop(&c->deadline);
-    wrpc_outs_free(&c->end);
-    wrpc_end_leave(&c->end);
+    wrpc_end_fini(&c->end);
     buf_fini(&c->rest);
     free((void *)(uintptr_t)c->end.peer.p);
     free(c);

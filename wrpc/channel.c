@@ -10,11 +10,13 @@
 #include "lattice/base/alloc.h"
 #include "lattice/base/num.h"
 #include "lattice/base/rand.h"
+#include "lattice/base/reader.h"
 
 #define ROOT_BYTES_MAX (8u << 20)
 #define CHANNEL_BYTES_MAX (4u << 20)
 #define CALLS_MAX 20000
 #define FIRST_SLOTS 64
+#define ROOT_PIECES_EAGER 32
 
 /* ---- tokens ---- */
 
@@ -90,6 +92,15 @@ void wrpc_end_leave(struct wrpc_end *end)
     DL_DELETE(w->ends, end);
 }
 
+void wrpc_end_fini(struct wrpc_end *end)
+{
+    if (end->freed)
+        *end->freed = true;
+    wrpc_outs_free(end);
+    wrpc_end_leave(end);
+    buf_fini(&end->root_held);
+}
+
 static struct wrpc_end *find_end(const struct wrpc *w, const char *token)
 {
     uint64_t slot, id;
@@ -136,6 +147,17 @@ static bool find_channel(const struct wrpc_end *end, struct str name, uint32_t *
     return false;
 }
 
+static void on_credit(struct wrpc_end *end, struct str path_text, struct span data)
+{
+    struct err ignored = ERR_INIT;
+    struct reader r;
+    struct wit_path path;
+    rd_init(&r, data, &ignored);
+    uint64_t n = rd_u64(&r);
+    if (rd_ok(&r) && parse_path(path_text, &path))
+        wrpc_outs_credit(end, &path, n);
+}
+
 static void on_message(void *user, const struct bus_msg *m)
 {
     struct wrpc *w = user;
@@ -150,6 +172,10 @@ static void on_message(void *user, const struct bus_msg *m)
         end->ops->on_inbox(end, m);
         return;
     }
+    if (str_starts(rest, STR(".credit."))) {
+        on_credit(end, str_sub(rest, 8, rest.n), m->data);
+        return;
+    }
     if (rest.p[0] != '.' || !find_channel(end, str_sub(rest, 1, rest.n), &channel))
         return;
     uint64_t bit = UINT64_C(1) << channel;
@@ -158,6 +184,41 @@ static void on_message(void *user, const struct bus_msg *m)
     if (m->data.n == 0)
         end->ended |= bit;
     end->ops->on_channel(end, channel, m->data);
+}
+
+/* ---- to the reader ---- */
+
+bool wrpc_pass(struct wrpc_end *end, uint32_t channel, struct span piece)
+{
+    bool freed = false, *outer = end->freed;
+    struct wit_path path = channel ? end->paths[channel - 1] : (struct wit_path){.n = 0};
+    end->freed = &freed;
+    end->on_bytes(end->user, &path, piece);
+    if (!freed)
+        end->freed = outer;
+    else if (outer)
+        *outer = true;
+    return !freed;
+}
+
+/* Readers try to decode the root with every piece of it, which is right as long as there are few. A peer that sends
+ * very many must not make that quadratic: the later ones are gathered until the whole grew by an eighth. */
+bool wrpc_pass_root(struct wrpc_end *end, struct span piece)
+{
+    if (piece.n && end->root_pieces < ROOT_PIECES_EAGER) {
+        end->root_pieces++;
+        end->root_passed += piece.n;
+        return wrpc_pass(end, 0, piece);
+    }
+    buf_put(&end->root_held, piece.p, piece.n);
+    if (end->root_held.n == 0 || (piece.n && end->root_held.n < end->root_passed / 8))
+        return true;
+    struct buf due = end->root_held;
+    end->root_held = (struct buf)BUF_INIT;
+    end->root_passed += due.n;
+    bool there = wrpc_pass(end, 0, buf_span(&due));
+    buf_fini(&due);
+    return there;
 }
 
 void wrpc_paths_copy(struct wit_path *to, const struct wit_pendings *from)

@@ -13,8 +13,11 @@ struct wrpc_out {
     struct wrpc_end *end;
     struct wrpc_out *prev, *next;
     struct wit_path path;
-    struct buf queued; /* until the peer is known */
-    bool closed;       /* while queued: its owner is done with it */
+    struct buf queued;  /* until the peer is known */
+    bool closed;        /* while queued: its owner is done with it */
+    uint64_t in_flight; /* bytes of data that the peer's reader has not consumed */
+    void (*on_room)(void *user);
+    void *user;
 };
 
 /* ---- subjects and messages ---- */
@@ -41,17 +44,23 @@ static void subject_add_index(struct subject *s, uint32_t v)
     subject_add(s, p, (size_t)(digits + sizeof digits - p));
 }
 
-static struct str subject_of(const struct wrpc_end *end, const struct wit_path *path,
-                             struct subject *s)
+static struct str named_subject(const struct wrpc_end *end, const char *name,
+                                const struct wit_path *path, struct subject *s)
 {
     assert(end->peer.n <= BUS_SUBJECT_MAX);
     s->n = 0;
     subject_add(s, end->peer.p, end->peer.n);
     s->text[s->n++] = '.';
-    subject_add(s, end->ops->out, strlen(end->ops->out));
+    subject_add(s, name, strlen(name));
     for (uint32_t i = 0; i < path->n; i++)
         subject_add_index(s, path->i[i]);
     return (struct str){s->text, s->n};
+}
+
+static struct str subject_of(const struct wrpc_end *end, const struct wit_path *path,
+                             struct subject *s)
+{
+    return named_subject(end, end->ops->out, path, s);
 }
 
 static bool publish(struct wrpc_end *end, struct str subject, struct span bytes, struct err *e)
@@ -122,9 +131,11 @@ bool wrpc_out_write(struct wrpc_out *o, struct span bytes, struct err *e)
     return buf_ok(&o->queued, e) || err_wrap(e, "before the peer answered");
 }
 
-/* The length and what fits with it go out as one message, which is the whole chunk nearly always. */
-static bool send_chunk(struct wrpc_out *o, struct span bytes, struct err *e)
+/* The length and what fits with it go out as one message, which is the whole chunk nearly always; after the last one
+ * comes the zero chunk. */
+static bool send_chunk(struct wrpc_out *o, struct span bytes, bool last, struct err *e)
 {
+    static const uint8_t zero[1] = {0};
     struct subject s;
     struct wrpc *w = o->end->w;
     size_t max = bus_max_payload(w->bus);
@@ -133,8 +144,12 @@ static bool send_chunk(struct wrpc_out *o, struct span bytes, struct err *e)
     buf_leb_u64(&w->scratch, bytes.n);
     size_t n = MIN(bytes.n, max - MIN(max, w->scratch.n));
     buf_put(&w->scratch, bytes.p, n);
+    bool joined = last && n == bytes.n && w->scratch.n < max;
+    if (joined)
+        buf_byte(&w->scratch, 0);
     return publish_pieces(o->end, subject, buf_span(&w->scratch), e) &&
-           publish_pieces(o->end, subject, (struct span){bytes.p + n, bytes.n - n}, e);
+           publish_pieces(o->end, subject, (struct span){bytes.p + n, bytes.n - n}, e) &&
+           (!last || joined || publish(o->end, subject, (struct span){zero, 1}, e));
 }
 
 bool wrpc_out_chunk(struct wrpc_out *o, struct span bytes, struct err *e)
@@ -145,10 +160,96 @@ bool wrpc_out_chunk(struct wrpc_out *o, struct span bytes, struct err *e)
         return err_set(e, ERR_LIMIT, "chunk of %zu bytes", bytes.n);
     if (!is_open(o->end, e))
         return false;
+    o->in_flight += bytes.n;
     if (o->end->peer.n)
-        return send_chunk(o, bytes, e);
+        return send_chunk(o, bytes, false, e);
     buf_leb_u64(&o->queued, bytes.n);
     return wrpc_out_write(o, bytes, e);
+}
+
+bool wrpc_out_last_chunk(struct wrpc_out *o, struct span bytes, struct err *e)
+{
+    bool ok = true;
+    if (bytes.n && bytes.n <= UINT32_MAX && o->end->w && o->end->peer.n) {
+        ok = send_chunk(o, bytes, true, e);
+        wrpc_out_close(o);
+    } else {
+        ok = wrpc_out_chunk(o, bytes, e);
+        wrpc_out_finish_stream(o);
+    }
+    return ok;
+}
+
+/* ---- pacing ---- */
+
+static bool path_eq(const struct wit_path *a, const struct wit_path *b)
+{
+    return a->n == b->n && memcmp(a->i, b->i, a->n * sizeof a->i[0]) == 0;
+}
+
+bool wrpc_has_credit(const struct bus_header *headers, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (str_eqz(headers[i].name, WRPC_CREDIT_HEADER))
+            return true;
+    return false;
+}
+
+uint64_t wrpc_out_room(const struct wrpc_out *o)
+{
+    if (o->end->pacing == WRPC_UNPACED)
+        return UINT64_MAX;
+    return o->in_flight < WRPC_WINDOW_BYTES ? WRPC_WINDOW_BYTES - o->in_flight : 0;
+}
+
+void wrpc_out_on_room(struct wrpc_out *o, void (*on_room)(void *user), void *user)
+{
+    o->on_room = on_room;
+    o->user = user;
+}
+
+void wrpc_outs_credit(struct wrpc_end *end, const struct wit_path *path, uint64_t n)
+{
+    struct wrpc_out *o = end->outs;
+    while (o && !path_eq(&o->path, path))
+        o = o->next;
+    if (!o)
+        return; /* finished meanwhile */
+    o->in_flight -= MIN(n, o->in_flight);
+    if (o->on_room && !o->closed)
+        o->on_room(o->user);
+}
+
+/* Only a client waits for its pacing to become known, and no call has more than one paced writer that waits. */
+void wrpc_outs_room(struct wrpc_end *end)
+{
+    for (struct wrpc_out *o = end->outs; o; o = o->next) {
+        if (o->on_room && !o->closed) {
+            o->on_room(o->user);
+            return;
+        }
+    }
+}
+
+void wrpc_consumed(struct wrpc_end *end, const struct wit_path *path, size_t n)
+{
+    uint32_t k = 0;
+    struct subject s;
+    struct err ignored = ERR_INIT; /* the connection is down: the call will fail by itself */
+    struct buf count = BUF_INIT;
+    if (!end->w || end->pacing != WRPC_PACED || !end->peer.n)
+        return;
+    while (k < end->npaths && !path_eq(&end->paths[k], path))
+        k++;
+    if (k >= MIN(end->npaths, (uint32_t)WRPC_PACED_CHANNELS) || (end->ended & (UINT64_C(2) << k)))
+        return;
+    end->consumed[k] += (uint32_t)n;
+    if (end->consumed[k] < WRPC_WINDOW_BYTES / 4)
+        return;
+    buf_leb_u64(&count, end->consumed[k]);
+    end->consumed[k] = 0;
+    publish(end, named_subject(end, "credit", path, &s), buf_span(&count), &ignored);
+    buf_fini(&count);
 }
 
 void wrpc_out_close(struct wrpc_out *o)

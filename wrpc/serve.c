@@ -37,10 +37,7 @@ struct wrpc_inv {
     struct span first; /* payload of the invocation message, while that message is there */
     struct piece *pieces, **last;
     size_t root_bytes, queued_bytes;
-    wrpc_bytes_fn *on_bytes; /* NULL: nobody reads yet */
-    void *user;
     bool answered; /* the results were sent, and their end */
-    bool *freed;   /* set by wrpc_inv_free while one of our functions is at work */
     uint32_t nheaders;
     struct bus_header headers[]; /* their texts, and the peer's inbox, are behind them */
 };
@@ -66,10 +63,18 @@ static bool fits(struct wrpc_inv *i, uint32_t channel, size_t n)
 {
     const struct wrpc_limits *l = &i->end.w->limits;
     if (channel)
-        return i->on_bytes ||
+        return i->end.on_bytes ||
                n <= l->channel_bytes_max - MIN(i->queued_bytes, l->channel_bytes_max);
-    i->root_bytes += n + (i->on_bytes ? 0 : sizeof(struct piece));
+    i->root_bytes += n + (i->end.on_bytes ? 0 : sizeof(struct piece));
     return i->root_bytes <= l->root_bytes_max;
+}
+
+/* The reader may free i. False: he did. */
+static bool inv_pass(struct wrpc_inv *i, uint32_t channel, struct span piece)
+{
+    if (channel == 0 && !wrpc_pass_root(&i->end, piece))
+        return false;
+    return (channel == 0 && piece.n) || wrpc_pass(&i->end, channel, piece);
 }
 
 static void on_channel(struct wrpc_end *end, uint32_t channel, struct span piece)
@@ -79,12 +84,10 @@ static void on_channel(struct wrpc_end *end, uint32_t channel, struct span piece
         piece.n = 0;
         end->ended |= UINT64_C(1) << channel;
     }
-    if (!i->on_bytes) {
+    if (end->on_bytes)
+        inv_pass(i, channel, piece);
+    else
         inv_queue(i, channel, piece);
-        return;
-    }
-    struct wit_path path = wrpc_channel_path(end, channel);
-    i->on_bytes(i->user, &path, piece); /* may free i */
 }
 
 static void on_inbox(struct wrpc_end *end, const struct bus_msg *m)
@@ -115,31 +118,17 @@ static struct piece *inv_next_piece(struct wrpc_inv *i)
     return p;
 }
 
-/* on_bytes may free i. False: it did. */
-static bool inv_deliver(struct wrpc_inv *i, uint32_t channel, struct span bytes)
-{
-    bool freed = false, *outer = i->freed;
-    struct wit_path path = wrpc_channel_path(&i->end, channel);
-    i->freed = &freed;
-    i->on_bytes(i->user, &path, bytes);
-    if (!freed)
-        i->freed = outer;
-    else if (outer)
-        *outer = true;
-    return !freed;
-}
-
 void wrpc_inv_read(struct wrpc_inv *i, wrpc_bytes_fn *on_bytes, void *user)
 {
-    assert(!i->on_bytes);
-    i->on_bytes = on_bytes;
-    i->user = user;
+    assert(!i->end.on_bytes);
+    i->end.on_bytes = on_bytes;
+    i->end.user = user;
     struct span first = i->first;
     i->first = (struct span){NULL, 0};
-    bool there = first.n == 0 || inv_deliver(i, 0, first);
+    bool there = first.n == 0 || inv_pass(i, 0, first);
     while (there && i->pieces) {
         struct piece *p = inv_next_piece(i);
-        there = inv_deliver(i, p->channel, (struct span){p->bytes, p->n});
+        there = inv_pass(i, p->channel, (struct span){p->bytes, p->n});
         free(p);
     }
 }
@@ -174,6 +163,11 @@ bool wrpc_inv_result_out(struct wrpc_inv *i, const struct wit_path *p, struct wr
     return wrpc_out_open(&i->end, p, out, e);
 }
 
+void wrpc_inv_consumed(struct wrpc_inv *i, const struct wit_path *p, size_t n)
+{
+    wrpc_consumed(&i->end, p, n);
+}
+
 static void serve_release(struct wrpc_serve *s)
 {
     if (--s->holders == 0)
@@ -185,12 +179,9 @@ void wrpc_inv_free(struct wrpc_inv *i)
     struct err ignored = ERR_INIT;
     if (!i)
         return;
-    if (i->freed)
-        *i->freed = true;
     if (!i->answered && i->end.w)
         wrpc_send_end(&i->end, &root, &ignored);
-    wrpc_outs_free(&i->end);
-    wrpc_end_leave(&i->end);
+    wrpc_end_fini(&i->end);
     for (struct piece *p; (p = inv_next_piece(i));)
         free(p);
     serve_release(i->serve);
@@ -231,8 +222,10 @@ static struct wrpc_inv *inv_new(struct wrpc_serve *s, const struct bus_msg *m)
 /* Says where parameters go, before anything else. */
 static bool handshake(struct wrpc_inv *i, struct err *e)
 {
-    return bus_publish(i->end.w->bus, i->end.peer, str_of(i->end.inbox), NULL, 0,
-                       (struct span){NULL, 0}, e);
+    const struct bus_header accepted = {STR(WRPC_CREDIT_HEADER), STR("1")};
+    i->end.pacing = wrpc_has_credit(i->headers, i->nheaders) ? WRPC_PACED : WRPC_UNPACED;
+    return bus_publish(i->end.w->bus, i->end.peer, str_of(i->end.inbox), &accepted,
+                       i->end.pacing == WRPC_PACED ? 1 : 0, (struct span){NULL, 0}, e);
 }
 
 /* More calls than we may hold: the caller is told at once, by results that end before they begin. The inbox he
@@ -267,11 +260,11 @@ static void on_invocation(void *user, const struct bus_msg *m)
     }
     i->first = m->data;
     i->root_bytes = m->data.n;
-    i->freed = &freed;
+    i->end.freed = &freed;
     s->fn(s->user, i);
     if (freed)
         return;
-    i->freed = NULL;
+    i->end.freed = NULL;
     if (i->first.n) /* not read yet: it has to outlive the message */
         inv_queue(i, 0, i->first);
     i->first = (struct span){NULL, 0};

@@ -6,9 +6,11 @@
  * client: wrpc_invoke(...) -> call; on_bytes for root and sub-channels, on_end once; wrpc_call_free at any time
  * server: wrpc_serve_open per function; fn(user, inv) owns inv; wrpc_inv_free without a result says "failed"
  *
- * Back-pressure: NATS has none. A sender paces itself; channels are handed to their reader as they come; what nobody
- * reads yet (an invocation before wrpc_inv_read) waits up to channel_bytes_max and then looks cut short, so that only
- * that call fails.
+ * Back-pressure: NATS has none. Between two of our own processes the reader of a stream tells what it consumed and the
+ * writer keeps at most WRPC_WINDOW_BYTES under way (wrpc_out_room); this is offered in a header of the invocation and
+ * accepted in one of the handshake, so other peers never notice, and towards those nothing holds a writer back.
+ * Channels are handed to their reader as they come; what nobody reads yet (an invocation before wrpc_inv_read) waits up
+ * to channel_bytes_max and then looks cut short, so that only that call fails.
  * Spec: protocol of wRPC's NATS transport 0.29, sections named in call.c. */
 #ifndef HOSTD_WRPC_H
 #define HOSTD_WRPC_H
@@ -36,8 +38,7 @@ bool wrpc_subject(struct str prefix, struct str instance, struct str func, struc
                   struct err *e);
 struct str wrpc_func_name(struct str component_name); /* without [method] and friends; a view */
 
-/* piece.n == 0: that channel ended (a future's or stream's own end is the reader's affair: see below). The root
- * channel (p.n == 0) delivers pieces as they come. */
+XX
 typedef void wrpc_bytes_fn(void *user, const struct wit_path *p, struct span piece);
 /* Once. why == NULL: root results ended. ERR_NO_RESPONDERS, ERR_TIMEOUT, ERR_PROTOCOL, ERR_LIMIT, ERR_CLOSED.
  * Sub-channels go on after it until the call is freed. */
@@ -47,6 +48,7 @@ struct wrpc_target {
     struct str prefix, instance, func; /* prefix: "{lattice}.{id}" */
     const struct bus_header *headers;  /* source-id, link-name, traceparent */
     size_t nheaders;
+    bool paced; /* offer credit: see wrpc_out_room */
 };
 /* params: the encoded root tuple, copied or published before return. result_paths: wit_paths of the results.
  * deadline_ms is a duration over the whole call until the root results ended; 0: none. */
@@ -80,6 +82,18 @@ void wrpc_inv_free(struct wrpc_inv *i);
 bool wrpc_out_write(struct wrpc_out *o, struct span bytes, struct err *e);
 /* One chunk of a stream<u8>: length and bytes; n == 0 is skipped. */
 bool wrpc_out_chunk(struct wrpc_out *o, struct span bytes, struct err *e);
+/* The last chunk and the stream's proper end, in one message where it fits; the writer is gone. */
+bool wrpc_out_last_chunk(struct wrpc_out *o, struct span bytes, struct err *e);
+
+/* Pacing of a stream<u8>: how many bytes of data may be written now. UINT64_MAX where the peer does not pace. Writing
+ * more is not refused; it is just too much. on_room is called when room appeared, and may free the call. */
+#define WRPC_WINDOW_BYTES (1u << 20)
+uint64_t wrpc_out_room(const struct wrpc_out *o);
+void wrpc_out_on_room(struct wrpc_out *o, void (*on_room)(void *user), void *user);
+/* The reader's half: n bytes of data of this channel were dealt with. */
+void wrpc_call_consumed(struct wrpc_call *c, const struct wit_path *p, size_t n);
+void wrpc_inv_consumed(struct wrpc_inv *i, const struct wit_path *p, size_t n);
+
 /* A stream<u8>'s proper end: the zero chunk, then the end of the channel. */
 void wrpc_out_finish_stream(struct wrpc_out *o);
 void wrpc_out_close(struct wrpc_out *o); /* end of the channel, once; the writer is gone */

@@ -13,6 +13,9 @@
 #define WRPC_TOKEN_LEN (WRPC_SLOT_BITS / 4 + 16) /* slot and id in hexadecimal: as long as a NUID */
 #define WRPC_INBOX_LEN (7 + 22 + 1 + WRPC_TOKEN_LEN) /* "_INBOX." nuid "." token */
 
+#define WRPC_PACED_CHANNELS 4 /* the first paths; others are not paced */
+#define WRPC_CREDIT_HEADER "hostd-credit"
+
 struct wrpc_end {
     struct wrpc *w; /* NULL after wrpc_close */
     struct wrpc_end *prev, *next;
@@ -25,6 +28,13 @@ struct wrpc_end {
     uint32_t npaths;
     uint64_t ended; /* bit 0: the root; bit 1 + i: paths[i] */
     struct wrpc_out *outs;
+    wrpc_bytes_fn *on_bytes; /* NULL: nobody reads yet */
+    void *user;
+    bool *freed; /* set when the end is freed while one of our functions is at work on it */
+    /* the root's bytes: in how many pieces, how many were passed on, and those that wait for more */
+    uint32_t root_pieces;
+    size_t root_passed;
+    struct buf root_held;
 };
 
 struct wrpc_end_ops {
@@ -54,11 +64,14 @@ bool wrpc_end_init(struct wrpc_end *end, struct wrpc *w, const struct wrpc_end_o
                    struct err *e);
 /* No message comes in after this. Nothing if it was done before, or w was closed. */
 void wrpc_end_leave(struct wrpc_end *end);
+/* Leaves, and frees what the end owns by itself. */
+void wrpc_end_fini(struct wrpc_end *end);
 
-static inline struct wit_path wrpc_channel_path(const struct wrpc_end *end, uint32_t channel)
-{
-    return channel ? end->paths[channel - 1] : (struct wit_path){.n = 0};
-}
+/* Passes a piece, or the end of a channel, to the reader, who may free the end. False: he did. */
+bool wrpc_pass(struct wrpc_end *end, uint32_t channel, struct span piece);
+/* The same for bytes of the root, which may be held back for a while; an empty piece passes what was held, and not
+ * itself. */
+bool wrpc_pass_root(struct wrpc_end *end, struct span piece);
 
 /* Copies the paths, into memory of npaths elements. */
 void wrpc_paths_copy(struct wit_path *to, const struct wit_pendings *from);
@@ -81,5 +94,12 @@ bool wrpc_out_open(struct wrpc_end *end, const struct wit_path *path, struct wrp
 bool wrpc_outs_flush(struct wrpc_end *end, struct err *e);
 /* Ends what is still open and frees all. */
 void wrpc_outs_free(struct wrpc_end *end);
+/* The peer's reader took n bytes of this channel. The writer's owner is told and may free end. */
+void wrpc_outs_credit(struct wrpc_end *end, const struct wit_path *path, uint64_t n);
+/* The pacing became known. Writers' owners are told and may free end. */
+void wrpc_outs_room(struct wrpc_end *end);
+/* Our reader took n bytes. */
+void wrpc_consumed(struct wrpc_end *end, const struct wit_path *path, size_t n);
+bool wrpc_has_credit(const struct bus_header *headers, size_t n);
 
 #endif
