@@ -18,7 +18,9 @@
 #define GUEST_ARENA_BYTES (16u << 20)  /* arguments of one call */
 #define BODY_WINDOW_BYTES (256u << 10) /* response body on its way to the loop */
 #define BODY_NOTE_BYTES (64u << 10)    /* one piece of it */
-#define SLICE_FUEL 1000000u            /* about a millisecond of looping */
+#define BODY_BYTES_MAX \
+    (16u << 20)             /* request body waiting for the guest, from peers that do not pace */
+#define SLICE_FUEL 1000000u /* about a millisecond of looping */
 
 enum mail_kind { MAIL_BODY, MAIL_BODY_END, MAIL_BODY_FAIL, MAIL_CREDIT, MAIL_WAKE };
 
@@ -32,6 +34,7 @@ struct mail {
 enum note_kind {
     NOTE_HEAD,
     NOTE_BODY,
+    NOTE_CONSUMED,
     NOTE_RESULT,
     NOTE_IMPORT,
     NOTE_PRINT,
@@ -43,7 +46,7 @@ enum note_kind {
 struct note {
     struct note *next;
     enum note_kind kind;
-    uint32_t number; /* BODY: enum guest_body; PRINT: fd; LOG: level */
+    uint32_t number; /* BODY: enum guest_body; CONSUMED: bytes; PRINT: fd; LOG: level */
     uint64_t at_ns;  /* TIMER */
     struct guest_import *import;
     struct buf text, more;
@@ -179,6 +182,15 @@ static void world_body_end(void *user, bool finished, const struct http_field *t
     }
 }
 
+static void world_body_consumed(void *user, size_t n)
+{
+    struct guest *g = user;
+    struct note *last = last_note(g);
+    if (!last || last->kind != NOTE_CONSUMED)
+        last = note(g, NOTE_CONSUMED);
+    last->number += (uint32_t)n;
+}
+
 static const struct wasi_world world = {
     .print = world_print,
     .config_get = world_config_get,
@@ -186,6 +198,7 @@ static const struct wasi_world world = {
     .respond = world_respond,
     .body_data = world_body_data,
     .body_end = world_body_end,
+    .body_consumed = world_body_consumed,
 };
 
 /* ---- running (worker) ---- */
@@ -431,6 +444,9 @@ static void deliver_note(struct guest *g, struct note *n)
     case NOTE_BODY:
         ops->body(user, buf_span(&n->text), (enum guest_body)n->number, buf_span(&n->more));
         break;
+    case NOTE_CONSUMED:
+        ops->consumed(user, n->number);
+        break;
     case NOTE_RESULT:
         ops->result(user, buf_span(&n->text));
         break;
@@ -537,7 +553,8 @@ struct guest *guest_new(const struct guest_opts *opts, struct comp_inst *inst)
     g->inbox_tail = &g->inbox;
     pthread_mutex_init(&g->lock, NULL);
     arena_init(&g->arena, GUEST_ARENA_BYTES);
-    g->wasi = wasi_ctx_new(&(struct wasi_opts){.world = &world, .user = g});
+    g->wasi = wasi_ctx_new(
+        &(struct wasi_opts){.world = &world, .user = g, .buffered_bytes_max = BODY_BYTES_MAX});
     wasi_body_credit(g->wasi, BODY_WINDOW_BYTES);
     return g;
 }

@@ -35,6 +35,7 @@ struct guest_ops {
                  struct span root); /* response-outparam.set: result<response, error-code> */
     /* trailers: option<fields>, with FINISHED only */
     void (*body)(void *user, struct span data, enum guest_body end, struct span trailers);
+    void (*consumed)(void *user, size_t n);                /* bytes of the request body */
     void (*result)(void *user, struct span root);          /* of a plain function */
     void (*import)(void *user, struct guest_import *call); /* answer with guest_import_answer */
     void (*print)(void *user, int fd, struct str line);

@@ -34,7 +34,7 @@ struct invocation {
     const struct served_func *f;
     struct wrpc_inv *inv;
     struct guest *guest; /* NULL while waiting */
-    bool started, answered, body_ended;
+    bool started, answered;
     struct buf root;
     struct loop_timer *deadline;
     char request_id[ULID_LEN + 1];
@@ -43,6 +43,7 @@ struct invocation {
     bool request_body_ended;
     struct buf trailers;
     struct wrpc_out *body_out, *trailers_out;
+    size_t credit_owed; /* response bytes sent that the guest may replace once there is room */
 };
 
 struct serving {
@@ -147,15 +148,29 @@ static void refuse(struct invocation *v, enum http_error_code code, const char *
 
 /* ---- what the guest says ---- */
 
+/* The reader of the response caught up: the guest may go on. */
+static void on_room(void *user)
+{
+    struct invocation *v = user;
+    size_t n = v->credit_owed;
+    if (n == 0 || wrpc_out_room(v->body_out) == 0)
+        return;
+    v->credit_owed = 0;
+    guest_body_credit(v->guest, n);
+}
+
 static void on_head(void *user, struct span root)
 {
     struct invocation *v = user;
     struct err e = ERR_INIT;
     v->answered = true;
     bool ok = wrpc_inv_result(v->inv, root, &e);
-    if (ok && root.n && root.p[0] == 0) /* ok(response): body and trailers follow */
+    if (ok && root.n && root.p[0] == 0) { /* ok(response): body and trailers follow */
         ok = wrpc_inv_result_out(v->inv, &BODY_PATH, &v->body_out, &e) &&
              wrpc_inv_result_out(v->inv, &TRAILERS_PATH, &v->trailers_out, &e);
+        if (ok)
+            wrpc_out_on_room(v->body_out, on_room, v);
+    }
     if (!ok) {
         log_warn("response lost", LS("component", v->s->opts.id), LZ("request", v->request_id),
                  LE(&e));
@@ -163,43 +178,53 @@ static void on_head(void *user, struct span root)
     }
 }
 
-static void end_body(struct invocation *v, struct span trailers)
+/* Trailers are always completed: a peer waits for them. */
+static void end_trailers(struct invocation *v, struct span trailers)
 {
     static const uint8_t none[1] = {0};
     struct err e = ERR_INIT;
-    if (!v->body_out || v->body_ended)
-        return;
-    v->body_ended = true;
-    wrpc_out_close(v->body_out);
-    /* always completed: a peer waits for it */
     wrpc_out_write(v->trailers_out, trailers.n ? trailers : (struct span){none, 1}, &e);
     wrpc_out_close(v->trailers_out);
+}
+
+/* The body ends without its proper end: the reader sees it cut short. */
+static void abort_body(struct invocation *v)
+{
+    if (!v->body_out)
+        return;
+    wrpc_out_close(v->body_out);
+    v->body_out = NULL;
+    end_trailers(v, (struct span){0});
 }
 
 static void on_body(void *user, struct span data, enum guest_body end, struct span trailers)
 {
     struct invocation *v = user;
     struct err e = ERR_INIT;
-    if (!v->body_out || v->body_ended)
+    bool ok;
+    if (!v->body_out)
         return;
-    struct buf piece = BUF_INIT; /* the chunk, and the stream's end with it when it is known */
-    if (data.n) {
-        buf_leb_u64(&piece, data.n);
-        buf_put(&piece, data.p, data.n);
+    if (end == GUEST_BODY_FINISHED) {
+        ok = wrpc_out_last_chunk(v->body_out, data, &e);
+        v->body_out = NULL;
+        end_trailers(v, trailers);
+    } else {
+        ok = wrpc_out_chunk(v->body_out, data, &e);
+        v->credit_owed += data.n;
+        on_room(v);
     }
-    if (end == GUEST_BODY_FINISHED)
-        buf_byte(&piece, 0);
-    bool ok = !piece.n || wrpc_out_write(v->body_out, buf_span(&piece), &e);
-    buf_fini(&piece);
     if (!ok) {
         log_warn("response lost", LS("component", v->s->opts.id), LZ("request", v->request_id),
                  LE(&e));
         guest_cancel(v->guest, WASM_TRAP_HOST);
-    } else if (data.n) {
-        guest_body_credit(v->guest, data.n);
     }
-    if (end != GUEST_BODY_MORE)
-        end_body(v, end == GUEST_BODY_FINISHED ? trailers : (struct span){0});
+    if (!ok || end == GUEST_BODY_ABORTED)
+        abort_body(v);
+}
+
+static void on_consumed(void *user, size_t n)
+{
+    wrpc_inv_consumed(((struct invocation *)user)->inv, &BODY_PATH, n);
 }
 
 static void on_result(void *user, struct span root)
@@ -266,7 +291,7 @@ static void on_ended(void *user, const struct guest_end *end)
                  LZ("request", v->request_id), LS("reason", end->why));
     if (v->f->http && !v->answered)
         answer_failure(v, end);
-    end_body(v, (struct span){0}); /* unless it was ended properly: the reader sees it cut short */
+    abort_body(v);
     struct comp_inst *inst = guest_take_instance(v->guest);
     if (inst)
         keep_instance(s, inst);
@@ -276,6 +301,7 @@ static void on_ended(void *user, const struct guest_end *end)
 static const struct guest_ops guest_ops = {
     .head = on_head,
     .body = on_body,
+    .consumed = on_consumed,
     .result = on_result,
     .import = on_import,
     .print = on_print,

@@ -24,6 +24,7 @@ struct run {
     struct buf head, body, printed;
     bool finished, aborted, ended;
     uint32_t pieces;
+    size_t consumed;
     struct guest_end end;
     char why[1024];
     uint64_t began_ms, head_ms, ended_ms;
@@ -56,6 +57,11 @@ static void on_result(void *user, struct span root)
 {
     (void)user;
     (void)root;
+}
+
+static void on_consumed(void *user, size_t n)
+{
+    ((struct run *)user)->consumed += n;
 }
 
 static void on_import(void *user, struct guest_import *call)
@@ -97,6 +103,7 @@ static void on_ended(void *user, const struct guest_end *end)
 static const struct guest_ops ops = {
     .head = on_head,
     .body = on_body,
+    .consumed = on_consumed,
     .result = on_result,
     .import = on_import,
     .print = on_print,
@@ -124,7 +131,8 @@ static void thread_start(uint32_t worker)
 
 static struct env open_env(const char *path)
 {
-    struct env v = {.loop = loop_new(), .workers = workers_new(2, thread_start), .bridge = bridge_new()};
+    struct env v = {
+        .loop = loop_new(), .workers = workers_new(2, thread_start), .bridge = bridge_new()};
     struct err e = ERR_INIT;
     wasm_init();
     wasi_init();
@@ -158,11 +166,14 @@ static void begin(struct env *v, struct run *r, const char *path, struct comp_in
     ck_assert_msg(inst != NULL, "%s", e.text);
     r->guest = guest_new(&opts, inst);
     r->began_ms = clock_mono_ms();
-    struct http_request request = {.method = STR("GET"), .scheme = STR("http"), .authority = STR("here"),
+    struct http_request request = {.method = STR("GET"),
+                                   .scheme = STR("http"),
+                                   .authority = STR("here"),
                                    .path_with_query = str_of(path)};
     struct wit_value *args = arena_array(guest_arena(r->guest), struct wit_value, 2);
     ck_assert(wasi_http_args(guest_world(r->guest), &request, args, &e));
-    const struct comp_func *f = comp_find(v->linked, STR("wasi:http/incoming-handler@0.2.0"), STR("handle"));
+    const struct comp_func *f =
+        comp_find(v->linked, STR("wasi:http/incoming-handler@0.2.0"), STR("handle"));
     ck_assert_ptr_nonnull(f);
     ck_assert_msg(guest_start(r->guest, f, args, &e), "%s", e.text);
     v->open++;
@@ -191,7 +202,8 @@ START_TEST(a_request_is_answered_and_the_instance_serves_the_next)
         ck_assert_msg(r.end.outcome == COMP_DONE, "%s", r.why);
         ck_assert(r.end.responded && r.finished && !r.aborted);
         ck_assert_uint_eq(r.head.p[0], 0);
-        ck_assert_msg(str_eqz(buf_view(&r.body), "hello from hostd: /x\n"), "%.*s", STR_ARG(buf_view(&r.body)));
+        ck_assert_msg(str_eqz(buf_view(&r.body), "hello from hostd: /x\n"), "%.*s",
+                      STR_ARG(buf_view(&r.body)));
         ck_assert_ptr_nonnull(r.kept);
         inst = MOVE(r.kept);
         run_fini(&r);
@@ -293,6 +305,7 @@ START_TEST(an_echo_answers_before_the_request_is_whole)
     loop_run(v.loop);
     ck_assert_msg(r.end.outcome == COMP_DONE, "%s", r.why);
     ck_assert(r.finished && str_eqz(buf_view(&r.body), "first second"));
+    ck_assert_uint_eq(r.consumed, strlen("first second"));
     run_fini(&r);
     close_env(&v);
 }
@@ -318,7 +331,8 @@ START_TEST(what_a_guest_prints_arrives_as_lines)
     struct run r = {0};
     begin(&v, &r, "/log", NULL);
     loop_run(v.loop);
-    ck_assert_msg(str_eqz(buf_view(&r.printed), "2:workbench was here\n"), "%.*s", STR_ARG(buf_view(&r.printed)));
+    ck_assert_msg(str_eqz(buf_view(&r.printed), "2:workbench was here\n"), "%.*s",
+                  STR_ARG(buf_view(&r.printed)));
     run_fini(&r);
     close_env(&v);
 }
