@@ -216,8 +216,8 @@ static void setup(void)
     struct err e = ERR_INIT;
     arena_init(&types, 1 << 20);
     files_iface = (struct comp_host_iface){
-        wit_parse(&types, STR("test:host/files@1.5.0"), str_of(files_text), NULL, 0, &e), file_funcs,
-        4};
+        wit_parse(&types, STR("test:host/files@1.5.0"), str_of(files_text), NULL, 0, &e),
+        file_funcs, 4};
     ck_assert_msg(files_iface.types != NULL, "%s", e.text);
 }
 
