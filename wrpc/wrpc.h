@@ -38,7 +38,8 @@ bool wrpc_subject(struct str prefix, struct str instance, struct str func, struc
                   struct err *e);
 struct str wrpc_func_name(struct str component_name); /* without [method] and friends; a view */
 
-XX
+/* piece.n == 0: that channel ended (a future's or stream's own end is the reader's affair: see below). Pieces come as
+ * the peer sent them, except that very many of the root are gathered into fewer. */
 typedef void wrpc_bytes_fn(void *user, const struct wit_path *p, struct span piece);
 /* Once. why == NULL: root results ended. ERR_NO_RESPONDERS, ERR_TIMEOUT, ERR_PROTOCOL, ERR_LIMIT, ERR_CLOSED.
  * Sub-channels go on after it until the call is freed. */

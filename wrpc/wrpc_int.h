@@ -16,6 +16,8 @@
 #define WRPC_PACED_CHANNELS 4 /* the first paths; others are not paced */
 #define WRPC_CREDIT_HEADER "hostd-credit"
 
+enum wrpc_pacing { WRPC_UNPACED, WRPC_PACING_UNKNOWN /* offered */, WRPC_PACED };
+
 struct wrpc_end {
     struct wrpc *w; /* NULL after wrpc_close */
     struct wrpc_end *prev, *next;
@@ -31,6 +33,8 @@ struct wrpc_end {
     wrpc_bytes_fn *on_bytes; /* NULL: nobody reads yet */
     void *user;
     bool *freed; /* set when the end is freed while one of our functions is at work on it */
+    enum wrpc_pacing pacing;
+    uint32_t consumed[WRPC_PACED_CHANNELS]; /* of paths[i], and not yet told the peer */
     /* the root's bytes: in how many pieces, how many were passed on, and those that wait for more */
     uint32_t root_pieces;
     size_t root_passed;
