@@ -320,6 +320,7 @@ void conn_touch(struct http_conn *c)
 
 static void send_out(struct http_conn *c)
 {
+    c->sends++;
     ssize_t sent = c->transport->send(c->carrier, buf_span(&c->out));
     if (sent < 0) {
         c->dead = true;

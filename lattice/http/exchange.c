@@ -306,6 +306,8 @@ static bool put_head(struct http_exchange *x, uint16_t status, const struct http
         c->closing = true;
 
     struct buf *out = &c->out;
+    x->head_at = out->n;
+    x->head_run = c->sends;
     buf_str(out, STR("HTTP/1.1 "));
     put_number(out, status, 10);
     buf_put(out, " ", 1);
@@ -330,6 +332,18 @@ bool http_reply_head(struct http_exchange *x, uint16_t status, const struct http
 {
     assert(x->active);
     return put_head(x, status, headers, n, LENGTH_UNKNOWN, e);
+}
+
+bool http_reply_retract(struct http_exchange *x)
+{
+    struct http_conn *c = x->conn;
+    assert(x->active && x->reply_started);
+    if (c->sends != x->head_run)
+        return false;
+    c->out.n = x->head_at;
+    x->reply_started = x->above_high = false;
+    x->framing = REPLY_NONE;
+    return true;
 }
 
 /* ---- bodies ---- */

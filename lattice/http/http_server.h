@@ -107,8 +107,8 @@ uint32_t http_server_exchanges(const struct http_server *s); /* requests being a
  * The server still has to be closed, which may be done in the callback. */
 void http_server_stop(struct http_server *s, uint64_t grace_ms, void (*done)(void *user),
                       void *user);
-void http_server_close(
-    struct http_server *s); /* at once; gone() for open exchanges; NULL is fine */
+/* At once; gone() for open exchanges. Not from inside a handler's callback. NULL is fine. */
+void http_server_close(struct http_server *s);
 
 const struct http_head *http_exchange_head(const struct http_exchange *x);
 void http_exchange_set_user(struct http_exchange *x, void *user);
@@ -132,6 +132,8 @@ bool http_reply_full(struct http_exchange *x, uint16_t status, const struct http
                      size_t n, struct span body, struct err *e);
 /* Has http_reply_head succeeded? */
 bool http_reply_started(const struct http_exchange *x);
+/* Takes a started reply back while none of it has left, so that another can be given. False: too late. */
+bool http_reply_retract(struct http_exchange *x);
 /* Breaks the connection: the only way to tell a client that a started reply failed. */
 void http_exchange_abort(struct http_exchange *x);
 

@@ -62,6 +62,8 @@ struct http_exchange {
     size_t unconsumed_bytes;  /* delivered and not yet reported back */
     uint64_t reply_left;      /* REPLY_LENGTH: what is still owed */
     enum reply_framing framing;
+    size_t head_at;    /* where in conn.out the reply begins, */
+    uint64_t head_run; /* while conn.sends is still this */
     bool begun;        /* the first byte of the request is in */
     bool head_done;    /* request() was called */
     bool active;       /* and the handler may use it still */
@@ -119,6 +121,7 @@ struct http_conn {
     struct buf in;  /* came while the reply to an earlier request was pending */
     struct buf out; /* formatted, not yet sent */
     bool flight;    /* send_rest is at work */
+    uint64_t sends; /* how often out was emptied */
     size_t unsent_seen;
 
     uint64_t phase_ms, read_ms, write_ms; /* when it began; last bytes in; last bytes out */

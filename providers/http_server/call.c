@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One HTTP request as one call of incoming-handler.handle: bodies and trailers in both directions, and every way in
  * which it can end.
- * Keeps: `x` is NULL as soon as the exchange is over, and the call is freed with it; a response begins once. What the
- * component sends may overtake its own head and is kept until that came.
+ * Keeps: a call and its exchange end together; a response begins once. What the component sends may overtake its own
+ * head and is kept until that came.
  * Back-pressure: a request body is paced by round trips to the bus; wRPC has no word for "slower", so a response
  * that outruns its client is broken off at REPLY_QUEUE_BYTES_MAX. */
 #include "providers/http_server/provider.h"
@@ -116,19 +116,19 @@ static void reply_failure(struct http_exchange *x, const struct failure *f)
     char text[256];
     int n = snprintf(text, sizeof text, "%u: %s\n", f->status, f->text);
     struct span body = {(const uint8_t *)text, MIN((size_t)n, sizeof text - 1)};
-    http_reply_full(x, f->status, headers, f->retry ? 2 : 1, body,
-                    &e); /* nothing in it can be refused */
+    /* cannot fail: nothing in it can be refused */
+    http_reply_full(x, f->status, headers, f->retry ? 2 : 1, body, &e);
 }
 
 /* Ends the exchange without a response of the component: a status while that is possible, else a broken connection. */
 static void fail(struct call *c, const struct failure *f, const char *cause)
 {
     struct http_exchange *x = c->x;
-    c->status = c->started ? c->status : f->status;
+    bool too_late = c->started && !http_reply_retract(x);
+    c->status = too_late ? c->status : f->status;
     access_log(c, cause);
-    bool started = c->started;
     call_free(c);
-    if (started)
+    if (too_late)
         http_exchange_abort(x);
     else
         reply_failure(x, f);

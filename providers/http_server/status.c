@@ -61,7 +61,7 @@ void failure_of_call(const struct err *why, struct failure *out)
     } rows[] = {
         {ERR_NO_RESPONDERS, 503, true, "component is not running"},
         {ERR_TIMEOUT, 504, false, "component did not answer in time"},
-        {ERR_LIMIT, 503, true, "too many calls at a time"},
+        {ERR_LIMIT, 503, true, "a limit on calls was reached"},
         {ERR_CLOSED, 503, true, "connection to the lattice was closed"},
     };
     *out = (struct failure){.status = 500};
