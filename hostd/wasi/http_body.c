@@ -208,10 +208,23 @@ struct wasi_outbody *wasi_outbody_hold(struct wasi_outbody *b)
     return b;
 }
 
+/* Bytes of the response that is on its way are bounded by its own buffer; those of others count together. */
+static bool is_counted(const struct wasi_outbody *b)
+{
+    return b->ctx->response_body != b;
+}
+
+void wasi_outbody_start(struct wasi_outbody *b)
+{
+    b->ctx->held -= b->data.n;
+    b->ctx->response_body = wasi_outbody_hold(b);
+}
+
 void wasi_outbody_release(struct wasi_outbody *b)
 {
     if (!b || --b->holders > 0)
         return;
+    b->ctx->held -= b->data.n; /* of a body that never started */
     wasi_fields_release(b->trailers);
     buf_fini(&b->data);
     free(b);
@@ -282,7 +295,11 @@ static enum wasi_state outbody_room(struct wasi_output *s, size_t *n)
             (struct wasi_error){body_size_code(b), b->written, "body exceeds its Content-Length"};
         return WASI_FAILED;
     }
+    if (b->state != OUTBODY_OPEN)
+        return WASI_CLOSED;
     *n = WASI_OUTBODY_BUFFER - b->data.n;
+    if (is_counted(b))
+        *n = MIN(*n, WASI_HELD_BYTES_MAX - b->ctx->held);
     return WASI_OPEN;
 }
 
@@ -299,6 +316,7 @@ static void outbody_write(struct wasi_output *s, struct span data)
         return;
     size_t sent = c->response_body == b && b->data.n == 0 ? send_some(c, data) : 0;
     buf_put(&b->data, data.p + sent, data.n - sent);
+    c->held += is_counted(b) ? data.n : 0;
 }
 
 static bool outbody_flushed(struct wasi_output *s)

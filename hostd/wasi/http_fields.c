@@ -2,7 +2,7 @@
 /* wasi:http/types.fields: header and trailer lists. Spec: wasi:http 0.2, RFC 9110 section 5, component-model.md 12.5.
  *
  * Keeps: names are valid tokens in lower case, values hold no control bytes, both are our own copies; the bytes of
- * one object stay below WASI_FIELDS_BYTES_MAX. Immutable objects are shared by their holders, so handing one out
+ * one object stay below WASI_FIELDS_BYTES_MAX, and count for the guest's WASI_HELD_BYTES_MAX. Immutable objects are shared by their holders, so handing one out
  * is cheap and the order in which a guest drops handles does not matter. */
 #include "hostd/wasi/wasi_int.h"
 
@@ -29,9 +29,10 @@ static const char *const forbidden[] = {
 
 /* ---- the object ---- */
 
-struct wasi_fields *wasi_fields_new(void)
+struct wasi_fields *wasi_fields_new(struct wasi_ctx *c)
 {
     struct wasi_fields *f = xnew(struct wasi_fields);
+    f->ctx = c;
     f->holders = 1;
     return f;
 }
@@ -54,6 +55,7 @@ void wasi_fields_release(struct wasi_fields *f)
         return;
     for (size_t i = 0; i < f->n; i++)
         free_field(&f->at[i]);
+    f->ctx->held -= f->bytes;
     free(f->at);
     free(f);
 }
@@ -120,12 +122,12 @@ static struct str lower_copy(struct str s)
     return (struct str){p, s.n};
 }
 
-/* Adds checked text; false when the object would become too large. */
+/* Adds checked text; false when the object, or all the guest holds, would become too large. */
 static bool add(struct wasi_fields *f, struct str name, struct str value)
 {
     size_t bytes = name.n + value.n + FIELD_OVERHEAD;
     if (name.n > WASI_FIELDS_BYTES_MAX || value.n > WASI_FIELDS_BYTES_MAX ||
-        bytes > WASI_FIELDS_BYTES_MAX - f->bytes)
+        bytes > WASI_FIELDS_BYTES_MAX - f->bytes || bytes > WASI_HELD_BYTES_MAX - f->ctx->held)
         return false;
     if (f->n == f->cap) {
         f->cap = f->cap ? 2 * f->cap : 8;
@@ -133,6 +135,7 @@ static bool add(struct wasi_fields *f, struct str name, struct str value)
     }
     f->at[f->n++] = (struct http_field){lower_copy(name), {str_dup(value), value.n}};
     f->bytes += bytes;
+    f->ctx->held += bytes;
     return true;
 }
 
@@ -141,7 +144,9 @@ static void remove_all(struct wasi_fields *f, struct str name)
     size_t kept = 0;
     for (size_t i = 0; i < f->n; i++) {
         if (str_ieq(f->at[i].name, name)) {
-            f->bytes -= f->at[i].name.n + f->at[i].value.n + FIELD_OVERHEAD;
+            size_t bytes = f->at[i].name.n + f->at[i].value.n + FIELD_OVERHEAD;
+            f->bytes -= bytes;
+            f->ctx->held -= bytes;
             free_field(&f->at[i]);
         } else {
             f->at[kept++] = f->at[i];
@@ -158,9 +163,10 @@ const struct http_field *wasi_fields_find(const struct wasi_fields *f, struct st
     return NULL;
 }
 
-struct wasi_fields *wasi_fields_received(const struct http_field *fields, size_t n)
+struct wasi_fields *wasi_fields_received(struct wasi_ctx *c, const struct http_field *fields,
+                                         size_t n)
 {
-    struct wasi_fields *f = wasi_fields_new();
+    struct wasi_fields *f = wasi_fields_new(c);
     for (size_t i = 0; i < n; i++)
         if (name_ok(fields[i].name) && value_ok(fields[i].value) && !is_forbidden(fields[i].name) &&
             !add(f, fields[i].name, fields[i].value))
@@ -186,14 +192,15 @@ static struct wit_value header_outcome(struct comp_host_call *hc, enum header_er
 
 static enum comp_host_status too_large(struct comp_host_call *hc)
 {
-    return comp_trap(hc, "fields larger than %u bytes", WASI_FIELDS_BYTES_MAX);
+    return comp_trap(hc, "fields larger than %u bytes, or %u bytes together", WASI_FIELDS_BYTES_MAX,
+                     WASI_HELD_BYTES_MAX);
 }
 
 static enum comp_host_status fields_new(struct comp_host_call *hc, const struct wit_value *args,
                                         struct wit_value *result)
 {
     (void)args;
-    *result = wasi_own(hc, &wasi_fields_class, wasi_fields_new());
+    *result = wasi_own(hc, &wasi_fields_class, wasi_fields_new(wasi_of(hc)));
     return wasi_done(hc);
 }
 
@@ -209,7 +216,7 @@ static enum comp_host_status
 fields_from_list(struct comp_host_call *hc, const struct wit_value *args, struct wit_value *result)
 {
     const struct wit_value *list = &args[0];
-    struct wasi_fields *f = wasi_fields_new();
+    struct wasi_fields *f = wasi_fields_new(wasi_of(hc));
     for (uint32_t i = 0; i < list->n; i++) {
         const struct wit_value *entry = &list->v[i];
         enum header_error error = entry_error(entry);
@@ -309,9 +316,13 @@ static enum comp_host_status fields_clone(struct comp_host_call *hc, const struc
                                           struct wit_value *result)
 {
     const struct wasi_fields *f = args[0].obj;
-    struct wasi_fields *copy = wasi_fields_new();
-    for (size_t i = 0; i < f->n; i++)
-        add(copy, f->at[i].name, f->at[i].value); /* fits: the original did */
+    struct wasi_fields *copy = wasi_fields_new(wasi_of(hc));
+    for (size_t i = 0; i < f->n; i++) {
+        if (!add(copy, f->at[i].name, f->at[i].value)) {
+            wasi_fields_release(copy);
+            return too_large(hc);
+        }
+    }
     *result = wasi_own(hc, &wasi_fields_class, copy);
     return wasi_done(hc);
 }

@@ -82,7 +82,8 @@ static char *dup_unless_empty(struct str s)
     return s.n ? str_dup(s) : NULL;
 }
 
-static struct wasi_incoming_request *request_new(const struct http_request *from)
+static struct wasi_incoming_request *request_new(struct wasi_ctx *c,
+                                                 const struct http_request *from)
 {
     struct wasi_incoming_request *r = xnew(struct wasi_incoming_request);
     *r = (struct wasi_incoming_request){
@@ -90,7 +91,7 @@ static struct wasi_incoming_request *request_new(const struct http_request *from
         .scheme = dup_unless_empty(from->scheme),
         .authority = dup_unless_empty(from->authority),
         .path_with_query = dup_unless_empty(from->path_with_query),
-        .headers = wasi_fields_received(from->fields, from->nfields),
+        .headers = wasi_fields_received(c, from->fields, from->nfields),
     };
     return r;
 }
@@ -104,7 +105,7 @@ bool wasi_http_args(struct wasi_ctx *c, const struct http_request *request,
         return err_set(e, ERR_EXISTS, "this context already has an HTTP request");
     if (request->method.n == 0)
         return err_set(e, ERR_INVALID, "an HTTP request without a method");
-    c->request = request_new(request);
+    c->request = request_new(c, request);
     c->request_body = wasi_inbody_new(c);
     c->head_request = str_eqz(request->method, "HEAD");
     args[0] = (struct wit_value){.obj = c->request};
@@ -135,7 +136,7 @@ void wasi_body_end(struct wasi_ctx *c, const struct http_field *trailers, size_t
     if (b->ended)
         return;
     b->ended = true;
-    b->trailers = wasi_fields_received(trailers, ntrailers);
+    b->trailers = wasi_fields_received(c, trailers, ntrailers);
 }
 
 void wasi_body_fail(struct wasi_ctx *c, enum http_error_code why)

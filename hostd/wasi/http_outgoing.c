@@ -114,8 +114,9 @@ static void send_head(struct wasi_ctx *c, struct outgoing_response *r)
     const struct http_response head = {r->status, r->headers->at, r->headers->n};
     struct wasi_outbody *b = r->body ? wasi_outbody_hold(r->body) : empty_body(c, r);
     b->no_content = without_content(c, r->status);
+    wasi_outbody_start(b);
+    wasi_outbody_release(b);
     c->responded = true;
-    c->response_body = b;
     c->opts.world->respond(c->opts.user, &head, NULL);
     response_drop(c, r);
     wasi_outbody_pump(c);

@@ -174,6 +174,13 @@ static bool output_ready(void *obj)
     return output_room(obj, &n) != WASI_OPEN || n > 0;
 }
 
+/* Room for any blocking write, or an end. */
+static bool output_has_block(void *obj)
+{
+    size_t n;
+    return output_room(obj, &n) != WASI_OPEN || n >= BLOCKING_WRITE_MAX;
+}
+
 static bool output_flushed(void *obj)
 {
     struct wasi_output *s = obj;
@@ -286,7 +293,7 @@ static enum comp_host_status output_blocking_flush(struct comp_host_call *hc,
     return wasi_done(hc);
 }
 
-/* For a sink with n bytes of room; *wait says what to wait for when there is less. */
+/* Waits for room, writes all of it, waits until it has left. */
 static enum comp_host_status blocking_put(struct comp_host_call *hc, struct wasi_output *s,
                                           const uint8_t *data, uint64_t n, struct wit_value *result)
 {
@@ -302,7 +309,7 @@ static enum comp_host_status blocking_put(struct comp_host_call *hc, struct wasi
         return wasi_done(hc);
     }
     if (room < n)
-        return wasi_wait_for(hc, room == 0 ? output_ready : output_flushed, s);
+        return wasi_wait_for(hc, output_has_block, s);
     s->permit = room;
     output_put(s, data, (size_t)n);
     return finish_flush(hc, s, result);

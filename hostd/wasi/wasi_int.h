@@ -67,6 +67,7 @@ struct wasi_ctx {
     struct wasi_inbody *request_body;
     struct wasi_outbody *response_body; /* from response-outparam.set until its end was told */
     struct wasi_outbody *finishing;     /* taken by an outgoing-body.finish that waits */
+    size_t held;                        /* bytes that count for WASI_HELD_BYTES_MAX */
     size_t credit;                      /* bytes the response body may still carry */
     bool responded;
     bool head_request; /* the request's method is HEAD */
@@ -169,20 +170,23 @@ void wasi_line_end(struct wasi_line *line); /* prints what has no newline yet */
 /* ---- HTTP ---- */
 
 #define WASI_FIELDS_BYTES_MAX (128u << 10) /* names and values of one fields object */
+#define WASI_HELD_BYTES_MAX (4u << 20)     /* fields and unsent bodies of one guest together */
 #define WASI_OUTBODY_BUFFER 65536u /* accepted from the guest, not yet taken by the embedder */
 
 /* http_fields.c: names in lower case, order kept. */
 struct wasi_fields {
+    struct wasi_ctx *ctx;
     uint32_t holders;
     bool immutable;
     size_t n, cap, bytes;
     struct http_field *at;
 };
-struct wasi_fields *wasi_fields_new(void);
+struct wasi_fields *wasi_fields_new(struct wasi_ctx *c);
 struct wasi_fields *wasi_fields_hold(struct wasi_fields *f);
 void wasi_fields_release(struct wasi_fields *f);
 /* What came in: forbidden and malformed ones are left out, and what is over the size. Immutable. */
-struct wasi_fields *wasi_fields_received(const struct http_field *fields, size_t n);
+struct wasi_fields *wasi_fields_received(struct wasi_ctx *c, const struct http_field *fields,
+                                         size_t n);
 const struct http_field *wasi_fields_find(const struct wasi_fields *f,
                                           struct str name); /* first, or NULL */
 
@@ -217,6 +221,7 @@ struct wasi_outbody {
 struct wasi_outbody *wasi_outbody_new(struct wasi_ctx *c, bool is_request);
 struct wasi_outbody *wasi_outbody_hold(struct wasi_outbody *b);
 void wasi_outbody_release(struct wasi_outbody *b);
+void wasi_outbody_start(struct wasi_outbody *b); /* makes it the context's response body */
 void wasi_outbody_abort(struct wasi_outbody *b); /* unless it was finished */
 bool wasi_outbody_drained(void *body);           /* nothing waits for credit */
 void wasi_outbody_pump(struct wasi_ctx *c);      /* as much of the response body as credit allows */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Real guests on the real component runtime and this folder's host functions: requests in, answers out, with bodies that
- * come and leave a few bytes at a time. The guests are not in the tree: $HOSTD_DATA/guests, else
+/* Real guests on the real component runtime and this folder's host functions: requests in, answers out, with bodies
+ * that come and leave a few bytes at a time. The guests are not in the tree: $HOSTD_DATA/guests, else
  * ../shared/data/guests; without them the tests say that they are skipped. */
 #include <check.h>
 #include <stdio.h>
