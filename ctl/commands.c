@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of commands. */
+#include "ctl/table.h"
+
+#include "lattice/base/num.h"
+
+const struct option lattice_options[] = {
+    {.name = "ctl-host",
+     .letter = 'r',
+     .kind = OPTION_TEXT,
+     .env = "WASMCLOUD_CTL_HOST",
+     .preset = "127.0.0.1",
+     .value = "HOST",
+     .help = "NATS server"},
+    {.name = "ctl-port",
+     .letter = 'p',
+     .kind = OPTION_NUMBER,
+     .env = "WASMCLOUD_CTL_PORT",
+     .preset = "4222",
+     .value = "PORT",
+     .help = "and its port"},
+    {.name = "ctl-jwt",
+     .kind = OPTION_TEXT,
+     .env = "WASMCLOUD_CTL_JWT",
+     .help = "user JWT or its file, with --ctl-seed"},
+    {.name = "ctl-seed",
+     .kind = OPTION_TEXT,
+     .env = "WASMCLOUD_CTL_SEED",
+     .help = "user seed or its file"},
+    {.name = "ctl-credsfile",
+     .kind = OPTION_TEXT,
+     .env = "WASH_CTL_CREDS",
+     .value = "FILE",
+     .help = "both in one file"},
+    {.name = "lattice",
+     .letter = 'x',
+     .kind = OPTION_TEXT,
+     .env = "WASMCLOUD_LATTICE",
+     .preset = "default",
+     .value = "NAME",
+     .help = "lattice"},
+    {.name = "timeout-ms",
+     .letter = 't',
+     .kind = OPTION_NUMBER,
+     .env = "WASMCLOUD_CTL_TIMEOUT_MS",
+     .preset = "2000",
+     .value = "MS",
+     .help = "patience with one request"},
+    {.name = "js-domain",
+     .alias = "domain",
+     .kind = OPTION_TEXT,
+     .env = "WASMCLOUD_JS_DOMAIN",
+     .help = "accepted for compatibility: hosts use theirs"},
+    {0},
+};
+
+#define SKIP_WAIT                                                                                 \
+    {                                                                                             \
+        .name = "skip-wait", .kind = OPTION_FLAG, .help = "return when the host has acknowledged" \
+    }
+#define HOST_ID                                                  \
+    {                                                            \
+        .name = "host-id", .kind = OPTION_TEXT, .value = "HOST", \
+        .help = "id, beginning of it, or part of the name"       \
+    }
+#define CONFIG                                                  \
+    {                                                           \
+        .name = "config", .kind = OPTION_LIST, .value = "NAME", \
+        .help = "named configuration, may be repeated"          \
+    }
+#define ALLOW_UPDATE                                          \
+    {                                                         \
+        .name = "allow-update", .kind = OPTION_FLAG,          \
+        .help = "may replace another image of that component" \
+    }
+#define AUCTION                                                                               \
+    {.name = "constraint",                                                                    \
+     .letter = 'c',                                                                           \
+     .kind = OPTION_LIST,                                                                     \
+     .value = "K=V",                                                                          \
+     .help = "label the host must have"},                                                     \
+    {                                                                                         \
+        .name = "auction-timeout-ms", .kind = OPTION_NUMBER, .preset = "2000", .value = "MS", \
+        .help = "patience with bids"                                                          \
+    }
+#define MAX_INSTANCES(letter_, preset_)                                                       \
+    {                                                                                         \
+        .name = "max-instances", .alias = "max-concurrent max count", .letter = letter_,      \
+        .kind = OPTION_NUMBER, .preset = preset_, .value = "N", .help = "instances at a time" \
+    }
+
+static const struct option up_options[] = {
+    {.name = "detached",
+     .alias = "detach",
+     .letter = 'd',
+     .kind = OPTION_FLAG,
+     .help = "return when the host answers"},
+    {.name = "multi-local", .kind = OPTION_FLAG, .help = "start one more host on this machine"},
+    {.name = "label",
+     .alias = "labels",
+     .letter = 'l',
+     .kind = OPTION_LIST,
+     .value = "K=V",
+     .help = "label of the host, may be repeated"},
+    {.name = "lattice",
+     .letter = 'x',
+     .kind = OPTION_TEXT,
+     .env = "WASMCLOUD_LATTICE",
+     .preset = "default",
+     .value = "NAME",
+     .help = "lattice"},
+    {.name = "nats-host",
+     .kind = OPTION_TEXT,
+     .env = "WASMCLOUD_NATS_HOST",
+     .preset = "127.0.0.1",
+     .value = "HOST",
+     .help = "NATS server, started when none answers"},
+    {.name = "nats-port",
+     .kind = OPTION_NUMBER,
+     .env = "WASMCLOUD_NATS_PORT",
+     .preset = "4222",
+     .value = "PORT",
+     .help = "and its port"},
+    {.name = "nats-connect-only", .kind = OPTION_FLAG, .help = "never start a NATS server"},
+    {.name = "nats-config-file",
+     .kind = OPTION_TEXT,
+     .value = "FILE",
+     .help = "own configuration of nats-server"},
+    {.name = "nats-js-domain",
+     .kind = OPTION_TEXT,
+     .preset = "core",
+     .value = "NAME",
+     .help = "JetStream domain of the server started"},
+    {.name = "nats-websocket-port",
+     .kind = OPTION_NUMBER,
+     .value = "PORT",
+     .help = "websocket of the server started"},
+    {.name = "host-path",
+     .kind = OPTION_TEXT,
+     .value = "FILE",
+     .help = "host program, default: hostd beside hostctl"},
+    {.name = "host-log-path",
+     .kind = OPTION_TEXT,
+     .value = "FILE",
+     .help = "log of a detached host"},
+    {.name = "host-seed",
+     .kind = OPTION_TEXT,
+     .env = "WASMCLOUD_HOST_SEED",
+     .value = "SEED",
+     .help = "key of the host (SN...), default: a new one"},
+    {.name = "ctl-jwt",
+     .kind = OPTION_TEXT,
+     .env = "WASMCLOUD_CTL_JWT",
+     .help = "for a server with accounts"},
+    {.name = "ctl-seed", .kind = OPTION_TEXT, .env = "WASMCLOUD_CTL_SEED", .help = ""},
+    {.name = "ctl-credsfile",
+     .kind = OPTION_TEXT,
+     .env = "WASMCLOUD_CTL_CREDS",
+     .value = "FILE",
+     .help = ""},
+    {.name = "rpc-jwt", .kind = OPTION_TEXT, .env = "WASMCLOUD_RPC_JWT", .help = ""},
+    {.name = "rpc-seed", .kind = OPTION_TEXT, .env = "WASMCLOUD_RPC_SEED", .help = ""},
+    {.name = "rpc-timeout-ms",
+     .kind = OPTION_NUMBER,
+     .env = "WASMCLOUD_RPC_TIMEOUT_MS",
+     .value = "MS",
+     .help = ""},
+    {.name = "wasmcloud-js-domain",
+     .kind = OPTION_TEXT,
+     .env = "WASMCLOUD_JS_DOMAIN",
+     .help = "JetStream domain of the host"},
+    {.name = "provider-delay",
+     .kind = OPTION_NUMBER,
+     .env = "WASMCLOUD_PROV_SHUTDOWN_DELAY_MS",
+     .value = "MS",
+     .help = "time a provider has to stop by itself"},
+    {.name = "allow-file-load",
+     .kind = OPTION_TRUTH,
+     .env = "WASMCLOUD_ALLOW_FILE_LOAD",
+     .preset = "true",
+     .help = "may the host load file:// images?"},
+    {.name = "log-level",
+     .alias = "structured-log-level",
+     .kind = OPTION_TEXT,
+     .env = "WASMCLOUD_LOG_LEVEL",
+     .preset = "info",
+     .help = "error, warn, info, debug, trace"},
+    {.name = "enable-structured-logging",
+     .kind = OPTION_FLAG,
+     .env = "WASMCLOUD_STRUCTURED_LOGGING_ENABLED",
+     .help = "log as JSON lines"},
+    {.name = "max-execution-time-ms",
+     .alias = "max-time-ms",
+     .kind = OPTION_NUMBER,
+     .env = "WASMCLOUD_MAX_EXECUTION_TIME_MS",
+     .value = "MS",
+     .help = "one invocation"},
+    {.name = "disable-wadm", .kind = OPTION_FLAG, .help = "no scheduler in this host"},
+    {.name = "wadm-manifest",
+     .kind = OPTION_TEXT,
+     .value = "FILE",
+     .help = "deploy this application then"},
+    {0},
+};
+
+static const struct option down_options[] = {
+    HOST_ID,
+    {.name = "all", .kind = OPTION_FLAG, .help = "every host of the lattice that answers"},
+    {.name = "purge-jetstream",
+     .alias = "flush-jetstream",
+     .kind = OPTION_TEXT,
+     .preset = "none",
+     .value = "none|all|wadm|wasmcloud",
+     .help = "delete what is stored, too"},
+    {0},
+};
+
+static const struct option watch_options[] = {
+    {.name = "watch", .letter = 'w', .kind = OPTION_DURATION, .help = "repeat until interrupted"},
+    {0},
+};
+
+static const struct option stop_host_options[] = {
+    {.name = "host-timeout",
+     .kind = OPTION_NUMBER,
+     .value = "MS",
+     .help = "time the host has to stop"},
+    {0},
+};
+
+static const struct option label_options[] = {
+    {.name = "delete", .kind = OPTION_FLAG, .help = "take the labels away"},
+    {0},
+};
+
+static const struct option link_put_options[] = {
+    {.name = "interface",
+     .alias = "interfaces",
+     .kind = OPTION_LIST,
+     .value = "NAME",
+     .help = "may be repeated"},
+    {.name = "link-name",
+     .letter = 'l',
+     .kind = OPTION_TEXT,
+     .preset = "default",
+     .value = "NAME",
+     .help = "of the link"},
+    {.name = "source-config",
+     .kind = OPTION_LIST,
+     .value = "NAME",
+     .help = "named configuration for the source"},
+    {.name = "target-config",
+     .kind = OPTION_LIST,
+     .value = "NAME",
+     .help = "named configuration for the target"},
+    {0},
+};
+
+static const struct option link_del_options[] = {
+    {.name = "link-name",
+     .letter = 'l',
+     .kind = OPTION_TEXT,
+     .value = "NAME",
+     .help = "of the link"},
+    {.name = "all", .kind = OPTION_FLAG, .help = "every link of the lattice"},
+    {.name = "force", .kind = OPTION_FLAG, .help = "yes, that is meant"},
+    {0},
+};
+
+static const struct option start_component_options[] = {
+    HOST_ID, AUCTION, MAX_INSTANCES(0, "1"), CONFIG, SKIP_WAIT, ALLOW_UPDATE, {0},
+};
+static const struct option start_provider_options[] = {HOST_ID, AUCTION, CONFIG, SKIP_WAIT, {0}};
+static const struct option stop_options[] = {HOST_ID, SKIP_WAIT, {0}};
+static const struct option update_options[] = {HOST_ID, {0}};
+static const struct option scale_options[] = {
+    MAX_INSTANCES('c', "4294967295"),
+    {.name = "annotations",
+     .letter = 'a',
+     .kind = OPTION_LIST,
+     .value = "K=V",
+     .help = "may be repeated"},
+    CONFIG,
+    SKIP_WAIT,
+    ALLOW_UPDATE,
+    {0},
+};
+
+static const struct option deploy_options[] = {
+    {.name = "replace",
+     .kind = OPTION_FLAG,
+     .help = "delete what is stored under this name and version first"},
+    {.name = "wait",
+     .kind = OPTION_DURATION,
+     .help = "until it is deployed (without a value: one minute)"},
+    {0},
+};
+
+static const struct option undeploy_options[] = {
+    {.name = "all", .kind = OPTION_FLAG, .help = "every application"},
+    {0},
+};
+
+static const struct option delete_options[] = {
+    {.name = "all-undeployed",
+     .kind = OPTION_FLAG,
+     .help = "every application that is not deployed"},
+    {0},
+};
+
+const struct command commands[] = {
+    /* noun, verb, other verbs, words, help, lattice?, options, function */
+    {"up", NULL, NULL, "", "start a local environment", false, up_options, cmd_up},
+    {"down", NULL, NULL, "", "stop what runs", true, down_options, cmd_down},
+    {"app", "list", NULL, "", "applications of the lattice", true, NULL, cmd_app_list},
+    {"app", "get", NULL, "[NAME] [VERSION]", "a stored manifest", true, NULL, cmd_app_get},
+    {"app", "status", NULL, "NAME", "what became of an application", true, NULL, cmd_app_status},
+    {"app", "history", NULL, "NAME", "versions of an application", true, NULL, cmd_app_history},
+    {"app", "put", NULL, "[FILE]", "store a manifest", true, NULL, cmd_app_put},
+    {"app", "deploy", NULL, "SOURCE [VERSION]",
+     "store and deploy a manifest, or deploy a stored one", true, deploy_options, cmd_app_deploy},
+    {"app", "undeploy", NULL, "[SOURCE]", "stop an application, keep its manifest", true,
+     undeploy_options, cmd_app_undeploy},
+    {"app", "delete", "del", "[SOURCE] [VERSION]", "stop an application, forget its manifest", true,
+     delete_options, cmd_app_delete},
+    {"app", "validate", NULL, "FILE", "check a manifest", false, NULL, cmd_app_validate},
+    {"get", "hosts", NULL, "", "hosts of the lattice", true, NULL, cmd_get_hosts},
+    {"get", "inventory", "inventories", "[HOST]", "what runs where", true, watch_options,
+     cmd_get_inventory},
+    {"get", "links", "link", "", "links of the lattice", true, NULL, cmd_get_links},
+    {"get", "claims", NULL, "", "known claims", true, NULL, cmd_get_claims},
+    {"start", "component", NULL, "REFERENCE ID", "start a component", true, start_component_options,
+     cmd_start_component},
+    {"start", "provider", NULL, "REFERENCE ID", "start a provider", true, start_provider_options,
+     cmd_start_provider},
+    {"stop", "component", NULL, "ID", "stop a component", true, stop_options, cmd_stop_component},
+    {"stop", "provider", NULL, "ID", "stop a provider", true, stop_options, cmd_stop_provider},
+    {"stop", "host", NULL, "HOST", "stop a host", true, stop_host_options, cmd_stop_host},
+    {"scale", "component", NULL, "HOST REFERENCE ID", "change how many instances run at a time",
+     true, scale_options, cmd_scale_component},
+    {"update", "component", NULL, "ID NEW_REFERENCE", "replace the image of a component", true,
+     update_options, cmd_update_component},
+    {"label", NULL, NULL, "HOST LABELS", "label a host: K=V,K=V", true, label_options, cmd_label},
+    {"tag", NULL, NULL, "HOST LABELS", "the same", true, label_options, cmd_label},
+    {"link", "query", "get", "", "links of the lattice", true, NULL, cmd_get_links},
+    {"link", "put", NULL, "SOURCE_ID TARGET NAMESPACE PACKAGE", "let one call another", true,
+     link_put_options, cmd_link_put},
+    {"link", "del", "delete", "[SOURCE_ID] [NAMESPACE] [PACKAGE]", "delete a link", true,
+     link_del_options, cmd_link_del},
+    {"config", "put", "create", "NAME KEY=VALUE...", "store a named configuration", true, NULL,
+     cmd_config_put},
+    {"config", "get", NULL, "NAME", "show a named configuration", true, NULL, cmd_config_get},
+    {"config", "del", "delete", "NAME", "delete a named configuration", true, NULL, cmd_config_del},
+    {"key", "gen", NULL, "TYPE", "make a key", false, NULL, cmd_keys_gen},
+};
+
+const size_t ncommands = ARRAY_LEN(commands);

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* hostctl: picks a row of the command table, runs it, shows its result. Exit status: 0 done, 1 failed, 2 misused. */
+#include <signal.h>
+#include <stdlib.h>
+
+#include "ctl/table.h"
+#include "lattice/base/loop.h"
+
+#define ARENA_BYTES (64u << 20)
+
+int main(int argc, char **argv)
+{
+    struct ctl c = {0};
+    struct err e = ERR_INIT;
+    int status = 0;
+    signal(SIGPIPE, SIG_IGN); /* a closed pipe is an error of the write */
+    arena_init(&c.arena, ARENA_BYTES);
+    switch (args_read(&c, argc, argv, &e)) {
+    case ARGS_WRONG:
+        status = output_error(c.json, &e, true);
+        break;
+    case ARGS_SHOWN:
+        break;
+    case ARGS_RUN:
+        status = c.command->run(&c, &e) ? output_result(&c) : output_error(c.json, &e, false);
+        session_close(&c);
+        break;
+    }
+    loop_free(c.loop);
+    json_decref(c.result);
+    buf_fini(&c.text);
+    arena_fini(&c.arena);
+    return status;
+}

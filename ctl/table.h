@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* hostctl: what a command is, and what it works with. Private to ctl/.
+ *
+ *   commands.c   the table of commands
+ *   args.c       the command line against that table: words, options, environment, defaults; help
+ *   output.c     one result, shown as text or as JSON; errors
+ *   session.c    connection to the lattice; waiting for answers; finding hosts
+ *   local.c      what runs on this machine: directories, pid files, starting and stopping processes
+ *   cmd_*.c      the commands, a file per noun
+ *
+ * A command is a function that returns false with e set, or fills result and text. Everything is on one thread.
+ * Spec: the command line of wash 0.37 - 0.43. */
+#ifndef HOSTD_CTL_TABLE_H
+#define HOSTD_CTL_TABLE_H
+
+#include <jansson.h>
+#include <stdio.h>
+#include <sys/types.h>
+#include "lattice/base/arena.h"
+#include "lattice/base/buf.h"
+#include "lattice/proto/proto.h"
+
+/* ---- the table ---- */
+
+enum option_kind {
+    OPTION_FLAG,
+    OPTION_TEXT,
+    OPTION_NUMBER,
+    OPTION_TRUTH,    /* true or false must follow */
+    OPTION_LIST,     /* may be repeated */
+    OPTION_DURATION, /* "500", "2s", "5m", "54ms"; may stand without a value */
+};
+
+struct option {
+    const char *name, *alias; /* "timeout-ms"; alias NULL: none */
+    char letter;              /* 0: none */
+    enum option_kind kind;
+    const char *value; /* what help calls it */
+    const char *env;   /* NULL: none */
+    const char *preset;
+    const char *help;
+};
+
+struct ctl;
+typedef bool command_fn(struct ctl *c, struct err *e);
+
+struct command {
+    const char *noun, *verb; /* verb NULL: the noun is the whole command */
+    const char *aliases;     /* other verbs, separated by blanks; NULL: none */
+    const char *words;       /* "NAME [VERSION] KEY=VALUE..." */
+    const char *help;
+    bool lattice;                 /* takes the connection options, too */
+    const struct option *options; /* up to one without name; NULL: none */
+    command_fn *run;
+};
+
+extern const struct command commands[];
+extern const size_t ncommands;
+extern const struct option lattice_options[]; /* up to one without name */
+
+/* ---- one run ---- */
+
+struct value { /* an option as given */
+    const struct option *option;
+    const char *text;
+};
+
+#define CTL_WORDS_MAX 256
+#define CTL_VALUES_MAX 256
+
+struct ctl {
+    const struct command *command;
+    bool json;
+    const char *words[CTL_WORDS_MAX];
+    size_t nwords;
+    struct value values[CTL_VALUES_MAX];
+    size_t nvalues;
+
+    json_t *result;  /* an object; shown with --output json */
+    bool bare;       /* the result as it is, without "success" */
+    struct buf text; /* shown otherwise */
+    struct arena arena;
+
+    /* session.c */
+    struct loop *loop;
+    struct bus *bus;
+    struct proto_client *client;
+    bool answered; /* what session_await waits for */
+    struct err answer_error;
+};
+
+/* ---- args.c ---- */
+
+enum args_end { ARGS_RUN, ARGS_SHOWN, ARGS_WRONG };
+
+/* SHOWN: help or version went to stdout. WRONG: e is a usage error. */
+enum args_end args_read(struct ctl *c, int argc, char **argv, struct err *e);
+/* Values by precedence: command line, environment, preset. The option must be one of the command's. */
+const char *option_text(const struct ctl *c, const char *name); /* NULL: none */
+bool option_flag(const struct ctl *c, const char *name);
+uint64_t option_number(const struct ctl *c, const char *name);
+bool option_given(const struct ctl *c, const char *name);
+/* The nth value of a list; NULL behind the last. */
+const char *option_at(const struct ctl *c, const char *name, size_t n);
+static inline const char *word(const struct ctl *c, size_t n)
+{
+    return n < c->nwords ? c->words[n] : NULL;
+}
+/* "KEY=VALUE" words or list values into a map in c->arena. */
+bool read_pairs(struct ctl *c, const char *const *texts, size_t n, struct proto_map *out,
+                struct err *e);
+bool option_pairs(struct ctl *c, const char *name, struct proto_map *out, struct err *e);
+bool option_strs(struct ctl *c, const char *name, struct proto_strs *out, struct err *e);
+bool read_duration_ms(const char *text, uint64_t *out);
+
+/* ---- output.c ---- */
+
+/* Rows of cells, columns aligned. Cells are copied into the text at once; end with table_end. */
+struct table {
+    char **cells;
+    size_t ncells, cap, columns;
+};
+void table_begin(struct table *t, size_t columns);
+void table_cell(struct table *t, struct str s);
+void table_row(struct table *t, size_t n,
+               const struct str *cells);        /* fewer than columns: the rest stays empty */
+void table_end(struct table *t, struct ctl *c); /* appends to c->text, frees */
+
+json_t *json_str(struct str s); /* null for none; bad UTF-8 is escaped */
+/* Encoded JSON (buf is emptied) as a value; takes ownership of nothing else. */
+json_t *json_from(struct buf *b);
+void result_set(struct ctl *c, const char *key, json_t *value); /* takes value */
+/* Sets "result" and the text to the same sentence. */
+void result_say(struct ctl *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int output_result(struct ctl *c);                             /* exit status */
+int output_error(bool json, const struct err *e, bool usage); /* exit status */
+/* On stderr; nothing with --output json. */
+void notice(const struct ctl *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* ---- session.c ---- */
+
+struct session_where {
+    const char *host, *creds, *jwt, *seed;
+    uint64_t port;
+};
+/* By the connection options of the command. */
+bool session_open(struct ctl *c, struct err *e);
+bool session_open_at(struct ctl *c, const struct session_where *w, uint64_t timeout_ms,
+                     struct err *e);
+void session_close(struct ctl *c);
+struct str session_lattice(const struct ctl *c);
+/* Runs the loop until session_answer; `sent` is what the request function returned (false: e is set). */
+bool session_await(struct ctl *c, bool sent, struct err *e);
+void session_answer(struct ctl *c, const struct err *e); /* NULL or ERR_NONE: well */
+/* Waits that long, or until session_answer; false: that brought an error. */
+bool session_sleep(struct ctl *c, uint64_t ms, struct err *e);
+
+struct host_list {
+    struct proto_host *v; /* in c->arena */
+    uint32_t n, cap;
+};
+/* Every host that answers, longest uptime first. */
+bool hosts_collect(struct ctl *c, struct host_list *out, struct err *e);
+/* A host by id, beginning of its id, or part of its name. */
+bool host_find(struct ctl *c, const char *text, struct str *id, struct err *e);
+/* c->arena copy of the host's inventory. */
+bool inventory_get(struct ctl *c, struct str id, struct proto_inventory *out, struct err *e);
+
+/* ---- local.c ---- */
+
+struct local_process {
+    pid_t pid;
+    uint64_t start_ticks; /* of the pid: a number used again is somebody else */
+    struct str name;      /* "hostd", "nats-server" */
+    struct str host_id;   /* of a host */
+    struct str address;   /* of its NATS server, host:port */
+    struct str lattice;   /* of a host */
+    struct str log, file; /* paths; file holds this record */
+};
+struct local_list {
+    struct local_process *v;
+    size_t n;
+};
+
+/* "DIR/name" in the folder for pid files, logs and the server's data, made when needed; in c->arena. */
+bool local_path(struct ctl *c, const char *name, const char **out, struct err *e);
+/* "hostd" beside this program, else on PATH; in c->arena. */
+bool local_find_program(struct ctl *c, const char *name, const char **out, struct err *e);
+/* Recorded processes that are alive; records of dead ones are removed (and told). */
+bool local_processes(struct ctl *c, struct local_list *out, struct err *e);
+bool local_record(struct ctl *c, struct local_process *p, struct err *e);
+void local_forget(const struct local_process *p);
+bool local_alive(const struct local_process *p);
+/* Starts argv in a session of its own, stdin empty, output to the log (NULL: our stdout). env: additions. Fills
+ * pid, start_ticks, log. */
+bool local_spawn(struct ctl *c, char *const argv[], const struct proto_map *env, const char *log,
+                 struct local_process *out, struct err *e);
+/* Sends the signal (0: none), waits for the end, SIGKILL after the time; forgets it. False: it would not die. */
+bool local_stop(const struct local_process *p, int signum, uint64_t patience_ms);
+/* The end of a log file, for errors; in c->arena. */
+const char *local_log_tail(struct ctl *c, const char *path);
+
+enum probe { PROBE_NATS, PROBE_NOBODY, PROBE_STRANGER };
+/* Who answers at this address? */
+enum probe local_probe(const char *host, uint64_t port, uint64_t timeout_ms);
+
+/* ---- cmd_*.c ---- */
+
+command_fn cmd_up, cmd_down;
+command_fn cmd_get_hosts, cmd_get_inventory, cmd_get_claims, cmd_stop_host, cmd_label;
+command_fn cmd_get_links, cmd_link_put, cmd_link_del;
+command_fn cmd_config_get, cmd_config_put, cmd_config_del;
+command_fn cmd_start_component, cmd_start_provider, cmd_stop_component, cmd_stop_provider,
+    cmd_scale_component, cmd_update_component;
+command_fn cmd_app_list, cmd_app_get, cmd_app_status, cmd_app_history, cmd_app_put, cmd_app_deploy,
+    cmd_app_undeploy, cmd_app_delete, cmd_app_validate;
+command_fn cmd_keys_gen;
+
+/* Puts and deploys the manifest of a file; for `up --wadm-manifest`. */
+bool app_deploy_file(struct ctl *c, const char *path, struct err *e);
+
+#endif
