@@ -356,10 +356,44 @@ static bool host_like(struct str s)
     return s.n > 0;
 }
 
-/* What a proxy in front tells of the outer request; the first value of a list. */
+/* The first value of a list: what the outermost proxy says. */
 static struct str first_of(struct str list)
 {
     return str_trim(str_sub(list, 0, str_find(list, ',')));
+}
+
+/* host of a Forwarded field's first element (RFC 7239, 4); empty when it has none. */
+static struct str forwarded_host(struct str list)
+{
+    struct str rest = first_of(list), part;
+    while (str_cut(&rest, ';', &part)) {
+        part = str_trim(part);
+        if (part.n <= 5 || !str_ieq(str_sub(part, 0, 5), STR("host=")))
+            continue;
+        struct str host = str_sub(part, 5, part.n);
+        bool quoted = host.n > 2 && host.p[0] == '"' && host.p[host.n - 1] == '"';
+        return quoted ? str_sub(host, 1, host.n - 1) : host;
+    }
+    return STR_NONE;
+}
+
+/* What proxies in front say of the outer request; Forwarded weighs more than X-Forwarded-Host. */
+static void apply_forwarded(struct http_request *r)
+{
+    struct str x_host = STR_NONE, host = STR_NONE;
+    for (size_t i = 0; i < r->nfields; i++) {
+        struct str name = r->fields[i].name, value = r->fields[i].value;
+        if (str_ieq(name, STR("forwarded")))
+            host = forwarded_host(value);
+        else if (str_ieq(name, STR("x-forwarded-host")))
+            x_host = first_of(value);
+        else if (str_ieq(name, STR("x-forwarded-proto")) && str_ieq(first_of(value), STR("https")))
+            r->scheme = STR("https");
+    }
+    if (host_like(host))
+        r->authority = host;
+    else if (host_like(x_host))
+        r->authority = x_host;
 }
 
 static bool is_hop(struct str name)
@@ -389,14 +423,10 @@ static struct http_request wire_request(const struct call *c, struct http_field 
     };
     for (size_t i = 0; i < head->nheaders && r.nfields < FIELDS_MAX; i++) {
         struct str name = head->headers[i].name, value = head->headers[i].value;
-        if (is_hop(name))
-            continue;
-        fields[r.nfields++] = (struct http_field){name, value};
-        if (str_ieq(name, STR("x-forwarded-host")) && host_like(first_of(value)))
-            r.authority = first_of(value);
-        else if (str_ieq(name, STR("x-forwarded-proto")) && str_ieq(first_of(value), STR("https")))
-            r.scheme = STR("https");
+        if (!is_hop(name))
+            fields[r.nfields++] = (struct http_field){name, value};
     }
+    apply_forwarded(&r);
     return r;
 }
 
