@@ -232,7 +232,7 @@ static inline void rig_close(struct rig *r)
     buf_fini(&r->reply);
 }
 
-static const char *text_of(struct buf *b)
+static inline const char *text_of(struct buf *b)
 {
     buf_byte(b, 0);
     b->n--;
@@ -245,7 +245,7 @@ static inline void put(struct rig *r, const char *bytes)
     loop_sim_advance(r->loop, 100);
 }
 
-static const char *got(struct rig *r)
+static inline const char *got(struct rig *r)
 {
     static struct buf text;
     buf_clear(&text);
@@ -274,7 +274,7 @@ static inline void on_reply(void *user, const struct bus_msg *msg, const struct 
         buf_printf(&r->reply, "%s", e->text);
 }
 
-static const char *ask(struct rig *r, enum proto_rpc what, const char *payload)
+static inline const char *ask(struct rig *r, enum proto_rpc what, const char *payload)
 {
     struct err e = ERR_INIT;
     struct proto_subject s;
