@@ -176,6 +176,7 @@ static void fail(struct task *t, struct str why)
         delay = MIN((uint64_t)BACKOFF_FIRST_MS << (t->attempts - 1), BACKOFF_MAX_MS);
     delay = delay * (80 + rand_u64() % 41) / 100; /* +-20 % */
     t->state = TASK_IDLE;
+    proto_cancel(&t->request); /* an event may overtake the answer */
     t->next_ms = now + delay;
     t->next_wall_ns = clock_wall_ns() + delay * 1000000;
     char shown[ERROR_SHOWN_MAX];

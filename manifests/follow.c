@@ -137,17 +137,25 @@ static void on_ping(void *user, const struct proto_reply *r, const struct err *e
     }
 }
 
-static void ask_everybody(void *user)
+static void on_refresh(void *user);
+
+static void ask_everybody(struct follow *f)
 {
-    struct follow *f = user;
     struct err e = ERR_INIT;
     loop_timer_stop(&f->refresh_timer);
     f->refresh_timer = loop_after(
         f->s->loop, REFRESH_MS - REFRESH_JITTER_MS + rand_u64() % (2 * REFRESH_JITTER_MS),
-        ask_everybody, f);
+        on_refresh, f);
     if (!f->ping && !proto_host_ping(f->s->client, PING_COLLECT_MS, on_ping, f, &f->ping, &e))
         f->hosts_read = true; /* the next round is in a minute; events tell before */
     scheduler_wake(f->s);
+}
+
+static void on_refresh(void *user)
+{
+    struct follow *f = user;
+    f->refresh_timer = NULL;
+    ask_everybody(f);
 }
 
 static void on_silence_tick(void *user)

@@ -446,8 +446,11 @@ void plan_provider(struct planner *p, const struct want *w, struct plan_result *
                 plan_stop_provider(p, w, s->host, s->provider);
         }
     }
-    if (starts + stops > 0)
-        plan_say(p, r, PROTO_STATUS_RECONCILING, "starting on %zu, stopping on %zu host%s", starts,
-                 stops, stops == 1 ? "" : "s");
+    if (starts > 0)
+        plan_say(p, r, PROTO_STATUS_RECONCILING, "starting on %zu host%s", starts,
+                 starts == 1 ? "" : "s");
+    if (stops > 0)
+        plan_say(p, r, PROTO_STATUS_RECONCILING, "stopping on %zu host%s", stops,
+                 stops == 1 ? "" : "s");
     say_health(&g);
 }
