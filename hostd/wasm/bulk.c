@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Bulk memory and table operations, a piece at a time.
- * Keeps: the whole range is checked before the first byte moves; what is left to do stands in the operands, so a guest
- * can be stopped between two pieces; fuel is the length / 64, the same however it was cut. */
+ * Keeps: the whole range is checked before the first byte moves; what is left to do stands in
+ * the operands, so a guest can be stopped between two pieces; fuel is the length / 64, the same
+ * however it was cut. */
 #include "hostd/wasm/engine.h"
 
 #include "lattice/base/num.h"

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How one handler gets to the next, for exec.c only. Two ways with one handler text:
  *
- *   tail calls      the state travels in argument registers; `musttail` where the compiler has it, else the
- *                   sibling-call optimisation, which handlers.cmake switches on
- *   returning loop  every handler leaves the state in vm->regs and returns (sanitizers, other compilers, and as an
- *                   oracle for the first) */
+ *   tail calls      the state travels in argument registers; `musttail` where the compiler has
+ *                   it, else the sibling-call optimisation, which handlers.cmake switches on
+ *   returning loop  every handler leaves the state in vm->regs and returns (sanitizers, other
+ *                   compilers, and as an oracle for the first) */
 #ifndef HOSTD_WASM_DISPATCH_H
 #define HOSTD_WASM_DISPATCH_H
 

@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Private to hostd/wasm: what a running guest consists of. Translation (translate.c) makes cells, the handlers
- * (exec.c) run them, vm.c drives the handlers, instance.c and memory.c own what they work on.
+/* Private to hostd/wasm: what a running guest consists of. Translation (translate.c) makes
+ * cells, the handlers (exec.c) run them, vm.c drives the handlers, instance.c and memory.c own
+ * what they work on.
  *
  * Frames (slots of 8 bytes on the guest's value stack):
  *
  *     fp -> [ parameters | return cell, caller's fp | other locals | operands by stack height ]
  *
- * A callee's fp is the place of its arguments among the caller's operands; results come back to the same place. The
- * word before a return cell is the func_code that made the call, so a chain of frames can be walked; NULL there marks
- * a call from the host or from another instance, whose `struct link` lies at the caller's fp.
+ * A callee's fp is the place of its arguments among the caller's operands; results come back to
+ * the same place. The word before a return cell is the func_code that made the call, so a chain
+ * of frames can be walked; NULL there marks a call from the host or from another instance, whose
+ * `struct link` lies at the caller's fp.
  *
- * At the start of every handler the state is `struct regs` and memory, nothing else: that is what makes suspension,
- * traps and both ways of dispatch possible. */
+ * At the start of every handler the state is `struct regs` and memory, nothing else: that is
+ * what makes suspension, traps and both ways of dispatch possible. */
 #ifndef HOSTD_WASM_ENGINE_H
 #define HOSTD_WASM_ENGINE_H
 
@@ -28,7 +30,8 @@
 
 typedef double v128 __attribute__((vector_size(16)));
 
-/* The whole state of a running guest besides memory: also what a parked one is entered with again. */
+/* The whole state of a running guest besides memory: also what a parked one is entered with
+ * again. */
 struct regs {
     const uint64_t *pc;
     uint64_t *fp;
@@ -76,7 +79,8 @@ struct func_code {
 bool code_prepare(struct wasm_module *m, struct err *e);
 /* Cells of the function for one exec, translating it when that was not done yet. NULL: e is set. */
 const uint64_t *code_entry(struct func_code *code, enum exec_kind kind, struct err *e);
-/* Offset in the module of the instruction that pc belongs to; 0 when unknown. pc_after: pc is a return cell. */
+/* Offset in the module of the instruction that pc belongs to; 0 when unknown. pc_after: pc is a
+ * return cell. */
 size_t code_offset(struct func_code *code, enum exec_kind kind, const uint64_t *pc, bool pc_after);
 
 /* ---- instances and what they consist of ---- */
@@ -149,7 +153,8 @@ void mark_free(struct inst_mark *mark);
 
 /* ---- memory.c ---- */
 bool memory_grow(struct wasm_memory *m, uint64_t pages);
-/* At most so many memories get a guarded reservation; beyond, and where none can be had, accesses are checked. */
+/* At most so many memories get a guarded reservation; beyond, and where none can be had,
+ * accesses are checked. */
 void memory_guarded_max(uint32_t count);
 /* Does a fault at addr belong to m's reservation? */
 bool memory_owns(const struct wasm_memory *m, uintptr_t addr);
@@ -170,8 +175,8 @@ enum vm_exit {
     EXIT_TRANSLATE, /* vm->code has no cells yet */
 };
 
-/* Lies on the value stack where a guest was entered, from the host or from another instance; the callee's frame
- * follows it. Holds what was running before. */
+/* Lies on the value stack where a guest was entered, from the host or from another instance; the
+ * callee's frame follows it. Holds what was running before. */
 struct link {
     const uint64_t *pc;
     uint64_t *fp;
@@ -237,7 +242,8 @@ static inline uint32_t type_places(const struct wasm_functype *t)
 enum wasm_trap vm_fault(const struct wasm_vm *vm, uintptr_t addr);
 void fault_guest(struct wasm_vm *vm); /* this thread runs vm from now on (NULL: none) */
 
-/* bulk.c: one piece of a bulk operation; operands are updated in place so that it can go on later. */
+/* bulk.c: one piece of a bulk operation; operands are updated in place so that it can go on
+ * later. */
 enum bulk_status { BULK_DONE, BULK_MORE, BULK_MEMORY, BULK_TABLE };
 enum bulk_status bulk_memory_copy(struct wasm_vm *vm, uint64_t *dst, uint64_t *src, uint64_t *n);
 enum bulk_status bulk_memory_fill(struct wasm_vm *vm, uint64_t *dst, uint64_t value, uint64_t *n);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The handlers: one small function per instruction of the register code. Most come from ops.def by way of gen_ops;
- * calls, branches and what touches tables and instances are written here. Compiled twice, the second time from
- * exec_checked.c with CHECK_BOUNDS defined: then every memory access and call is compared with its bound instead of
- * relying on guard pages.
+/* The handlers: one small function per instruction of the register code. Most come from ops.def
+ * by way of gen_ops; calls, branches and what touches tables and instances are written here.
+ * Compiled twice, the second time from exec_checked.c with CHECK_BOUNDS defined: then every
+ * memory access and call is compared with its bound instead of relying on guard pages.
  *
- * Keeps: a handler holds nothing that outlives its dispatch; i32 and f32 in a 64-bit place are zero-extended; what can
- * suspend does so before it changed anything, so that its cell can simply be run again. */
+ * Keeps: a handler holds nothing that outlives its dispatch; i32 and f32 in a 64-bit place are
+ * zero-extended; what can suspend does so before it changed anything, so that its cell can
+ * simply be run again. */
 #include "hostd/wasm/dispatch.h"
 #include "hostd/wasm/engine.h"
 #include "hostd/wasm/numeric.h"
@@ -318,8 +319,8 @@ HANDLER(UNREACHABLE)
 
 #define AS_WORD(p) ((uint64_t)(uintptr_t)(p))
 
-/* Starts `callee` with its arguments at `frame`. The header is written before vm says that the frame is there: the
- * write may be the one that runs into the end of the stack. */
+/* Starts `callee` with its arguments at `frame`. The header is written before vm says that the
+ * frame is there: the write may be the one that runs into the end of the stack. */
 #define START(callee, frame, return_cell, caller_fp)                        \
     do {                                                                    \
         struct func_code *const to = (callee);                              \
@@ -434,7 +435,8 @@ HANDLER(CALL_IMPORT)
     TAIL h_CALL_ANY(STATE);
 }
 
-/* The function is of another instance, or its type is another one of equal structure, or not equal at all. */
+/* The function is of another instance, or its type is another one of equal structure, or not
+ * equal at all. */
 static COLD void call_indirect_any(STATE_PARAMS)
 {
     if (!wasm_functype_eq(vm->callee->type, (const struct wasm_functype *)(uintptr_t)pc[2]))
@@ -467,7 +469,8 @@ HANDLER(CALL_INDIRECT)
     START(f->code, frame, pc + 4, fp);
 }
 
-/* The frame is given up, so its bound is always checked first: nothing could be traced after a fault. */
+/* The frame is given up, so its bound is always checked first: nothing could be traced after a
+ * fault. */
 #define START_INSTEAD(callee)                                    \
     do {                                                         \
         struct func_code *const next = (callee);                 \
@@ -587,7 +590,8 @@ HANDLER(ELEM_DROP)
     NEXT(2);
 }
 
-/* After one piece of a bulk operation: on to the next cell, or the same one again, perhaps in another time slice. */
+/* After one piece of a bulk operation: on to the next cell, or the same one again, perhaps in
+ * another time slice. */
 #define BULK_HANDLER(name, words, piece) \
     HANDLER(name)                        \
     {                                    \

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* SIGSEGV and SIGBUS that guests cause. A fault inside the running guest's memory or stack guard becomes a trap: the
- * handler jumps back to wasm_run. Any other fault goes to the handler that was there before, or kills the process as
- * usual. Handlers own nothing, so leaving them by a jump loses nothing; host functions are never jumped out of. */
+/* SIGSEGV and SIGBUS that guests cause. A fault inside the running guest's memory or stack guard
+ * becomes a trap: the handler jumps back to wasm_run. Any other fault goes to the handler that
+ * was there before, or kills the process as usual. Handlers own nothing, so leaving them by a
+ * jump loses nothing; host functions are never jumped out of. */
 #include "hostd/wasm/engine.h"
 
 #include <assert.h>

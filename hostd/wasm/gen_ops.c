@@ -3,7 +3,7 @@
  *
  *   gen_ops list       X(name) of all handlers, in the order of their numbers
  *   gen_ops handlers   their bodies, in the shorthands that exec.c defines
- *   gen_ops rows       for each opcode that is one simple instruction, what translation needs to know
+ *   gen_ops rows       what translation needs to know of the opcodes that are one instruction
  *
  * Not part of the library; hostd/wasm/handlers.cmake builds and runs it. */
 #include <stdbool.h>
@@ -210,7 +210,8 @@ static void name(const char *a, const char *b, const char *c)
     printf("X(%s%s%s%s)\n", a, b[0] ? "_" : "", b, c);
 }
 
-/* The one place that decides the order: translation relies on it to find the members of a family (translate_ops.c). */
+/* The one place that decides the order: translation relies on it to find the members of a family
+ * (translate_ops.c). */
 static void list(void)
 {
     for (size_t i = 0; i < NROWS; i++) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Instances: imports checked and bound, memories, tables and globals made, initialisers evaluated, active segments
- * copied. Spec: execution, "Instantiation".
- * Owns: everything an instance defines itself. An instance that failed after it had put functions into an imported
- * table lives on until those tables are gone. */
+/* Instances: imports checked and bound, memories, tables and globals made, initialisers
+ * evaluated, active segments copied. Spec: execution, "Instantiation".
+ * Owns: everything an instance defines itself. An instance that failed after it had put
+ * functions into an imported table lives on until those tables are gone. */
 #include "hostd/wasm/engine.h"
 
 #include <assert.h>

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Linear memories, and their images.
  *
- * A guarded memory is a reservation of 4 GiB and a guard, of which the used part is accessible: base never moves, and a
- * 32-bit address plus an offset below the guard's size cannot leave it. Reservations that are given back stay in a pool,
- * emptied, because making one is dear. Where none can be had a memory is mapped exactly, base moves when it grows, and
- * guests run in the handlers that check.
+ * A guarded memory is a reservation of 4 GiB and a guard, of which the used part is accessible:
+ * base never moves, and a 32-bit address plus an offset below the guard's size cannot leave it.
+ * Reservations that are given back stay in a pool, emptied, because making one is dear. Where
+ * none can be had a memory is mapped exactly, base moves when it grows, and guests run in the
+ * handlers that check.
  *
- * Owns: mappings, the pool, images (sealed memfds, counted). Keeps: bytes behind size_bytes are inaccessible (guarded)
- * and, when they become accessible again, zero. */
+ * Owns: mappings, the pool, images (sealed memfds, counted). Keeps: bytes behind size_bytes are
+ * inaccessible (guarded) and, when they become accessible again, zero. */
 #include "hostd/wasm/engine.h"
 
 #include <assert.h>
@@ -276,14 +277,16 @@ bool memory_mark(struct wasm_memory *m, const struct wasm_memory *like, struct e
 
 /* ---- rewinding ---- */
 
-/* A page of a private file mapping is ours once it is present (or swapped out) and no longer the file's. */
+/* A page of a private file mapping is ours once it is present (or swapped out) and no longer the
+ * file's. */
 static bool page_is_dirty(uint64_t entry)
 {
     bool present = entry >> 63 & 1, swapped = entry >> 62 & 1, file = entry >> 61 & 1;
     return (present && !file) || swapped;
 }
 
-/* Copies dirty pages back. False: too many, or they cannot be told, so the whole has to be mapped anew. */
+/* Copies dirty pages back. False: too many, or they cannot be told, so the whole has to be
+ * mapped anew. */
 static bool copy_dirty_back(struct wasm_memory *m, int pagemap)
 {
     uint64_t entries[PAGEMAP_CHUNK];

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Number operations of wasm that C leaves undefined, does differently, or would call a library for: handlers must not
- * contain calls. Spec: execution, "Numerics". Assumes round to nearest and no fast-math. */
+/* Number operations of wasm that C leaves undefined, does differently, or would call a library
+ * for: handlers must not contain calls. Spec: execution, "Numerics". Assumes round to nearest
+ * and no fast-math. */
 #ifndef HOSTD_WASM_NUMERIC_H
 #define HOSTD_WASM_NUMERIC_H
 
@@ -70,8 +71,8 @@ FLOAT_MIN_MAX(f32, float, f32_bits)
 FLOAT_MIN_MAX(f64, double, f64_bits)
 #undef FLOAT_MIN_MAX
 
-/* From `whole` on every value is an integer (or infinite, or a NaN, which x + 0 makes quiet). The sign is put back
- * because results of zero keep it. */
+/* From `whole` on every value is an integer (or infinite, or a NaN, which x + 0 makes quiet).
+ * The sign is put back because results of zero keep it. */
 #define FLOAT_ROUND(name, type, sint, whole, abs, copysign)                  \
     static inline type name##_trunc(type x)                                  \
     {                                                                        \

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Numbers of the handlers (ops.def), and what translation must know of the opcodes that become one of them. */
+/* Numbers of the handlers (ops.def), and what translation must know of the opcodes that become
+ * one of them. */
 #ifndef HOSTD_WASM_OPS_H
 #define HOSTD_WASM_OPS_H
 
@@ -13,7 +14,8 @@ enum handler {
     H_COUNT
 };
 
-/* Order of a family's members (gen_ops.c, list): operand classes, and within each the result forms. */
+/* Order of a family's members (gen_ops.c, list): operand classes, and within each the result
+ * forms. */
 enum pair { PAIR_SS, PAIR_SK, PAIR_SA, PAIR_AS, PAIR_AK, PAIR_AA /* float stores only */ };
 enum float_pair { FPAIR_SS, FPAIR_SA, FPAIR_AS };
 enum single { SINGLE_S, SINGLE_A };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Marking an instance and taking it back there: what it defines itself, that is memories (images, memory.c), globals,
- * tables and dropped segments. */
+/* Marking an instance and taking it back there: what it defines itself, that is memories
+ * (images, memory.c), globals, tables and dropped segments. */
 #include "hostd/wasm/engine.h"
 
 #include <assert.h>

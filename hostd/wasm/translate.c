@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From bytecode to cells, a function at its first call. Owns: m->code and what lies in m->code_arena.
- * Keeps: translated cells are never written again; entry is published with a release store after they are complete;
- * translating the same function again gives the same cells, which is how code_offset finds its way back. */
+/* From bytecode to cells, a function at its first call. Owns: m->code and what lies in
+ * m->code_arena.
+ * Keeps: translated cells are never written again; entry is published with a release store after
+ * they are complete; translating the same function again gives the same cells, which is how
+ * code_offset finds its way back. */
 #include "hostd/wasm/translate.h"
 
 #include <assert.h>

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Private to the translator: one pass over a validated body with a symbolic operand stack.
  *
- * An operand is pending until an instruction needs it: a constant, a local not yet read, or the value in the
- * accumulator of its bank whose producer can still be told to store it. Every operand has a home slot by its height, so
- * that all paths to a label agree without merging: at labels and calls everything pending goes home.
+ * An operand is pending until an instruction needs it: a constant, a local not yet read, or the
+ * value in the accumulator of its bank whose producer can still be told to store it. Every
+ * operand has a home slot by its height, so that all paths to a label agree without merging: at
+ * labels and calls everything pending goes home.
  *
- * Keeps: at most one operand per bank is in the accumulator; all entries below `low` are home; a producer is changed
- * in place only before the next label; `last` is the last cell, or NONE when a label lies behind it. */
+ * Keeps: at most one operand per bank is in the accumulator; all entries below `low` are home; a
+ * producer is changed in place only before the next label; `last` is the last cell, or NONE when
+ * a label lies behind it. */
 #ifndef HOSTD_WASM_TRANSLATE_H
 #define HOSTD_WASM_TRANSLATE_H
 
@@ -26,9 +28,8 @@ struct value {
 enum bank_id { BANK_INT, BANK_FLOAT, BANKS };
 
 struct bank {
-    uint32_t entry; /* stack position of the operand that is in this accumulator */
-    uint32_t
-        producer; /* its cell, still in the form that stores nothing; NONE when that cannot change any more */
+    uint32_t entry;       /* stack position of the operand that is in this accumulator */
+    uint32_t producer;    /* its cell, which stores nothing yet; NONE when that is settled */
     enum handler handler; /* of the producer */
     uint32_t mirror;      /* slot known to hold the same as the accumulator */
 };
@@ -115,7 +116,8 @@ void flush(struct translation *t, uint32_t from_top); /* all but the topmost fro
 void wrote_slot(struct translation *t, uint32_t slot);
 void forget(struct translation *t); /* accumulators hold nothing known: after labels and calls */
 
-/* Before and after a cell that leaves a value of this type in the accumulator; operands are popped by then. */
+/* Before and after a cell that leaves a value of this type in the accumulator; operands are
+ * popped by then. */
 void begin_result(struct translation *t, uint8_t type);
 void end_result(struct translation *t, uint32_t cell, enum handler h, uint8_t type);
 void set_local(struct translation *t, uint32_t local, bool keep);

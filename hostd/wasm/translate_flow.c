@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Blocks, branches, calls and returns. A branch moves its values to the homes of its target; the paths that fall
- * through keep their own state. Code behind an unconditional branch is skipped up to the end of its block. */
+/* Blocks, branches, calls and returns. A branch moves its values to the homes of its target; the
+ * paths that fall through keep their own state. Code behind an unconditional branch is skipped
+ * up to the end of its block. */
 #include "hostd/wasm/translate.h"
 
 #include <assert.h>
@@ -240,7 +241,8 @@ static void move_many(struct translation *t, uint32_t to, uint32_t from, uint32_
         t->banks[b].mirror = NONE;
 }
 
-/* Values of a branch to l, from where they are to the homes there. Upwards in order: a value never moves up. */
+/* Values of a branch to l, from where they are to the homes there. Upwards in order: a value
+ * never moves up. */
 static void move_values(struct translation *t, const struct label *l)
 {
     uint32_t n = arity(l), from = t->sp - n;
@@ -286,7 +288,8 @@ static void branch_if(struct translation *t, struct label *l)
     forget(t);
 }
 
-/* One target of a branch table: straight at the label, or at a stub behind the table that moves the values first. */
+/* One target of a branch table: straight at the label, or at a stub behind the table that moves
+ * the values first. */
 static void aim_table(struct translation *t, struct label *l, uint32_t table, uint32_t word)
 {
     if (!is_function(t, l) && in_place(t, l)) {
@@ -366,7 +369,8 @@ static void write_return(struct translation *t)
     }
 }
 
-/* After a call: the results are in the place of the arguments, a single one also in the accumulator. */
+/* After a call: the results are in the place of the arguments, a single one also in the
+ * accumulator. */
 static void push_results(struct translation *t, const struct wasm_functype *type)
 {
     shrink(t, t->sp - type->nparams);
@@ -437,7 +441,8 @@ static void return_from(struct translation *t, uint32_t slot)
     set_field(t, cell, 2, n);
 }
 
-/* A callee of our own takes our frame's place; one of another instance is called, and then we return. */
+/* A callee of our own takes our frame's place; one of another instance is called, and then we
+ * return. */
 static void return_call(struct translation *t, uint32_t func)
 {
     if (func < t->m->nimported_funcs) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Instructions that take operands and leave a result: those of ops.def by their row, the others by hand. */
+/* Instructions that take operands and leave a result: those of ops.def by their row, the others
+ * by hand. */
 #include "hostd/wasm/translate.h"
 
 #include <assert.h>
@@ -14,7 +15,8 @@ static enum pair pair_of(char x, char y)
     return y == 'K' ? PAIR_SK : y == 'A' ? PAIR_SA : PAIR_SS;
 }
 
-/* Both in the accumulator can only mean the same slot, known to equal it: read one of them there. */
+/* Both in the accumulator can only mean the same slot, known to equal it: read one of them
+ * there. */
 static void tell_apart(struct operand *x, struct operand *y)
 {
     if (x->class == 'A' && y->class == 'A') {
@@ -79,8 +81,8 @@ static uint32_t unary(struct translation *t, const struct op_row *row)
 
 /* ---- memory accesses ---- */
 
-/* An offset that reaches beyond the guard: the sum becomes the address, once it is known to be inside. The operand at
- * pos must be topmost but for one that is not in the int accumulator. */
+/* An offset that reaches beyond the guard: the sum becomes the address, once it is known to be
+ * inside. The operand at pos must be topmost but for one that is not in the int accumulator. */
 static uint32_t near_offset(struct translation *t, uint32_t offset, uint32_t width)
 {
     if ((uint64_t)offset + width <= GUARD_BYTES)
@@ -235,7 +237,8 @@ static uint32_t produce_with_slots(struct translation *t, enum handler h, uint32
     return cell;
 }
 
-/* Bulk operations count in their operands: these must be in their homes, which belong to nobody else. */
+/* Bulk operations count in their operands: these must be in their homes, which belong to nobody
+ * else. */
 static void bulk(struct translation *t, enum handler h, uint64_t immediates)
 {
     for (uint32_t i = 0; i < 3; i++)
@@ -322,9 +325,8 @@ static void float_constant(struct translation *t, uint8_t type)
     push(t, CONSTANT, type, v);
 }
 
-bool other(struct translation *t, uint32_t op)
+static bool constant_op(struct translation *t, uint32_t op)
 {
-    uint32_t local;
     switch (op) {
     case OP_I32_CONST:
         push(t, CONSTANT, WASM_I32, (uint32_t)leb_s64(t));
@@ -338,6 +340,18 @@ bool other(struct translation *t, uint32_t op)
     case OP_F64_CONST:
         float_constant(t, WASM_F64);
         return true;
+    case OP_REF_NULL:
+        push(t, CONSTANT, *t->p++, 0);
+        return true;
+    default:
+        return false;
+    }
+}
+
+bool other(struct translation *t, uint32_t op)
+{
+    uint32_t local;
+    switch (op) {
     case OP_LOCAL_GET:
         local = leb_u32(t);
         push(t, AT_LOCAL, t->decl->locals[local], local);
@@ -360,9 +374,6 @@ bool other(struct translation *t, uint32_t op)
     case OP_I64_EQZ:
     case OP_REF_IS_NULL:
         equal_zero(t, WASM_I64);
-        return true;
-    case OP_REF_NULL:
-        push(t, CONSTANT, *t->p++, 0);
         return true;
     case OP_REF_FUNC:
         produce(t, H_REF_FUNC, 2, leb_u32(t), WASM_FUNCREF);
@@ -395,6 +406,6 @@ bool other(struct translation *t, uint32_t op)
     case OP_DATA_DROP:
         return memory_op(t, op);
     default:
-        return false;
+        return constant_op(t, op);
     }
 }

@@ -6,7 +6,8 @@
 #include "lattice/base/alloc.h"
 #include "lattice/base/num.h"
 
-/* Entries this far below the top are sent home at the next push, so that no walk over pending ones is long. */
+/* Entries this far below the top are sent home at the next push, so that no walk over pending
+ * ones is long. */
 #define PENDING_MAX 64
 
 /* ---- cells ---- */

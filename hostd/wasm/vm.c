@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Running guests: entering, driving the handlers, host calls, fuel, traps and their traces.
- * Keeps: between two wasm_run a guest is struct wasm_vm and the used part of its stack; every entry from the host is a
- * struct link on that stack, `depth` of them; after a trap there are no frames. */
+ * Keeps: between two wasm_run a guest is struct wasm_vm and the used part of its stack; every
+ * entry from the host is a struct link on that stack, `depth` of them; after a trap there are no
+ * frames. */
 #include "hostd/wasm/engine.h"
 
 #include <assert.h>
@@ -138,7 +139,8 @@ enum wasm_trap vm_fault(const struct wasm_vm *vm, uintptr_t addr)
     return WASM_TRAP_NONE;
 }
 
-/* One frame, and the one that called it: through headers, and through links where the host or another instance did. */
+/* One frame, and the one that called it: through headers, and through links where the host or
+ * another instance did. */
 struct walk {
     struct func_code *code;
     enum exec_kind kind;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Runs whatever loads: every exported function with small arguments, imports bound to what their types ask for, first
- * with guard pages and then with checked accesses in short time slices. Both must give the same outcome, results, fuel
- * and memory. */
+/* Runs whatever loads: every exported function with small arguments, imports bound to what their
+ * types ask for, first with guard pages and then with checked accesses in short time slices.
+ * Both must give the same outcome, results, fuel and memory. */
 #include <stdlib.h>
 #include <string.h>
 #include "hostd/wasm/engine.h"

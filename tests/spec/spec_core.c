@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Runs the core part of the public WebAssembly test suite, converted to JSON (one folder per file, the shape of
- * wast2json). A module that needs a feature we refuse makes the commands that depend on it count as skipped; the file
- * and the feature are printed. Usage: spec_core [--checked] FOLDER [FILE...] */
+/* Runs the core part of the public WebAssembly test suite, converted to JSON (one folder per
+ * file, the shape of wast2json). A module that needs a feature we refuse makes the commands that
+ * depend on it count as skipped; the file and the feature are printed. Usage: spec_core
+ * [--checked] FOLDER [FILE...] */
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>

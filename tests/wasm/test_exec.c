@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Execution: what guests compute, how they stop (traps, fuel, host calls) and go on. Every test runs with guard pages and
- * with checked accesses. */
+/* Execution: what guests compute, how they stop (traps, fuel, host calls) and go on. Every test
+ * runs with guard pages and with checked accesses. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -97,8 +97,8 @@ END_TEST
 START_TEST(branch_tables)
 {
     use_exec(_i);
-    /* labels: the function (default), a block whose value gets 10 added, one whose value gets 20 added; below each
-     * value lies another operand, so that branching must move it */
+    /* labels: the function (default), a block whose value gets 10 added, one whose value gets 20
+     * added; below each value lies another operand, so that branching must move it */
     const struct span bytes =
         FUNCTION(F_TYPE(1, I32, 1, I32), BLOCK(I32), BLOCK(I32), CONST(9), CONST(1), GET(0), 0x0e,
                  2, 0, 1, 2, END, CONST(20), ADD, BR(1), END, CONST(10), ADD);

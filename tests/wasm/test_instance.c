@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Instances: imports and their types, segments, calls between instances, marking and rewinding, memories. */
+/* Instances: imports and their types, segments, calls between instances, marking and rewinding,
+ * memories. */
 #include <stdlib.h>
 #include "lattice/base/num.h"
 #include "tests/wasm/guest.h"
@@ -25,7 +26,8 @@ static const struct span state = MODULE(
         SIZED(0, GET(0), GET(1), STORE8, END),
         /* g(n): grow the memory */
         SIZED(0, GET(0), 0x40, 0, END),
-        /* b: count the global up, fill table 0[1] from the segment, copy the data, drop both, grow the table */
+        /* b: count the global up, fill table 0[1] from the segment, copy the data, drop both,
+         * grow the table */
         SIZED(0, 0x23, 0, CONST(1), 0x6a, 0x24, 0, CONST(1), CONST(0), CONST(1), 0xfc, 12, 0, 0,
               CONST(32), CONST(0), CONST(3), 0xfc, 8, 0, 0, 0xfc, 13, 0, 0xfc, 9, 0, 0xd0, FUNCREF,
               CONST(5), 0xfc, 15, 0, END),
@@ -169,8 +171,8 @@ END_TEST
 
 /* ---- imports ---- */
 
-/* imports o.w and o.r; has its own memory; f(a, v): stores v + 1 in its own memory at a, o.w(a, v), then
- * o.r(a) + own byte at a */
+/* imports o.w and o.r; has its own memory; f(a, v): stores v + 1 in its own memory at a, o.w(a,
+ * v), then o.r(a) + own byte at a */
 static const struct span importer =
     MODULE(TYPES(3, 0x60, 1, I32, 1, I32, 0x60, 2, I32, I32, 0, 0x60, 2, I32, I32, 1, I32),
            IMPORTS(2, 1, 'o', 1, 'r', 0, 0, 1, 'o', 1, 'w', 0, 1), FUNCS(1, 2), MEMORIES(1, 0, 1),
