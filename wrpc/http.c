@@ -169,40 +169,55 @@ static void put_lower(struct buf *out, struct str s)
         p[i] = (uint8_t)(s.p[i] >= 'A' && s.p[i] <= 'Z' ? s.p[i] | 0x20 : s.p[i]);
 }
 
-/* The first field at or behind i with the name of field `like`; nfields: none. */
-static size_t same_name(const struct http_field *f, size_t nfields, size_t i, size_t like)
-{
-    while (i < nfields && !str_ieq(f[i].name, f[like].name))
-        i++;
-    return i;
-}
+/* Which fields share a name: the first of them stands for all. */
+struct merged {
+    uint32_t hash[HTTP_FIELDS_MAX]; /* of the name in lower case, nearly */
+    uint16_t first[HTTP_FIELDS_MAX];
+    uint16_t values[HTTP_FIELDS_MAX]; /* of first ones */
+    size_t entries;
+};
 
-static void put_entry(struct buf *out, const struct http_field *f, size_t n, size_t first)
+static uint32_t name_hash(struct str name)
 {
-    size_t values = 0;
-    for (size_t i = first; i < n; i = same_name(f, n, i + 1, first))
-        values++;
-    put_lower(out, f[first].name);
-    buf_leb_u64(out, values);
-    for (size_t i = first; i < n; i = same_name(f, n, i + 1, first))
-        put_str(out, f[i].value);
+    uint32_t h = 0;
+    for (size_t i = 0; i < name.n; i++)
+        h = h * 31 + ((uint8_t)name.p[i] | 0x20u);
+    return h;
 }
 
 /* Quadratic in the number of fields, which HTTP_FIELDS_MAX keeps harmless. */
+static void merge(const struct http_field *f, size_t n, struct merged *m)
+{
+    m->entries = 0;
+    for (size_t i = 0; i < n; i++) {
+        size_t k = 0;
+        m->hash[i] = name_hash(f[i].name);
+        while (k < i && (m->hash[k] != m->hash[i] || !str_ieq(f[k].name, f[i].name)))
+            k++;
+        m->first[i] = (uint16_t)k;
+        m->values[i] = 0;
+        m->values[k]++;
+        m->entries += k == i;
+    }
+}
+
 static bool put_fields(struct buf *out, const struct http_field *f, size_t n, struct err *e)
 {
-    bool repeats[HTTP_FIELDS_MAX];
-    size_t entries = 0;
+    struct merged m;
     if (n > HTTP_FIELDS_MAX)
         return err_set(e, ERR_LIMIT, "%zu header fields, limit is %d", n, HTTP_FIELDS_MAX);
+    merge(f, n, &m);
+    buf_leb_u64(out, m.entries);
     for (size_t i = 0; i < n; i++) {
-        repeats[i] = same_name(f, n, 0, i) < i;
-        entries += !repeats[i];
+        if (m.first[i] != i)
+            continue;
+        put_lower(out, f[i].name);
+        buf_leb_u64(out, m.values[i]);
+        put_str(out, f[i].value);
+        for (size_t k = i + 1; m.values[i] > 1 && k < n; k++)
+            if (m.first[k] == i)
+                put_str(out, f[k].value);
     }
-    buf_leb_u64(out, entries);
-    for (size_t i = 0; i < n; i++)
-        if (!repeats[i])
-            put_entry(out, f, n, i);
     return buf_ok(out, e);
 }
 
