@@ -22,6 +22,15 @@ static bool bad_name(struct str s, const char *why, struct err *e)
                    str_escape(s, shown, sizeof shown), why);
 }
 
+/* The linker also understands "@1.2"; in a component a version is whole. */
+static bool version_whole(struct str version)
+{
+    unsigned dots = 0;
+    for (size_t i = 0; i < version.n && version.p[i] != '-' && version.p[i] != '+'; i++)
+        dots += version.p[i] == '.';
+    return version.n == 0 || dots == 2;
+}
+
 bool extern_name_parse(struct str s, struct extern_name *out, struct err *e)
 {
     struct wit_name iface;
@@ -46,7 +55,7 @@ bool extern_name_parse(struct str s, struct extern_name *out, struct err *e)
     }
     if (str_find(s, ':') < s.n) {
         n.kind = NAME_INTERFACE;
-        if (!wit_name_parse(s, &iface))
+        if (!wit_name_parse(s, &iface) || !version_whole(iface.version))
             return bad_name(s, "not of the form namespace:package/interface@version", e);
     } else if (!wit_label_ok(s)) {
         return bad_name(s, "not in kebab case", e);

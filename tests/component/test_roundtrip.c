@@ -192,7 +192,8 @@ static void put_type_ref(struct buf *b, uint32_t ref)
         buf_leb_s64(b, ref);
 }
 
-static void put_import(struct build *b, const char *text, const uint8_t *what, size_t nwhat, uint32_t index)
+static void put_import(struct build *b, const char *text, const uint8_t *what, size_t nwhat,
+                       uint32_t index)
 {
     struct buf s = BUF_INIT;
     buf_put(&s, (const uint8_t[]){1, 0}, 2);
