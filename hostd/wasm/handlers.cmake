@@ -21,6 +21,9 @@ if(DISPATCH_LOOP OR SAN)
 else()
   list(APPEND handler_flags -O2 -fomit-frame-pointer -foptimize-sibling-calls -fno-stack-protector
     -fcf-protection=none -fno-lto)
+  if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
+    list(APPEND handler_flags -fno-ipa-icf) # equal handlers would become jumps to one of them
+  endif()
 endif()
 set_source_files_properties(${CMAKE_SOURCE_DIR}/hostd/wasm/exec.c
   ${CMAKE_SOURCE_DIR}/hostd/wasm/exec_checked.c PROPERTIES COMPILE_OPTIONS "${handler_flags}")
