@@ -138,8 +138,7 @@ static bool find_channel(const struct wrpc_end *end, struct str name, uint32_t *
         !parse_path(str_sub(name, in.n + 1, name.n), &path))
         return false;
     for (uint32_t i = 0; i < end->npaths; i++) {
-        const struct wit_path *p = &end->paths[i];
-        if (p->n == path.n && memcmp(p->i, path.i, p->n * sizeof p->i[0]) == 0) {
+        if (wit_path_eq(&end->paths[i], &path)) {
             *channel = i + 1;
             return true;
         }

@@ -182,11 +182,6 @@ bool wrpc_out_last_chunk(struct wrpc_out *o, struct span bytes, struct err *e)
 
 /* ---- pacing ---- */
 
-static bool path_eq(const struct wit_path *a, const struct wit_path *b)
-{
-    return a->n == b->n && memcmp(a->i, b->i, a->n * sizeof a->i[0]) == 0;
-}
-
 bool wrpc_has_credit(const struct bus_header *headers, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -211,7 +206,7 @@ void wrpc_out_on_room(struct wrpc_out *o, void (*on_room)(void *user), void *use
 void wrpc_outs_credit(struct wrpc_end *end, const struct wit_path *path, uint64_t n)
 {
     struct wrpc_out *o = end->outs;
-    while (o && !path_eq(&o->path, path))
+    while (o && !wit_path_eq(&o->path, path))
         o = o->next;
     if (!o)
         return; /* finished meanwhile */
@@ -236,20 +231,20 @@ void wrpc_consumed(struct wrpc_end *end, const struct wit_path *path, size_t n)
     uint32_t k = 0;
     struct subject s;
     struct err ignored = ERR_INIT; /* the connection is down: the call will fail by itself */
-    struct buf count = BUF_INIT;
     if (!end->w || end->pacing != WRPC_PACED || !end->peer.n)
         return;
-    while (k < end->npaths && !path_eq(&end->paths[k], path))
+    while (k < end->npaths && !wit_path_eq(&end->paths[k], path))
         k++;
     if (k >= MIN(end->npaths, (uint32_t)WRPC_PACED_CHANNELS) || (end->ended & (UINT64_C(2) << k)))
         return;
     end->consumed[k] += (uint32_t)n;
     if (end->consumed[k] < WRPC_WINDOW_BYTES / 4)
         return;
-    buf_leb_u64(&count, end->consumed[k]);
+    struct buf *count = &end->w->scratch;
+    buf_clear(count);
+    buf_leb_u64(count, end->consumed[k]);
     end->consumed[k] = 0;
-    publish(end, named_subject(end, "credit", path, &s), buf_span(&count), &ignored);
-    buf_fini(&count);
+    publish(end, named_subject(end, "credit", path, &s), buf_span(count), &ignored);
 }
 
 void wrpc_out_close(struct wrpc_out *o)

@@ -13,11 +13,6 @@ struct walk {
     struct err *e;
 };
 
-static bool path_eq(const struct wit_path *a, const struct wit_path *b)
-{
-    return a->n == b->n && memcmp(a->i, b->i, a->n * sizeof a->i[0]) == 0;
-}
-
 /* Payloads of different cases may share a path: it is listed once. */
 static bool add(struct walk *w, const struct wit_type *t)
 {
@@ -25,7 +20,7 @@ static bool add(struct walk *w, const struct wit_type *t)
     if (!out)
         return true;
     for (uint32_t i = 0; i < out->n; i++)
-        if (path_eq(&out->at[i].path, &w->path))
+        if (wit_path_eq(&out->at[i].path, &w->path))
             return true;
     if (out->n == ARRAY_LEN(out->at))
         return err_set(w->e, ERR_LIMIT, "more than %zu async values", ARRAY_LEN(out->at));

@@ -215,6 +215,10 @@ struct wit_path {
     uint8_t n;
     uint32_t i[WIT_PATH_MAX];
 };
+static inline bool wit_path_eq(const struct wit_path *a, const struct wit_path *b)
+{
+    return a->n == b->n && memcmp(a->i, b->i, a->n * sizeof a->i[0]) == 0;
+}
 struct wit_pending {
     struct wit_path path;
     const struct wit_type *type; /* the future's or stream's */
