@@ -202,6 +202,7 @@ enum name_kind { NAME_LABEL, NAME_INTERFACE, NAME_CONSTRUCTOR, NAME_METHOD, NAME
 struct extern_name {
     enum name_kind kind;
     struct str resource, member; /* constructor, method, static */
+    bool implements;             /* says which interface it is an instance of */
 };
 bool extern_name_parse(struct str s, struct extern_name *out, struct err *e);
 /* The form under which names must be unique in their scope; p NULL when the arena is full. */
@@ -374,6 +375,7 @@ bool dec_declare(struct decoder *d, struct vec_named *list, const char *what); /
 /* visible.c: rules about names and types that make a component presentable */
 bool dec_annotation(struct decoder *d, const struct vec_named *list, struct str name,
                     const struct extern_name *parsed, const struct thing *t);
+bool dec_implements(struct decoder *d, const struct extern_name *parsed, const struct thing *t);
 bool dec_visible(struct decoder *d, struct str name, struct thing *t, bool import);
 bool dec_handle_visible(struct decoder *d, const struct thing *resource,
                         const struct wit_type *handle);

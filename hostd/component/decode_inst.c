@@ -57,16 +57,45 @@ static bool dec_extern_sort(struct decoder *d, enum sort *out)
 
 /* ---- names ---- */
 
+/* What may stand beside a name. None of it matters for linking: an import is found by its name. */
+enum { ATTR_IMPLEMENTS, ATTR_VERSION_SUFFIX, ATTR_EXTERNAL_ID };
+
+static bool dec_attribute(struct decoder *d, struct extern_name *parsed, uint32_t *seen)
+{
+    uint8_t kind = rd_u8(d->r);
+    struct str text = rd_name(d->r);
+    struct extern_name iface;
+    if (!rd_ok(d->r))
+        return false;
+    if (kind > ATTR_EXTERNAL_ID || (*seen & 1u << kind))
+        return dec_fail(d, ERR_INVALID, "invalid or repeated attribute 0x%02x of a name", kind);
+    *seen |= 1u << kind;
+    if (kind == ATTR_VERSION_SUFFIX)
+        return dec_fail(d, ERR_UNSUPPORTED, "version suffixes of names are not supported");
+    if (kind == ATTR_EXTERNAL_ID)
+        return true;
+    if (!extern_name_parse(text, &iface, &d->why))
+        return dec_why(d);
+    parsed->implements = true;
+    return iface.kind == NAME_INTERFACE ||
+           dec_fail(d, ERR_INVALID, "what `implements` names must be an interface");
+}
+
 static struct str dec_extern_name(struct decoder *d, struct extern_name *parsed)
 {
     uint8_t form = rd_u8(d->r);
-    if (rd_ok(d->r) && form == 2)
-        dec_fail(d, ERR_UNSUPPORTED, "attributes on import and export names are not supported");
-    else if (rd_ok(d->r) && form > 1)
-        dec_fail(d, ERR_INVALID, "invalid leading byte 0x%02x of a name", form);
     struct str s = rd_name(d->r);
-    if (rd_ok(d->r) && !extern_name_parse(s, parsed, &d->why))
+    uint32_t seen = 0;
+    if (!rd_ok(d->r))
+        return s;
+    if (form > 2)
+        dec_fail(d, ERR_INVALID, "invalid leading byte 0x%02x of a name", form);
+    else if (!extern_name_parse(s, parsed, &d->why))
         dec_why(d);
+    uint32_t n = form == 2 ? rd_count(d->r, 2, ATTR_EXTERNAL_ID + 1, "attributes of a name") : 0;
+    for (uint32_t i = 0; i < n; i++)
+        if (!dec_attribute(d, parsed, &seen))
+            break;
     return s;
 }
 
@@ -248,7 +277,8 @@ static bool dec_args(struct decoder *d, struct op *op, bool exports)
         if (!t)
             return false;
         args[i].thing = *t;
-        if (exports && !dec_strongly_unique(d, &names, args[i].name, "instance export"))
+        if (exports && (!dec_implements(d, &parsed, t) ||
+                        !dec_strongly_unique(d, &names, args[i].name, "instance export")))
             return false;
         enum map_put put = name_map_put(d->arena, &names.by_name, args[i].name, i);
         if (put == MAP_FULL)

@@ -29,13 +29,22 @@ static bool is_own(const struct wit_type *t, const struct wit_resource *r)
     return t && t->kind == WIT_OWN && t->resource == r;
 }
 
+bool dec_implements(struct decoder *d, const struct extern_name *n, const struct thing *t)
+{
+    if (!n->implements)
+        return true;
+    if (t->sort != S_INSTANCE)
+        return dec_fail(d, ERR_INVALID, "only instances can have an `implements`");
+    return n->kind == NAME_LABEL ||
+           dec_fail(d, ERR_INVALID, "only a plain name is valid with `implements`");
+}
+
 bool dec_annotation(struct decoder *d, const struct vec_named *list, struct str name,
                     const struct extern_name *n, const struct thing *t)
 {
-    if (n->kind == NAME_INTERFACE)
-        return t->sort == S_INSTANCE || t->sort == S_COMPONENT || t->sort == S_FUNC ||
-               t->sort == S_CORE_MODULE || t->sort == S_TYPE;
-    if (n->kind == NAME_LABEL)
+    if (!dec_implements(d, n, t))
+        return false;
+    if (n->kind == NAME_INTERFACE || n->kind == NAME_LABEL)
         return true;
     if (t->sort != S_FUNC)
         return bad_annotation(d, name, "only functions can have annotated names");
