@@ -173,7 +173,7 @@ static struct wit_value trailers_outcome(struct comp_host_call *hc, const struct
     if (!b->trailers || b->trailers->n == 0)
         return wasi_ok(hc, WASI_NONE);
     struct wasi_fields *f = wasi_fields_hold(b->trailers);
-    return wasi_ok(hc, wasi_some(hc, wasi_own(hc, &wasi_fields_class, f)));
+    return wasi_ok(hc, wasi_some(hc, wasi_fields_own(hc, f)));
 }
 
 static enum comp_host_status trailers_get(struct comp_host_call *hc, const struct wit_value *args,
@@ -357,9 +357,7 @@ static bool length_matches(const struct wasi_outbody *b)
 /* Takes the trailers, which from here on belong to the body. */
 static void close_body(struct wasi_outbody *b, const struct wit_value *trailers)
 {
-    b->trailers = trailers->n ? trailers->v->obj : NULL;
-    if (b->trailers)
-        b->trailers->immutable = true;
+    b->trailers = trailers->n ? wasi_fields_take(trailers->v->obj) : NULL;
     if (length_matches(b))
         b->state = OUTBODY_FINISHED;
     else
@@ -373,6 +371,7 @@ static enum comp_host_status outbody_finish(struct comp_host_call *hc, const str
 {
     struct wasi_outbody *b = args[0].obj;
     if (b->stream_open) {
+        wasi_fields_release(args[1].n ? wasi_fields_take(args[1].v->obj) : NULL);
         outbody_drop(hc->user, b);
         return comp_trap(hc, "outgoing-body finished before its stream was dropped");
     }

@@ -60,12 +60,40 @@ void wasi_fields_release(struct wasi_fields *f)
     free(f);
 }
 
+/* What a guest's handle stands for. */
+struct fields_handle {
+    struct wasi_fields *fields;
+};
+
 static void fields_drop(void *user, void *obj)
 {
+    struct fields_handle *h = obj;
     (void)user;
-    wasi_fields_release(obj);
+    wasi_fields_release(h->fields);
+    free(h);
 }
 const struct comp_class wasi_fields_class = {"fields", fields_drop};
+
+struct wit_value wasi_fields_own(struct comp_host_call *hc, struct wasi_fields *f)
+{
+    struct fields_handle *h = xnew(struct fields_handle);
+    h->fields = f;
+    return wasi_own(hc, &wasi_fields_class, h);
+}
+
+struct wasi_fields *wasi_fields_take(void *handle)
+{
+    struct fields_handle *h = handle;
+    struct wasi_fields *f = h->fields;
+    free(h);
+    f->immutable = true;
+    return f;
+}
+
+static struct wasi_fields *self(const struct wit_value *args)
+{
+    return ((struct fields_handle *)args[0].obj)->fields;
+}
 
 /* ---- rules ---- */
 
@@ -200,7 +228,7 @@ static enum comp_host_status fields_new(struct comp_host_call *hc, const struct 
                                         struct wit_value *result)
 {
     (void)args;
-    *result = wasi_own(hc, &wasi_fields_class, wasi_fields_new(wasi_of(hc)));
+    *result = wasi_fields_own(hc, wasi_fields_new(wasi_of(hc)));
     return wasi_done(hc);
 }
 
@@ -230,14 +258,14 @@ fields_from_list(struct comp_host_call *hc, const struct wit_value *args, struct
             return too_large(hc);
         }
     }
-    *result = wasi_ok(hc, wasi_own(hc, &wasi_fields_class, f));
+    *result = wasi_ok(hc, wasi_fields_own(hc, f));
     return wasi_done(hc);
 }
 
 static enum comp_host_status fields_get(struct comp_host_call *hc, const struct wit_value *args,
                                         struct wit_value *result)
 {
-    const struct wasi_fields *f = args[0].obj;
+    const struct wasi_fields *f = self(args);
     struct wit_value *list = wasi_list(hc, f->n);
     uint32_t n = 0;
     for (size_t i = 0; i < f->n && list; i++)
@@ -250,14 +278,14 @@ static enum comp_host_status fields_get(struct comp_host_call *hc, const struct 
 static enum comp_host_status fields_has(struct comp_host_call *hc, const struct wit_value *args,
                                         struct wit_value *result)
 {
-    *result = wit_u64(wasi_fields_find(args[0].obj, wit_get_str(&args[1])) != NULL);
+    *result = wit_u64(wasi_fields_find(self(args), wit_get_str(&args[1])) != NULL);
     return wasi_done(hc);
 }
 
 static enum comp_host_status fields_set(struct comp_host_call *hc, const struct wit_value *args,
                                         struct wit_value *result)
 {
-    struct wasi_fields *f = args[0].obj;
+    struct wasi_fields *f = self(args);
     struct str name = wit_get_str(&args[1]);
     const struct wit_value *values = &args[2];
     enum header_error error = may_change(f, name);
@@ -277,7 +305,7 @@ static enum comp_host_status fields_set(struct comp_host_call *hc, const struct 
 static enum comp_host_status fields_delete(struct comp_host_call *hc, const struct wit_value *args,
                                            struct wit_value *result)
 {
-    struct wasi_fields *f = args[0].obj;
+    struct wasi_fields *f = self(args);
     struct str name = wit_get_str(&args[1]);
     enum header_error error = may_change(f, name);
     if (error == HEADER_OK)
@@ -289,7 +317,7 @@ static enum comp_host_status fields_delete(struct comp_host_call *hc, const stru
 static enum comp_host_status fields_append(struct comp_host_call *hc, const struct wit_value *args,
                                            struct wit_value *result)
 {
-    struct wasi_fields *f = args[0].obj;
+    struct wasi_fields *f = self(args);
     struct str name = wit_get_str(&args[1]), value = wit_get_str(&args[2]);
     enum header_error error = may_change(f, name);
     if (error == HEADER_OK && !value_ok(value))
@@ -303,7 +331,7 @@ static enum comp_host_status fields_append(struct comp_host_call *hc, const stru
 static enum comp_host_status fields_entries(struct comp_host_call *hc, const struct wit_value *args,
                                             struct wit_value *result)
 {
-    const struct wasi_fields *f = args[0].obj;
+    const struct wasi_fields *f = self(args);
     struct wit_value *list = wasi_list(hc, f->n);
     for (size_t i = 0; i < f->n && list; i++)
         list[i] = wasi_tuple(
@@ -315,7 +343,7 @@ static enum comp_host_status fields_entries(struct comp_host_call *hc, const str
 static enum comp_host_status fields_clone(struct comp_host_call *hc, const struct wit_value *args,
                                           struct wit_value *result)
 {
-    const struct wasi_fields *f = args[0].obj;
+    const struct wasi_fields *f = self(args);
     struct wasi_fields *copy = wasi_fields_new(wasi_of(hc));
     for (size_t i = 0; i < f->n; i++) {
         if (!add(copy, f->at[i].name, f->at[i].value)) {
@@ -323,7 +351,7 @@ static enum comp_host_status fields_clone(struct comp_host_call *hc, const struc
             return too_large(hc);
         }
     }
-    *result = wasi_own(hc, &wasi_fields_class, copy);
+    *result = wasi_fields_own(hc, copy);
     return wasi_done(hc);
 }
 

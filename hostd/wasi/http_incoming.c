@@ -4,6 +4,7 @@
  * handle to it is one use of it. A guest that drops it unread discards the body. */
 #include "hostd/wasi/wasi_int.h"
 
+#include <assert.h>
 #include "lattice/base/alloc.h"
 #include "lattice/base/num.h"
 
@@ -116,6 +117,7 @@ bool wasi_http_args(struct wasi_ctx *c, const struct http_request *request,
 bool wasi_body_push(struct wasi_ctx *c, struct span data)
 {
     struct wasi_inbody *b = c->request_body;
+    assert(b);
     if (b->ended)
         return true; /* late bytes behind an end */
     if (b->discard) {
@@ -133,6 +135,7 @@ bool wasi_body_push(struct wasi_ctx *c, struct span data)
 void wasi_body_end(struct wasi_ctx *c, const struct http_field *trailers, size_t ntrailers)
 {
     struct wasi_inbody *b = c->request_body;
+    assert(b);
     if (b->ended)
         return;
     b->ended = true;
@@ -142,6 +145,7 @@ void wasi_body_end(struct wasi_ctx *c, const struct http_field *trailers, size_t
 void wasi_body_fail(struct wasi_ctx *c, enum http_error_code why)
 {
     struct wasi_inbody *b = c->request_body;
+    assert(b);
     if (b->ended)
         return;
     b->ended = true;
@@ -186,7 +190,7 @@ static enum comp_host_status request_headers(struct comp_host_call *hc,
                                              const struct wit_value *args, struct wit_value *result)
 {
     const struct wasi_incoming_request *r = args[0].obj;
-    *result = wasi_own(hc, &wasi_fields_class, wasi_fields_hold(r->headers));
+    *result = wasi_fields_own(hc, wasi_fields_hold(r->headers));
     return wasi_done(hc);
 }
 

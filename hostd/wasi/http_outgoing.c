@@ -38,8 +38,7 @@ static enum comp_host_status response_new(struct comp_host_call *hc, const struc
                                           struct wit_value *result)
 {
     struct outgoing_response *r = xnew(struct outgoing_response);
-    *r = (struct outgoing_response){.status = 200, .headers = args[0].obj};
-    r->headers->immutable = true;
+    *r = (struct outgoing_response){.status = 200, .headers = wasi_fields_take(args[0].obj)};
     *result = wasi_own(hc, &wasi_outgoing_response_class, r);
     return wasi_done(hc);
 }
@@ -68,7 +67,7 @@ static enum comp_host_status
 response_headers(struct comp_host_call *hc, const struct wit_value *args, struct wit_value *result)
 {
     const struct outgoing_response *r = args[0].obj;
-    *result = wasi_own(hc, &wasi_fields_class, wasi_fields_hold(r->headers));
+    *result = wasi_fields_own(hc, wasi_fields_hold(r->headers));
     return wasi_done(hc);
 }
 

@@ -35,8 +35,8 @@ static enum comp_host_status request_new(struct comp_host_call *hc, const struct
                                          struct wit_value *result)
 {
     struct outgoing_request *r = xnew(struct outgoing_request);
-    *r = (struct outgoing_request){.method = str_dup(STR("GET")), .headers = args[0].obj};
-    r->headers->immutable = true;
+    *r = (struct outgoing_request){.method = str_dup(STR("GET")),
+                                   .headers = wasi_fields_take(args[0].obj)};
     *result = wasi_own(hc, &wasi_outgoing_request_class, r);
     return wasi_done(hc);
 }
@@ -62,7 +62,7 @@ static enum comp_host_status request_headers(struct comp_host_call *hc,
                                              const struct wit_value *args, struct wit_value *result)
 {
     const struct outgoing_request *r = args[0].obj;
-    *result = wasi_own(hc, &wasi_fields_class, wasi_fields_hold(r->headers));
+    *result = wasi_fields_own(hc, wasi_fields_hold(r->headers));
     return wasi_done(hc);
 }
 

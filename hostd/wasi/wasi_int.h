@@ -187,6 +187,10 @@ void wasi_fields_release(struct wasi_fields *f);
 /* What came in: forbidden and malformed ones are left out, and what is over the size. Immutable. */
 struct wasi_fields *wasi_fields_received(struct wasi_ctx *c, const struct http_field *fields,
                                          size_t n);
+/* An own handle of it; every handle is an object of its own, however many share the fields. */
+struct wit_value wasi_fields_own(struct comp_host_call *hc, struct wasi_fields *f);
+struct wasi_fields *
+wasi_fields_take(void *handle); /* ends an own handle, keeps its hold; immutable from here on */
 const struct http_field *wasi_fields_find(const struct wasi_fields *f,
                                           struct str name); /* first, or NULL */
 

@@ -161,6 +161,9 @@ START_TEST(a_request_says_what_it_is)
     void *headers = fake_make(c.f, HTTP, "[method]incoming-request.headers", ARGS(self));
     EXPECT("[(\"accept\", [42, 47, 42])]", c.f, HTTP, FIELDS "entries", ARGS(OBJ(headers)));
     ck_assert_str_eq(append(c.f, headers, "a", "b"), "err(immutable)");
+    void *again = fake_make(c.f, HTTP, "[method]incoming-request.headers", ARGS(self));
+    ck_assert_ptr_ne(again, headers); /* the runtime tells objects by their address */
+    fake_drop(c.f, HTTP, "fields", again);
     void *copy = fake_make(c.f, HTTP, FIELDS "clone", ARGS(OBJ(headers)));
     ck_assert_str_eq(append(c.f, copy, "a", "b"), "ok");
     fake_drop(c.f, HTTP, "fields", copy);
@@ -382,6 +385,22 @@ START_TEST(finish_answers_when_the_last_byte_left)
 }
 END_TEST
 
+START_TEST(a_response_cannot_finish_under_its_stream)
+{
+    struct call c = call_new("GET");
+    struct answer a = answer_new(c.f, NULL, NULL);
+    set(&c, a.response);
+    void *trailers = fields_new(c.f);
+    ck_assert_int_eq(fake_try(c.f, HTTP, "[static]outgoing-body.finish",
+                              ARGS(OBJ(a.body), SOME(&OBJ(trailers)))),
+                     COMP_HOST_TRAP);
+    ck_assert_str_eq(c.f->end, "aborted");
+    EXPECT("err(closed)", c.f, STREAMS, "[method]output-stream.check-write", ARGS(OBJ(a.out)));
+    fake_drop(c.f, STREAMS, "output-stream", a.out);
+    call_free(&c);
+}
+END_TEST
+
 START_TEST(a_guest_ended_in_finish_aborts)
 {
     struct call c = call_new("GET");
@@ -575,6 +594,7 @@ int main(void)
     tcase_add_test(c, an_answer_leaves_in_order);
     tcase_add_test(c, a_body_may_be_complete_before_the_head);
     tcase_add_test(c, finish_answers_when_the_last_byte_left);
+    tcase_add_test(c, a_response_cannot_finish_under_its_stream);
     tcase_add_test(c, a_guest_ended_in_finish_aborts);
     tcase_add_test(c, a_dropped_body_aborts);
     tcase_add_test(c, a_response_without_body_ends_at_once);
