@@ -246,12 +246,23 @@ static void on_scaled(void *user, const struct workload_info *info, const struct
     report_scaled(user, info, e);
 }
 
+/* What the answer to a scale says about another image than the running one; empty when there is nothing to say. */
+static struct str image_notice(struct request *r, const struct proto_scale *m)
+{
+    struct workload_info runs;
+    if (!workload_find(r->host->workloads, m->component_id, &runs) ||
+        str_eq(runs.image_ref, m->component_ref))
+        return STR("");
+    return str_of(arena_printf(&r->arena, "a different image is running: %.*s != %.*s; %s",
+                               STR_ARG(runs.image_ref), STR_ARG(m->component_ref),
+                               m->allow_update ? "it will be updated after scaling"
+                                               : "it will not be updated"));
+}
+
 static void on_scale(struct request *r)
 {
-    struct host *h = r->host;
     struct proto_scale m;
-    struct workload_info runs;
-    struct err e = ERR_INIT, note = ERR_INIT;
+    struct err e = ERR_INIT;
     if (!proto_scale_decode(r->body, &r->arena, &m, &e)) {
         say_unreadable(r, "component scale command", &e);
         return;
@@ -265,15 +276,9 @@ static void on_scale(struct request *r)
                                  .config = m.config,
                                  .limits = m.limits,
                                  .allow_update = m.allow_update};
-    if (workload_find(h->workloads, m.component_id, &runs) &&
-        !str_eq(runs.image_ref, m.component_ref))
-        err_set(&note, ERR_NONE,
-                "requested to scale a running component to a different image: %.*s != %.*s, %s",
-                STR_ARG(runs.image_ref), STR_ARG(m.component_ref),
-                m.allow_update ? "the image will be updated after scaling"
-                               : "the image will not be updated");
-    workload_scale(h->workloads, &spec, on_scaled, h);
-    say_ok(r, str_of(note.text));
+    struct str notice = image_notice(r, &m);
+    workload_scale(r->host->workloads, &spec, on_scaled, r->host);
+    say_ok(r, notice);
 }
 
 static void on_update(struct request *r)
@@ -288,15 +293,15 @@ static void on_update(struct request *r)
         err_set(&e, ERR_NOT_FOUND, "component %.*s not found", STR_ARG(m.component_id));
         say_error(r, &e);
     } else if (str_eq(runs.image_ref, m.new_component_ref)) {
-        err_set(&e, ERR_NONE, "component %.*s already updated to %.*s", STR_ARG(m.component_id),
-                STR_ARG(m.new_component_ref));
-        say_ok(r, str_of(e.text));
+        say_ok(r, str_of(arena_printf(&r->arena, "component %.*s already updated to %.*s",
+                                      STR_ARG(m.component_id), STR_ARG(m.new_component_ref))));
     } else {
-        err_set(&e, ERR_NONE, "component %.*s updating from %.*s to %.*s", STR_ARG(m.component_id),
-                STR_ARG(runs.image_ref), STR_ARG(m.new_component_ref));
+        struct str text = str_of(arena_printf(
+            &r->arena, "component %.*s updating from %.*s to %.*s", STR_ARG(m.component_id),
+            STR_ARG(runs.image_ref), STR_ARG(m.new_component_ref)));
         workload_update(h->workloads, m.component_id, m.new_component_ref, &m.annotations,
                         on_scaled, h);
-        say_ok(r, str_of(e.text));
+        say_ok(r, text);
     }
 }
 
