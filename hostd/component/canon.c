@@ -3,7 +3,7 @@
  * without ever calling them.
  * Keeps: options and signatures fit the function type, so that running them needs no more checks.
  * Spec: Binary.md "Canonical Definitions"; component-model.md 2.4, 5.2, 9.4. */
-#include "hostd/component/component_int.h"
+#include "hostd/component/decode.h"
 
 #include "lattice/base/num.h"
 

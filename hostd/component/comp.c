@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A loaded component: its bytes, its core modules, its plan, and what it imports and exports as interfaces.
  * Owns: the arena that all of it lies in; counted, shared by all threads, const after comp_load. */
-#include "hostd/component/component_int.h"
+#include "hostd/component/guest.h"
 
 #include "lattice/base/alloc.h"
 #include "lattice/base/num.h"

@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Private to hostd/component: what a decoded component consists of (sections 1-3), the flat plan made of it
- * (section 4) and the running guest (sections 5-6). Everything up to the plan lies in the component's arena and is
+/* Private to hostd/component: what a decoded component consists of. All of it lies in the component's arena and is
  * const after comp_load.
  *
  * Three stages, each simpler than the one before:
- *   decode   bytes -> definitions, checked as they come against typed index spaces       decode.c types.c canon.c
- *   plan     the tree of nested instantiations -> one flat list of core instantiations    plan.c
- *   run      arrays indexed by the plan                                                   inst.c task.c */
+ *   decode   bytes -> definitions, checked as they come        decode*.c types.c names.c canon.c abi.c visible.c
+ *   plan     the tree of nested instantiations -> one flat list of core instantiations                  plan.c
+ *   run      arrays indexed by the plan                link.c inst.c task.c lift.c lower.c text.c resource.c
+ * decode.h and guest.h hold what only the first, and only the others, need. */
 #ifndef HOSTD_COMPONENT_INT_H
 #define HOSTD_COMPONENT_INT_H
 
 #include <stdatomic.h>
 #include "hostd/component/component.h"
 #include "lattice/base/arena.h"
-#include "lattice/base/reader.h"
 
 /* Limits (component-model.md 9.2); those in struct comp_limits are defaults. */
 #define COMP_BYTES_MAX (64u << 20)
@@ -304,188 +303,6 @@ struct component {
     const struct comp_type *type;
 };
 
-struct vec_things {
-    struct thing *p;
-    uint32_t n, cap;
-};
-struct vec_named {
-    struct named *p;
-    uint32_t n, cap;
-    struct name_map by_name;
-    struct name_map keys; /* strongly unique forms */
-};
-
-enum scope_kind { SCOPE_COMPONENT, SCOPE_COMPONENT_TYPE, SCOPE_INSTANCE_TYPE, SCOPE_MODULE_TYPE };
-struct scope {
-    enum scope_kind kind;
-    struct scope *parent;
-    const void *owner;           /* of resources made here */
-    struct component *component; /* SCOPE_COMPONENT */
-    struct vec_things space[SORTS];
-    struct vec_named imports, exports;
-    struct ptr_map defined; /* resources defined here, not imported */
-    struct ptr_map visible; /* types and resources that have a name outside (visible.c) */
-    struct op *ops;
-    uint32_t nops, ops_cap;
-};
-
-/* Where a definition is read from and put to. A function that fails has marked the reader failed, so callers only
- * stop; checkers without a reader write into `why`, and dec_why adds the place. */
-struct decoder {
-    struct comp *comp;
-    struct arena *arena;
-    struct reader *r;
-    struct scope *scope;
-    uint32_t depth;
-    uint32_t nparts, nsections;
-    struct err why;
-};
-
-/* decode.c */
-bool comp_decode(struct comp *c, struct err *e);
-bool dec_fail(struct decoder *d, enum err_code code, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-bool dec_why(struct decoder *d);
-bool dec_full(struct decoder *d);
-bool dec_push(struct decoder *d, const struct thing *t);
-bool dec_named(struct decoder *d, struct vec_named *v, struct str name, const struct thing *t);
-bool dec_op(struct decoder *d, const struct op *op);
-const struct thing *dec_get(struct decoder *d, enum sort sort, uint32_t index);
-const struct thing *dec_get_in(struct decoder *d, struct scope *s, enum sort sort, uint32_t index);
-const struct wit_resource *dec_resource(struct decoder *d, struct str name);
-const struct wit_resource *dec_fresh(void *decoder, struct str name); /* for struct subst */
-struct scope *dec_scope_open(struct decoder *d, enum scope_kind kind);
-void dec_scope_close(struct decoder *d);
-const struct comp_type *dec_comp_type(struct decoder *d, const struct scope *s);
-/* decode_type.c */
-bool dec_type(struct decoder *d, bool core);
-struct str dec_label(struct decoder *d, const char *what);
-/* decode_core.c */
-bool dec_core_def(struct decoder *d, struct thing *out);
-bool dec_core_instance(struct decoder *d);
-bool dec_alias_core(struct decoder *d, enum sort sort, uint32_t instance, struct str name);
-/* decode_inst.c */
-bool dec_sort(struct decoder *d, enum sort *out);
-bool dec_core_sort(struct decoder *d, enum sort *out);
-bool dec_alias(struct decoder *d);
-bool dec_instance(struct decoder *d);
-bool dec_import(struct decoder *d);
-bool dec_export(struct decoder *d);
-bool dec_declare(struct decoder *d, struct vec_named *list, const char *what); /* in a type */
-/* visible.c: rules about names and types that make a component presentable */
-bool dec_annotation(struct decoder *d, const struct vec_named *list, struct str name,
-                    const struct extern_name *parsed, const struct thing *t);
-bool dec_implements(struct decoder *d, const struct extern_name *parsed, const struct thing *t);
-bool dec_visible(struct decoder *d, struct str name, struct thing *t, bool import);
-bool dec_handle_visible(struct decoder *d, const struct thing *resource,
-                        const struct wit_type *handle);
-/* canon.c */
-bool dec_canon(struct decoder *d);
-
-/* ---- 4. the plan (plan.c) ----
- * The tree of component instances written out flat: who is who was settled when it was made, nothing is looked up by
- * name any more. Instances are numbered as they come, the root is 0. */
-
-/* Something core: export `item` of core instance `inst`; inst NONE: trampoline `item`; both NONE: absent. */
-struct core_ref {
-    uint32_t inst, item;
-};
-#define CORE_REF_NONE ((struct core_ref){NONE, NONE})
-
-/* A component function: one that the host provides, or a lift. */
-struct func_ref {
-    bool imported;
-    uint32_t index;
-};
-
-struct plan_opts {
-    enum encoding encoding;
-    struct core_ref memory, realloc, post_return;
-};
-
-enum plan_op_kind { PLAN_CORE, PLAN_READY };
-struct plan_op {
-    enum plan_op_kind kind;
-    uint32_t index; /* core instance, or the component instance that is complete */
-};
-
-struct plan_core {
-    struct wasm_module *module;
-    const struct core_ref *imports; /* in the module's order */
-    uint32_t owner;                 /* component instance */
-};
-
-/* A resource type of the running tree. */
-struct plan_resource {
-    struct str name;
-    struct str import; /* p NULL: defined by an instance */
-    uint32_t owner;    /* that instance */
-    struct core_ref dtor;
-};
-
-/* `res` translates resource slots of the types beside it to plan resources. */
-struct plan_import {
-    struct str iface, name;
-    const struct wit_func *type; /* named as the import */
-    const uint32_t *res;
-};
-
-struct plan_lift {
-    uint32_t instance;
-    struct core_ref func;
-    const struct abi *abi;
-    const uint32_t *res;
-    struct plan_opts opts;
-};
-
-/* A core function that we provide. */
-struct plan_tramp {
-    enum op_kind kind; /* OP_LOWER, OP_RESOURCE_*, OP_STUB */
-    uint32_t instance;
-    const struct wasm_functype *core;
-    const struct abi *abi; /* lower */
-    const uint32_t *res;
-    struct plan_opts opts;
-    struct func_ref target;
-    uint32_t resource; /* built-ins */
-    struct str name;
-};
-
-struct plan_instance {
-    uint32_t parent; /* NONE: root */
-};
-
-/* Something that a component exports; instances nest. */
-struct item {
-    enum sort sort;
-    union {
-        struct core_ref core;
-        struct func_ref func;
-        uint32_t resource; /* NONE: not a resource type */
-        const struct bag *inst;
-        const struct core_bag *core_inst;
-        const struct closure *comp;
-        const struct plan_module *module;
-    };
-};
-struct bag {
-    const struct name_map *names;
-    const struct item *items;
-};
-
-struct plan {
-    uint32_t nops, ncores, nresources, nimports, nlifts, ntramps, ninstances;
-    struct plan_op *ops;
-    struct plan_core *cores;
-    struct plan_resource *resources;
-    struct plan_import *imports;
-    struct plan_lift *lifts;
-    struct plan_tramp *tramps;
-    struct plan_instance *instances;
-    const struct bag *exports; /* of the root */
-    const uint32_t *root_res;
-};
-struct item bag_get(const struct bag *bag, struct str name);
-const struct plan *plan_new(struct arena *a, const struct component *root, struct err *e);
+bool comp_decode(struct comp *c, struct err *e); /* fills c->root */
 
 #endif

@@ -4,7 +4,7 @@
  * Keeps: every index that a definition mentions was in range, of the right sort and type when it was read; a
  * resource that a thing in a component's index spaces mentions belongs to that component.
  * Spec: component-model Binary.md; component-model.md 2. */
-#include "hostd/component/component_int.h"
+#include "hostd/component/decode.h"
 
 #include <assert.h>
 #include <stdio.h>

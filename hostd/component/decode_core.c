@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Core instances and core types, as far as a component sees them: names and types, never bodies.
  * Spec: component-model Binary.md "Core Instance Definitions", "Type Definitions". */
-#include "hostd/component/component_int.h"
+#include "hostd/component/decode.h"
 
 #include "lattice/base/num.h"
 

@@ -3,7 +3,7 @@
  * Keeps: a thing that enters a scope from outside has the resources that it brings along replaced by ones of that
  * scope; names of a scope are unique in the strong sense.
  * Spec: component-model Binary.md "Instance Definitions", "Alias Definitions", "Import and Export Definitions". */
-#include "hostd/component/component_int.h"
+#include "hostd/component/decode.h"
 
 #include "lattice/base/num.h"
 

@@ -3,7 +3,7 @@
  * Keeps: a value type in an index space passed every check of its own; instance and component types are closed but
  * for resources of enclosing scopes.
  * Spec: component-model Binary.md "Type Definitions"; component-model.md 2.3, 3. */
-#include "hostd/component/component_int.h"
+#include "hostd/component/decode.h"
 
 #include "lattice/base/num.h"
 
@@ -63,7 +63,7 @@ static bool dec_opt_valtype(struct decoder *d, const struct wit_type **out)
                                                  flag));
 }
 
-struct str dec_label(struct decoder *d, const char *what)
+static struct str dec_label(struct decoder *d, const char *what)
 {
     struct str s = rd_name(d->r);
     char shown[128];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Private to hostd/component: a linked component and a running guest. A guest is a value: the core engine's frames
+/* Private to hostd/component: the plan of a component, a linked component and a running guest. A guest is a value: the core engine's frames
  * lie in its vm, ours (calls across component borders) in `frames`; both can be left at any host call and entered
  * again later. One thread at a time. */
 #ifndef HOSTD_COMPONENT_GUEST_H
@@ -8,6 +8,112 @@
 #include <pthread.h>
 #include "hostd/component/component_int.h"
 #include "lattice/base/map.h"
+
+/* ---- the plan (plan.c) ----
+ * The tree of component instances written out flat: who is who was settled when it was made, nothing is looked up by
+ * name any more. Instances are numbered as they come, the root is 0. */
+
+/* Something core: export `item` of core instance `inst`; inst NONE: trampoline `item`; both NONE: absent. */
+struct core_ref {
+    uint32_t inst, item;
+};
+#define CORE_REF_NONE ((struct core_ref){NONE, NONE})
+
+/* A component function: one that the host provides, or a lift. */
+struct func_ref {
+    bool imported;
+    uint32_t index;
+};
+
+struct plan_opts {
+    enum encoding encoding;
+    struct core_ref memory, realloc, post_return;
+};
+
+enum plan_op_kind { PLAN_CORE, PLAN_READY };
+struct plan_op {
+    enum plan_op_kind kind;
+    uint32_t index; /* core instance, or the component instance that is complete */
+};
+
+struct plan_core {
+    struct wasm_module *module;
+    const struct core_ref *imports; /* in the module's order */
+    uint32_t owner;                 /* component instance */
+};
+
+/* A resource type of the running tree. */
+struct plan_resource {
+    struct str name;
+    struct str import; /* p NULL: defined by an instance */
+    uint32_t owner;    /* that instance */
+    struct core_ref dtor;
+};
+
+/* `res` translates resource slots of the types beside it to plan resources. */
+struct plan_import {
+    struct str iface, name;
+    const struct wit_func *type; /* named as the import */
+    const uint32_t *res;
+};
+
+struct plan_lift {
+    uint32_t instance;
+    struct core_ref func;
+    const struct abi *abi;
+    const uint32_t *res;
+    struct plan_opts opts;
+};
+
+/* A core function that we provide. */
+struct plan_tramp {
+    enum op_kind kind; /* OP_LOWER, OP_RESOURCE_*, OP_STUB */
+    uint32_t instance;
+    const struct wasm_functype *core;
+    const struct abi *abi; /* lower */
+    const uint32_t *res;
+    struct plan_opts opts;
+    struct func_ref target;
+    uint32_t resource; /* built-ins */
+    struct str name;
+};
+
+struct plan_instance {
+    uint32_t parent; /* NONE: root */
+};
+
+/* Something that a component exports; instances nest. */
+struct item {
+    enum sort sort;
+    union {
+        struct core_ref core;
+        struct func_ref func;
+        uint32_t resource; /* NONE: not a resource type */
+        const struct bag *inst;
+        const struct core_bag *core_inst;
+        const struct closure *comp;
+        const struct plan_module *module;
+    };
+};
+struct bag {
+    const struct name_map *names;
+    const struct item *items;
+};
+
+struct plan {
+    uint32_t nops, ncores, nresources, nimports, nlifts, ntramps, ninstances;
+    struct plan_op *ops;
+    struct plan_core *cores;
+    struct plan_resource *resources;
+    struct plan_import *imports;
+    struct plan_lift *lifts;
+    struct plan_tramp *tramps;
+    struct plan_instance *instances;
+    const struct bag *exports; /* of the root */
+    const uint32_t *root_res;
+};
+struct item bag_get(const struct bag *bag, struct str name);
+const struct plan *plan_new(struct arena *a, const struct component *root, struct err *e);
 
 /* ---- linked components (link.c) ---- immutable but for `image` */
 

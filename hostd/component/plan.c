@@ -5,7 +5,7 @@
  * Keeps: items fit the types that decoding gave them, so lookups by name cannot fail; a resource slot is filled
  * before a record refers to it.
  * Spec: component-model.md 4; Explainer.md "Instance Definitions". */
-#include "hostd/component/component_int.h"
+#include "hostd/component/guest.h"
 
 #include <assert.h>
 

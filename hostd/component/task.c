@@ -9,6 +9,7 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 /* TRAPPED: by us, guest_trap said why; GUEST_TRAPPED: by the engine, which dropped its frames already. */
 enum step { STEP_ON, STEP_PARKED, STEP_TRAPPED, STEP_GUEST_TRAPPED, STEP_EXITED };
@@ -398,10 +399,9 @@ static enum step step(struct comp_inst *g, struct frame *f)
     case FRAME_HOST:
         return f->phase == PHASE_BEGIN ? begin_host(g, f) : call_host(g, f);
     case FRAME_DTOR:
-        break;
+        break; /* only ever runs core code */
     }
-    assert(!"destructors only run core code");
-    return STEP_TRAPPED;
+    abort();
 }
 
 /* The frame at the bottom of a call from outside. */

@@ -7,7 +7,7 @@
  * variant, enum or flags makes a new node of equal structure, and a handle is visible when the index of its resource
  * was. Lists, tuples, options and results need no name.
  * Spec: Explainer.md "Import and Export Definitions"; component-model.md 3.3, 9.3. */
-#include "hostd/component/component_int.h"
+#include "hostd/component/decode.h"
 
 static bool bad_annotation(struct decoder *d, struct str name, const char *why)
 {
