@@ -165,7 +165,7 @@ void report_sidecar(void *user, enum sidecar_news news, const struct sidecar_inf
 {
     struct host *h = user;
     enum proto_event_kind kind = event_of(news);
-    struct proto_health_event health = {host_id(h), info->id};
+    struct proto_health_event health = {host_id(h), info->id, e ? str_of(e->text) : STR_NONE};
     bool stopped = kind == PROTO_EVENT_PROVIDER_STOPPED;
     bool named = info->claims || stopped; /* which carry the id under its older names, too */
     char reason[ERR_TEXT_MAX + 16] = "stop";

@@ -29,8 +29,8 @@ enum sidecar_news {
     SIDECAR_STOPPED,      /* as asked for; it is gone */
     SIDECAR_LOST,         /* e: it ended and cannot be started again; it is gone */
     SIDECAR_HEALTH_PASSED,
-    SIDECAR_HEALTH_FAILED,
-    SIDECAR_HEALTH_STATUS,
+    SIDECAR_HEALTH_FAILED, /* e: why */
+    SIDECAR_HEALTH_STATUS, /* e: still unhealthy, and why; NULL: still healthy */
 };
 typedef void sidecar_news_fn(void *user, enum sidecar_news news, const struct sidecar_info *info,
                              const struct err *e);

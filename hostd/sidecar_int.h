@@ -13,6 +13,7 @@
 #define HEALTH_FIRST_MS 5000   /* ... up to this */
 #define HEALTH_PATIENCE_MS 500 /* for an answer to such a check */
 #define HEALTH_EVERY_MS 30000
+#define HEALTH_LINKED_MS 500 /* after a link: whether it could be served */
 #define RESTART_MIN_MS 500
 #define RESTART_MAX_MS 30000
 #define RESTART_CALM_MS 60000 /* lived for so long: its next end is a first one again */

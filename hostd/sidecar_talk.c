@@ -178,6 +178,8 @@ static void publish(struct sidecar *s, struct str token, enum proto_rpc what,
         log_warn("message to the provider not sent", LS("provider", s->spec.id), LE(&e));
 }
 
+static void health_next(struct sidecar *s, uint64_t delay_ms);
+
 static void on_send_link(void *user, const struct proto_link_def *def, const struct err *e)
 {
     struct link_slot *slot = user;
@@ -191,6 +193,10 @@ static void on_send_link(void *user, const struct proto_link_def *def, const str
     else if (s->state == STATE_RUNNING && proto_link_def_encode(def, &body, &mine))
         publish(s, str_of(id_key_public(&s->xkey, xkey)), PROTO_RPC_LINK_PUT, &body);
     buf_fini(&body);
+    if (s->answered && s->health_timer) {
+        loop_timer_stop(&s->health_timer);
+        health_next(s, HEALTH_LINKED_MS);
+    }
     if (!e && !s->answered)
         return; /* it stays, and goes out again */
     DL_DELETE(s->sends, slot);
@@ -364,11 +370,14 @@ static void health_answer(struct sidecar *s, struct span data)
         first_answer(s);
     if (!ok) {
         log_warn("unreadable answer to a health check", LS("provider", s->spec.id), LE(&e));
-    } else if (healthy == s->healthy) {
-        sidecar_tell(s, SIDECAR_HEALTH_STATUS, NULL);
     } else {
+        enum sidecar_news news = healthy == s->healthy ? SIDECAR_HEALTH_STATUS
+                                 : healthy             ? SIDECAR_HEALTH_PASSED
+                                                       : SIDECAR_HEALTH_FAILED;
+        if (!healthy)
+            err_set(&e, ERR_PEER, "%.*s", STR_ARG(h.message.n > 0 ? h.message : STR("unhealthy")));
         s->healthy = healthy;
-        sidecar_tell(s, healthy ? SIDECAR_HEALTH_PASSED : SIDECAR_HEALTH_FAILED, NULL);
+        sidecar_tell(s, news, healthy ? NULL : &e);
     }
     arena_fini(&a);
 }

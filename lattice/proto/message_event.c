@@ -143,6 +143,7 @@ const struct shape_member proto_root_provider_stopped = {.kind = SHAPE_OBJECT,
 static const struct shape_member health_rows[] = {
     {"host_id", SHAPE_STR, NEED, AT(host_id)},
     {"provider_id", SHAPE_STR, NEED, AT(provider_id)},
+    {"message", SHAPE_STR, OMIT, AT(message)},
 };
 #undef T
 static const struct shape health_shape = SHAPE(struct proto_health_event, health_rows);

@@ -386,6 +386,7 @@ struct proto_provider_event {
 
 struct proto_health_event {
     struct str host_id, provider_id;
+    struct str message; /* ours: unhealthy, and why; none: absent */
 };
 struct proto_link_event {
     struct proto_link link; /* linkdef_deleted: target and interfaces none when nothing matched */
