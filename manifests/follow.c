@@ -186,10 +186,10 @@ static void on_health(struct follow *f, const struct proto_event *ev)
 {
     const struct proto_health_event *h = ev->data.health;
     struct seen_host *host = observed_host(&f->seen, h->host_id.n ? h->host_id : ev->source);
-    bool bad = ev->kind == PROTO_EVENT_HEALTH_FAILED;
-    if (!host || ev->kind == PROTO_EVENT_HEALTH_STATUS)
-        return;
-    if (observed_health(host, h->provider_id, bad, STR_NONE))
+    bool bad = ev->kind == PROTO_EVENT_HEALTH_FAILED || h->message.n > 0;
+    if (!host || (ev->kind == PROTO_EVENT_HEALTH_STATUS && !bad))
+        return; /* as before; upstream does not say how that was */
+    if (observed_health(host, h->provider_id, bad, h->message))
         scheduler_wake(f->s);
 }
 

@@ -9,8 +9,9 @@
 
 /* ---- problems -------------------------------------------------------------------------------------- */
 
-static void problem_addv(struct manifest_problems *p, enum manifest_level level,
-                         struct manifest_pos pos, const char *where, const char *fmt, va_list args)
+__attribute__((format(printf, 5, 0))) static void
+problem_addv(struct manifest_problems *p, enum manifest_level level, struct manifest_pos pos,
+             const char *where, const char *fmt, va_list args)
 {
     if (level == MANIFEST_ERROR)
         p->nerrors++;

@@ -295,7 +295,7 @@ static void host_open(struct world *w, int i, const char *zone)
     enum proto_op op;
     struct err e = ERR_INIT;
     h->w = w;
-    snprintf(h->id, sizeof h->id, "NHOST%c", 'A' + i);
+    snprintf(h->id, sizeof h->id, "NHOST%c", (char)('A' + i));
     snprintf(h->zone, sizeof h->zone, "%s", zone);
     ck_assert(bus_sim_open(w->net, &(struct bus_opts){.name = h->id}, &h->bus, &e));
     run(w, 20);
@@ -353,7 +353,7 @@ static void on_kv(void *user, struct kv *kv, const struct err *e)
 static void sched_open(struct world *w, int i)
 {
     struct err e = ERR_INIT;
-    char name[16];
+    char name[32];
     snprintf(name, sizeof name, "sched%d", i);
     ck_assert(bus_sim_open(w->net, &(struct bus_opts){.name = name}, &w->sched_bus[i], &e));
     run(w, 20);
