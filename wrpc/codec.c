@@ -13,9 +13,10 @@
 
 /* ---- LEB128 of the wire ---- */
 
-/* Peers built on the Rust codec refuse the canonical form of negative numbers that need every byte of their width:
- * they read the last byte as if it were unsigned. The zero-extended form of the same bits is read by everyone in the
- * lattice. The only place that knows. */
+/* Negative numbers that need every byte of their width have two forms. All wasmCloud 1.x is built with leb128-tokio
+ * up to 0.1.6, which reads only the bits zero-extended, as if they were unsigned; from 0.1.7 on it reads only the
+ * canonical form. Peers of the two kinds cannot pass each other such numbers, and we side with the releases that we
+ * must work with. Reading takes both. The only place that chooses. */
 static void put_signed(struct buf *out, int64_t v, uint32_t bits)
 {
     uint32_t full_bytes = (bits + 6) / 7;
