@@ -211,7 +211,7 @@ struct wasm_vm {
 
     uint32_t depth; /* entries on the stack */
     const wasm_slot *results;
-    uint64_t slice, slice_end, fuel_limit;
+    uint64_t slice, fuel_limit;
     atomic_bool pause_asked;
 
     enum wasm_trap trap;

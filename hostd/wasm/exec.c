@@ -346,6 +346,13 @@ HANDLER(CALL)
 static void call_foreign(struct wasm_vm *vm, const uint64_t *return_cell, uint64_t *fp);
 static enum wasm_host_status call_host(struct wasm_vm *vm);
 
+/* Traps of a call whose pc is the return cell already: back into the cell that made it. */
+#define TRAP_CALL(kind) \
+    do {                \
+        pc -= 1;        \
+        TRAP(kind);     \
+    } while (0)
+
 /* The general call: pc is the return cell already. */
 HANDLER(CALL_ANY)
 {
@@ -354,7 +361,7 @@ HANDLER(CALL_ANY)
     uint32_t need = f->code ? f->code->frame_slots + type_places(f->type) + (uint32_t)LINK_SLOTS
                             : type_places(f->type) + 1u;
     if (UNLIKELY(need > vm->stack_end - slots || slots > vm->stack_end))
-        TRAP(WASM_TRAP_STACK);
+        TRAP_CALL(WASM_TRAP_STACK);
     if (f->inst && f->inst == vm->inst)
         START(f->code, slots, pc, fp);
     if (f->inst) {
@@ -371,7 +378,7 @@ HANDLER(CALL_ANY)
     }
     SAVE_STATE();
     if (call_host(vm) != WASM_HOST_OK)
-        LEAVE(EXIT_TRAP);
+        TRAP_CALL(vm->trap);
     mem = vm_switch(vm, vm->inst);
     acc = slots[0];
     facc = with_f64(facc, f64_of(acc));

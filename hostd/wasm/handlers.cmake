@@ -19,8 +19,9 @@ set(handler_flags -fwrapv -fno-math-errno -ffp-contract=off)
 if(DISPATCH_LOOP OR SAN)
   list(APPEND handler_flags -DDISPATCH_LOOP)
 else()
+  # no vectorising: two words stored one by one and loaded as one stall
   list(APPEND handler_flags -O2 -fomit-frame-pointer -foptimize-sibling-calls -fno-stack-protector
-    -fcf-protection=none -fno-lto)
+    -fcf-protection=none -fno-lto -fno-tree-slp-vectorize)
   if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
     list(APPEND handler_flags -fno-ipa-icf) # equal handlers would become jumps to one of them
   endif()

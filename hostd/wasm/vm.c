@@ -77,16 +77,21 @@ static uint64_t add_capped(uint64_t a, uint64_t b)
     return add_ok(a, b, &sum) ? sum : UINT64_MAX;
 }
 
+/* A new slice. A pause asked for meanwhile is not lost: its flag is seen here, or its store to
+ * fuel_stop comes after ours. */
+static void start_slice(struct wasm_vm *vm)
+{
+    uint64_t slice_end = add_capped(vm->fuel_used, vm->slice);
+    atomic_store(&vm->fuel_stop, MIN(slice_end, vm->fuel_limit));
+    if (atomic_load(&vm->pause_asked))
+        atomic_store(&vm->fuel_stop, 0);
+}
+
 void wasm_vm_fuel(struct wasm_vm *vm, uint64_t slice, uint64_t limit)
 {
     vm->slice = slice;
-    vm->slice_end = add_capped(vm->fuel_used, slice);
     vm->fuel_limit = limit;
-}
-
-uint64_t wasm_vm_fuel_used(const struct wasm_vm *vm)
-{
-    return vm->fuel_used;
+    start_slice(vm);
 }
 
 void wasm_vm_pause(struct wasm_vm *vm)
@@ -95,12 +100,9 @@ void wasm_vm_pause(struct wasm_vm *vm)
     atomic_store(&vm->fuel_stop, 0);
 }
 
-/* A pause asked for at any moment is seen: here, or by the store to fuel_stop after ours. */
-static void arm_fuel(struct wasm_vm *vm)
+uint64_t wasm_vm_fuel_used(const struct wasm_vm *vm)
 {
-    atomic_store(&vm->fuel_stop, MIN(vm->slice_end, vm->fuel_limit));
-    if (atomic_load(&vm->pause_asked))
-        atomic_store(&vm->fuel_stop, 0);
+    return vm->fuel_used;
 }
 
 /* ---- traps ---- */
@@ -346,7 +348,7 @@ static enum wasm_outcome out_of_fuel(struct wasm_vm *vm)
         return trapped(vm, vm->regs.pc);
     }
     atomic_store(&vm->pause_asked, false);
-    vm->slice_end = add_capped(vm->fuel_used, vm->slice);
+    start_slice(vm);
     return WASM_PAUSED;
 }
 
@@ -356,7 +358,6 @@ enum wasm_outcome wasm_run(struct wasm_vm *vm)
         return WASM_TRAPPED;
     assert(vm->depth > 0);
     wasm_thread_init();
-    arm_fuel(vm);
     for (;;) {
         if (vm->host)
             return WASM_HOST_CALL; /* still without answer */

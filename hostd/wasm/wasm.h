@@ -168,7 +168,8 @@ enum wasm_trap {
     WASM_TRAP_UNREACHABLE,
     WASM_TRAP_MEMORY,
     WASM_TRAP_TABLE,
-    WASM_TRAP_INDIRECT_RANGE, WASM_TRAP_INDIRECT_NULL,
+    WASM_TRAP_INDIRECT_RANGE,
+    WASM_TRAP_INDIRECT_NULL,
     WASM_TRAP_INDIRECT_TYPE,
     WASM_TRAP_DIV_ZERO,
     WASM_TRAP_INT_OVERFLOW,
@@ -216,7 +217,8 @@ void wasm_vm_set_trap(struct wasm_vm *vm, const char *fmt, ...)
 void wasm_vm_trap_now(struct wasm_vm *vm,
                       enum wasm_trap kind); /* driver: end the guest with this trap */
 enum wasm_trap wasm_vm_trap(const struct wasm_vm *vm);
-/* "wasm trap: integer divide by zero at 0x1f3 in div (func 12), called from ..." */
+/* "wasm trap: integer divide by zero at 0x1f3 in div (func 12), called from ...". Reads the modules of the functions
+ * it names: before their instances are freed. */
 void wasm_vm_trap_report(const struct wasm_vm *vm, struct buf *out);
 
 /* Once per process before the first wasm_run, and once per thread that runs guests (alternate signal stack). */
