@@ -2,8 +2,9 @@
 /* wasi:http/types.fields: header and trailer lists. Spec: wasi:http 0.2, RFC 9110 section 5, component-model.md 12.5.
  *
  * Keeps: names are valid tokens in lower case, values hold no control bytes, both are our own copies; the bytes of
- * one object stay below WASI_FIELDS_BYTES_MAX, and count for the guest's WASI_HELD_BYTES_MAX. Immutable objects are shared by their holders, so handing one out
- * is cheap and the order in which a guest drops handles does not matter. */
+ * one object stay below WASI_FIELDS_BYTES_MAX and count for the guest's WASI_HELD_BYTES_MAX. Fields are shared by
+ * their holders (messages, handles), so handing them out is cheap and the order in which a guest drops handles does not
+ * matter; what was received or given away is immutable. */
 #include "hostd/wasi/wasi_int.h"
 
 #include "lattice/base/alloc.h"
