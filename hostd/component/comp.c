@@ -125,17 +125,30 @@ static bool load(struct comp *c, struct span bytes, struct err *e)
     if (!ifaces_of(&c->arena, t->imports, t->nimports, &c->imports, &c->nimports, e) ||
         !ifaces_of(&c->arena, t->exports, t->nexports, &c->exports, &c->nexports, e))
         return false;
-    c->plan = plan_new(&c->arena, c->root, &c->plan_err);
+    c->plan = plan_new(&c->arena, c->root, c->limits.instances_max, &c->plan_err);
     return true;
+}
+
+static uint32_t lower_of(uint32_t wanted, uint32_t standard)
+{
+    return wanted ? MIN(wanted, standard) : standard;
+}
+
+static struct comp_limits limits_of(const struct comp_limits *wanted)
+{
+    struct comp_limits l = wanted ? *wanted : (struct comp_limits){0};
+    l.bytes_max = lower_of(l.bytes_max, COMP_BYTES_MAX);
+    l.depth_max = lower_of(l.depth_max, COMP_DEPTH_MAX);
+    l.instances_max = lower_of(l.instances_max, COMP_INSTANCES_MAX);
+    l.handles_max = lower_of(l.handles_max, COMP_HANDLES_MAX);
+    if (l.memory_pages_max)
+        l.wasm.memory_pages_max = l.memory_pages_max;
+    return l;
 }
 
 struct comp *comp_load(struct span bytes, const struct comp_limits *limits, struct err *e)
 {
-    struct comp_limits l = limits ? *limits : (struct comp_limits){0};
-    l.bytes_max = l.bytes_max ? l.bytes_max : COMP_BYTES_MAX;
-    l.handles_max = l.handles_max ? l.handles_max : COMP_HANDLES_MAX;
-    if (l.memory_pages_max)
-        l.wasm.memory_pages_max = l.memory_pages_max;
+    struct comp_limits l = limits_of(limits);
     if (bytes.n > l.bytes_max) {
         err_set(e, ERR_LIMIT, "component of %zu bytes, limit is %u", bytes.n, l.bytes_max);
         return NULL;

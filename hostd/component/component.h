@@ -20,7 +20,7 @@ struct comp;
 struct comp_linked;
 struct comp_inst;
 
-struct comp_limits { /* 0: the default */
+struct comp_limits { /* 0: the default, which is also the most */
     uint32_t bytes_max, depth_max, instances_max, handles_max;
     uint32_t memory_pages_max; /* per core memory */
     struct wasm_limits wasm;

@@ -29,10 +29,10 @@
 #define COMP_NAME_MAX 1024
 #define COMP_ARENA_MAX ((size_t)256 << 20)
 #define COMP_VALUE_SIZE_MAX (1u << 28)
-#define COMP_HANDLES_MAX 100000                 /* per component instance */
-#define COMP_CALL_BYTES_MAX ((size_t)256 << 20) /* values of one call */
-#define COMP_CALLS_MAX 256                      /* calls in progress in one guest */
-#define COMP_LIST_BYTES_MAX ((1u << 28) - 1)    /* by spec */
+#define COMP_HANDLES_MAX 100000                /* per component instance */
+#define COMP_CALL_BYTES_MAX ((size_t)64 << 20) /* values of one call */
+#define COMP_CALLS_MAX 256                     /* calls in progress in one guest */
+#define COMP_LIST_BYTES_MAX ((1u << 28) - 1)   /* by spec */
 #define COMP_FLAT_PARAMS 16
 #define COMP_FLAT_RESULTS 1
 

@@ -118,8 +118,8 @@ struct scope *dec_scope_open(struct decoder *d, enum scope_kind kind)
         dec_full(d);
         return NULL;
     }
-    if (d->depth >= COMP_DEPTH_MAX) {
-        dec_fail(d, ERR_LIMIT, "nested deeper than %d", COMP_DEPTH_MAX);
+    if (d->depth >= d->comp->limits.depth_max) {
+        dec_fail(d, ERR_LIMIT, "nested deeper than %u", d->comp->limits.depth_max);
         return NULL;
     }
     *s = (struct scope){.kind = kind, .parent = d->scope, .owner = s};

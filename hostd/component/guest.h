@@ -113,7 +113,8 @@ struct plan {
     const uint32_t *root_res;
 };
 struct item bag_get(const struct bag *bag, struct str name);
-const struct plan *plan_new(struct arena *a, const struct component *root, struct err *e);
+const struct plan *plan_new(struct arena *a, const struct component *root, uint32_t instances_max,
+                            struct err *e);
 
 /* ---- linked components (link.c) ---- immutable but for `image` */
 

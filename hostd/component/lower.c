@@ -67,6 +67,10 @@ static enum lower_status begin_list(struct comp_inst *g, const struct wit_type *
 static enum lower_status begin_text(struct comp_inst *g, const struct wit_value *v, struct place at)
 {
     struct lowering *l = &g->lowering;
+    if (v->aux == 0 && !utf8_valid(v->p, v->n)) { /* else it was lifted, and checked then */
+        guest_trap(g, "the host's string is not UTF-8");
+        return LOWER_TRAP;
+    }
     if (v->n <= TEXT_BYTES_MAX)
         l->text = text_plan(v, l->side.opts->encoding);
     if (v->n > TEXT_BYTES_MAX || !text_plan_ok(&l->text)) {

@@ -44,7 +44,7 @@ struct planner {
     struct arena *arena;
     struct plan *plan;
     uint32_t cap_ops, cap_cores, cap_resources, cap_imports, cap_lifts, cap_tramps, cap_instances;
-    uint32_t depth;
+    uint32_t depth, instances_max;
     struct err *e;
 };
 
@@ -260,9 +260,8 @@ static bool add_op(struct planner *p, enum plan_op_kind kind, uint32_t index)
 
 static bool count_instance(struct planner *p)
 {
-    return p->plan->ncores + p->plan->ninstances < COMP_INSTANCES_MAX ||
-           err_set(p->e, ERR_LIMIT, "instantiation makes more than %d instances",
-                   COMP_INSTANCES_MAX);
+    return p->plan->ncores + p->plan->ninstances < p->instances_max ||
+           err_set(p->e, ERR_LIMIT, "instantiation makes more than %u instances", p->instances_max);
 }
 
 static bool op_core_instantiate(struct planner *p, struct env *env, const struct op *op)
@@ -535,12 +534,13 @@ static bool instantiate(struct planner *p, struct env *env, struct env *outer,
     return add_op(p, PLAN_READY, env->instance);
 }
 
-const struct plan *plan_new(struct arena *a, const struct component *root, struct err *e)
+const struct plan *plan_new(struct arena *a, const struct component *root, uint32_t instances_max,
+                            struct err *e)
 {
     struct plan *plan = arena_new(a, struct plan);
     struct bag *exports = arena_new(a, struct bag);
     struct env *env = arena_new(a, struct env);
-    struct planner p = {.arena = a, .plan = plan, .e = e};
+    struct planner p = {.arena = a, .plan = plan, .instances_max = instances_max, .e = e};
     if (!plan || !exports || !env) {
         arena_full(a, e);
         return NULL;

@@ -199,25 +199,16 @@ bool owned_drop(struct comp_inst *g, void *obj)
     return true;
 }
 
-/* Goes from any object down to one without children, drops it, and begins again. */
-static struct owned *innermost(struct comp_inst *g)
-{
-    struct owned *next;
-    for (struct owned *o = g->owned; o; o = next) {
-        next = o->hh.next;
-        if (o->nchildren == 0)
-            return o;
-    }
-    return NULL;
-}
-
 void handles_clear(struct comp_inst *g)
 {
+    /* leaves first: every round removes all of them, so there are as many rounds as generations */
     while (g->owned) {
-        struct owned *o = innermost(g);
-        assert(o);
-        void *obj = o->obj;
-        owned_drop(g, obj);
+        struct owned *next;
+        for (struct owned *o = g->owned; o; o = next) {
+            next = o->hh.next;
+            if (o->nchildren == 0)
+                owned_drop(g, o->obj);
+        }
     }
     for (uint32_t i = 0; i < g->plan->ninstances; i++) {
         struct handles *t = &g->instances[i].handles;
