@@ -153,6 +153,12 @@ static bool put(struct ctl *c, const struct manifest *m, struct stored *out, str
         manifest_json(m, &json, e) &&
         answered(c, proto_api_put(c->client, buf_span(&json), true, on_reply, &a, NULL, e), e);
     buf_fini(&json);
+    if (!ok && strstr(e->text, "already exists"))
+        err_set(e, ERR_EXISTS,
+                "application '%.*s', version '%.*s' already exists: give the manifest another "
+                "version annotation, "
+                "use --replace, or deploy what is stored with `hostctl app deploy %.*s`",
+                STR_ARG(m->name), STR_ARG(m->version), STR_ARG(m->name));
     return ok || err_wrap(e, "put application '%.*s'", STR_ARG(m->name));
 }
 

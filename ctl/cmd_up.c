@@ -18,6 +18,7 @@
 #include "lattice/base/num.h"
 #include "lattice/id/id.h"
 
+#define NATS_PORT 4222
 #define PROBE_MS 2000
 #define NATS_READY_MS 10000
 #define HOST_READY_MS 15000
@@ -32,8 +33,11 @@ struct up {
     const char *host;
     uint64_t port;
     char *address; /* host:port */
+    struct session_where ctl;
     struct local_process nats, node;
     bool started_nats, started_node;
+    const char *program;
+    struct proto_map env;
 };
 
 static bool nats_config(struct up *u, const char **path, struct err *e)
@@ -137,6 +141,28 @@ static bool put_env(struct up *u, struct proto_map *env, struct str key, struct 
     return kept.p || arena_full(&u->c->arena, e);
 }
 
+static bool put_address(struct up *u, struct proto_map *env, const char *what, const char *host,
+                        uint64_t port, struct err *e)
+{
+    char host_key[40], port_key[40], port_text[24];
+    snprintf(host_key, sizeof host_key, "WASMCLOUD_%s_HOST", what);
+    snprintf(port_key, sizeof port_key, "WASMCLOUD_%s_PORT", what);
+    snprintf(port_text, sizeof port_text, "%" PRIu64, port);
+    return put_env(u, env, str_of(host_key), str_of(host), e) &&
+           put_env(u, env, str_of(port_key), str_of(port_text), e);
+}
+
+static bool put_addresses(struct up *u, struct proto_map *env, struct err *e)
+{
+    struct ctl *c = u->c;
+    const char *rpc_host = option_text(c, "rpc-host");
+    uint64_t rpc_port = option_number(c, "rpc-port");
+    return put_address(u, env, "NATS", u->host, u->port, e) &&
+           put_address(u, env, "CTL", u->ctl.host, u->ctl.port, e) &&
+           put_address(u, env, "RPC", rpc_host ? rpc_host : u->host, rpc_port ? rpc_port : u->port,
+                       e);
+}
+
 /* Every option of `up` that has an environment variable is the host's setting of that variable. */
 static bool host_environment(struct up *u, struct proto_map *env, struct err *e)
 {
@@ -148,10 +174,13 @@ static bool host_environment(struct up *u, struct proto_map *env, struct err *e)
     *env = (struct proto_map){pairs, 0};
     for (const struct option *o = c->command->options; o->name; o++) {
         const char *text = o->env ? option_text(c, o->name) : NULL;
-        if (text && strcmp(o->name, "host-seed") != 0 &&
-            !put_env(u, env, str_of(o->env), str_of(text), e))
+        bool special =
+            strcmp(o->name, "host-seed") == 0 || str_starts(str_of(o->name), STR("nats-"));
+        if (text && !special && !put_env(u, env, str_of(o->env), str_of(text), e))
             return false;
     }
+    if (!put_addresses(u, env, e))
+        return false;
     if (option_flag(c, "disable-wadm") &&
         !put_env(u, env, STR("HOSTD_NO_SCHEDULER"), STR("true"), e))
         return false;
@@ -198,14 +227,9 @@ static void on_probe(void *user, const struct proto_reply *r, const struct err *
 static bool host_ready(struct up *u, struct err *e)
 {
     struct ctl *c = u->c;
-    const struct session_where where = {.host = u->host,
-                                        .port = u->port,
-                                        .creds = option_text(c, "ctl-credsfile"),
-                                        .jwt = option_text(c, "ctl-jwt"),
-                                        .seed = option_text(c, "ctl-seed")};
     struct err not_yet = ERR_INIT;
     uint64_t until = clock_mono_ms() + HOST_READY_MS;
-    if (!session_open_at(c, &where, 0, e))
+    if (!session_open_at(c, &u->ctl, 0, e))
         return false;
     while (!session_await(
         c, proto_host_get(c->client, u->node.host_id, on_probe, c, NULL, &not_yet), &not_yet)) {
@@ -222,25 +246,29 @@ static bool host_ready(struct up *u, struct err *e)
     return true;
 }
 
+/* Everything that can be wrong before anything is started. */
+static bool prepare_host(struct up *u, struct err *e)
+{
+    u->program = option_text(u->c, "host-path");
+    return (u->program || local_find_program(u->c, "hostd", &u->program, e)) &&
+           host_environment(u, &u->env, e) && host_key(u, &u->env, e);
+}
+
 static bool start_host(struct up *u, struct err *e)
 {
     struct ctl *c = u->c;
-    const char *program = option_text(c, "host-path"), *log = NULL;
-    struct proto_map env;
-    if ((!program && !local_find_program(c, "hostd", &program, e)) ||
-        !host_environment(u, &env, e) || !host_key(u, &env, e))
-        return false;
+    const char *log = NULL;
     if (option_flag(c, "detached")) {
         log = option_text(c, "host-log-path");
         char *name = arena_printf(&c->arena, "hostd-%.*s.log", STR_ARG(u->node.host_id));
         if (!log && !local_path(c, name, &log, e))
             return false;
     }
-    char *argv[] = {(char *)program, NULL};
+    char *argv[] = {(char *)u->program, NULL};
     u->node.name = STR("hostd");
     u->node.address = str_of(u->address);
     u->node.lattice = session_lattice(c);
-    if (!local_spawn(c, argv, &env, log, &u->node, e))
+    if (!local_spawn(c, argv, &u->env, log, &u->node, e))
         return false;
     u->started_node = true;
     return local_record(c, &u->node, e) && host_ready(u, e);
@@ -332,12 +360,32 @@ static bool deploy(struct up *u, struct err *e)
     return ok || err_wrap(e, "the host runs, but '%s' was not deployed", path);
 }
 
+/* A user who has set where other commands connect means the same server here. */
+static void read_addresses(struct up *u)
+{
+    struct ctl *c = u->c;
+    const char *host = option_text(c, "nats-host"), *env_host = getenv("WASMCLOUD_CTL_HOST");
+    const char *env_port = getenv("WASMCLOUD_CTL_PORT"), *ctl_host = option_text(c, "ctl-host");
+    uint64_t port = option_number(c, "nats-port"), ctl_port = option_number(c, "ctl-port");
+    if (!port && !(env_port && str_u64(str_of(env_port), &port)))
+        port = NATS_PORT;
+    u->host = host ? host : env_host && *env_host ? env_host : "127.0.0.1";
+    u->port = port;
+    u->address = arena_printf(&c->arena, "%s:%" PRIu64, u->host, u->port);
+    u->ctl = (struct session_where){
+        .host = ctl_host ? ctl_host : u->host,
+        .port = ctl_port ? ctl_port : u->port,
+        .creds = option_text(c, "ctl-credsfile"),
+        .jwt = option_text(c, "ctl-jwt"),
+        .seed = option_text(c, "ctl-seed"),
+    };
+}
+
 bool cmd_up(struct ctl *c, struct err *e)
 {
-    struct up u = {
-        .c = c, .host = option_text(c, "nats-host"), .port = option_number(c, "nats-port")};
+    struct up u = {.c = c};
     struct local_process running;
-    u.address = arena_printf(&c->arena, "%s:%" PRIu64, u.host, u.port);
+    read_addresses(&u);
     if (!proto_lattice_ok(session_lattice(c)))
         return err_set(e, ERR_INVALID, "'%s' is not a lattice name: use A-Z a-z 0-9 - _",
                        option_text(c, "lattice"));
@@ -349,10 +397,9 @@ bool cmd_up(struct ctl *c, struct err *e)
         say_up(&u, &running, true);
         if (!option_text(c, "wadm-manifest"))
             return true;
-        struct session_where where = {.host = u.host, .port = u.port};
-        return session_open_at(c, &where, 0, e) && deploy(&u, e);
+        return session_open_at(c, &u.ctl, 0, e) && deploy(&u, e);
     }
-    if (!ensure_nats(&u, e) || !start_host(&u, e)) {
+    if (!prepare_host(&u, e) || !ensure_nats(&u, e) || !start_host(&u, e)) {
         undo(&u);
         return false;
     }

@@ -20,7 +20,7 @@ void table_cell(struct table *t, struct str s)
         t->cap = t->cap ? t->cap * 2 : 32;
         t->cells = xrealloc(t->cells, t->cap * sizeof *t->cells);
     }
-    size_t room = 4 * s.n + 1; /* every byte escaped */
+    size_t room = 4 * s.n + 8; /* every byte escaped */
     char *cell = xalloc(room);
     t->cells[t->ncells++] = str_escape(s, cell, room);
 }
@@ -49,7 +49,7 @@ void table_end(struct table *t, struct ctl *c)
         size_t column = i % t->columns, last = i - column + t->columns;
         while (last > i && !*t->cells[last - 1])
             last--; /* no blanks at the end of a line */
-        buf_printf(&c->text, "%s%s", column ? "" : "  ", t->cells[i]);
+        buf_printf(&c->text, "%s%s", column || last == i ? "" : "  ", t->cells[i]);
         for (size_t pad = width(t->cells[i]); i + 1 < last && pad < widths[column] + 3; pad++)
             buf_byte(&c->text, ' ');
         if (column + 1 == t->columns)
@@ -69,7 +69,7 @@ json_t *json_str(struct str s)
     json_t *v = json_stringn(s.p, s.n);
     if (v)
         return v;
-    size_t room = 4 * s.n + 1;
+    size_t room = 4 * s.n + 8;
     AUTO_FREE char *escaped = xalloc(room);
     return json_string(str_escape(s, escaped, room));
 }
