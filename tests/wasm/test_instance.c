@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Instances: imports and their types, segments, calls between instances, marking and rewinding,
  * memories. */
-#include <stdlib.h>
+#include <pthread.h>
 #include "lattice/base/num.h"
 #include "tests/wasm/guest.h"
 
@@ -18,22 +18,21 @@ static const struct span state = MODULE(
     TABLES(1, FUNCREF, 0, 2), MEMORIES(1, 1, 1, 4), GLOBALS(1, I32, 1, CONST(7), END),
     EXPORTS(6, 1, 'r', 0, 0, 1, 'w', 0, 1, 1, 'g', 0, 2, 1, 'b', 0, 3, 1, 'c', 0, 4, 1, 'm', 2, 0),
     ELEMS(1, 1, 0, 1, 0), DATA_COUNT(1),
-    CODE(
-        5,
-        /* r(a): byte at a */
-        SIZED(0, GET(0), LOAD8, END),
-        /* w(a, v) */
-        SIZED(0, GET(0), GET(1), STORE8, END),
-        /* g(n): grow the memory */
-        SIZED(0, GET(0), 0x40, 0, END),
-        /* b: count the global up, fill table 0[1] from the segment, copy the data, drop both,
+    CODE(5,
+         /* r(a): byte at a */
+         SIZED(0, GET(0), LOAD8, END),
+         /* w(a, v) */
+         SIZED(0, GET(0), GET(1), STORE8, END),
+         /* g(n): grow the memory */
+         SIZED(0, GET(0), 0x40, 0, END),
+         /* b: count the global up, fill table 0[1] from the segment, copy the data, drop both,
          * grow the table */
-        SIZED(0, 0x23, 0, CONST(1), 0x6a, 0x24, 0, CONST(1), CONST(0), CONST(1), 0xfc, 12, 0, 0,
-              CONST(32), CONST(0), CONST(3), 0xfc, 8, 0, 0, 0xfc, 13, 0, 0xfc, 9, 0, 0xd0, FUNCREF,
-              CONST(5), 0xfc, 15, 0, END),
-        /* c: global + table size + 100 when table 0[1] is set */
-        SIZED(0, 0x23, 0, 0xfc, 16, 0, 0x6a, CONST(1), 0x25, 0, 0xd1, 0x45, CONST(50), 0x6c, 0x6a,
-              END)),
+         SIZED(0, 0x23, 0, CONST(1), 0x6a, 0x24, 0, CONST(1), CONST(0), CONST(1), 0xfc, 12, 0, 0,
+               CONST(32), CONST(0), CONST(3), 0xfc, 8, 0, 0, 0xfc, 13, 0, 0xfc, 9, 0, 0xd0, FUNCREF,
+               CONST(5), 0xfc, 15, 0, END),
+         /* c: global + table size + 100 when table 0[1] is set */
+         SIZED(0, 0x23, 0, 0xfc, 16, 0, 0x6a, CONST(1), 0x25, 0, 0xd1, 0x45, CONST(50), 0x6c, 0x6a,
+               END)),
     DATAS(1, 1, 3, 'a', 'b', 'c'));
 
 /* ---- memories ---- */
@@ -169,7 +168,7 @@ START_TEST(images_are_shared_when_equal)
 }
 END_TEST
 
-/* ---- imports ---- */
+/* ---- calls between instances ---- */
 
 /* imports o.w and o.r; has its own memory; f(a, v): stores v + 1 in its own memory at a, o.w(a,
  * v), then o.r(a) + own byte at a */
@@ -223,6 +222,42 @@ START_TEST(foreign_frames_are_traced)
     guest_close(&t);
 }
 END_TEST
+
+/* ---- threads ---- */
+
+static void *run_in_thread(void *module)
+{
+    wasm_thread_init();
+    for (int round = 0; round < 20; round++) {
+        struct guest g = guest_of(wasm_module_ref(module), NULL);
+        guest_call(&g, "w", ARGS(9, 8));
+        if (guest_call(&g, "r", ARGS(9)) != 8 ||
+            guest_trap(&g, "r", ARGS(65536)) != WASM_TRAP_MEMORY)
+            return module;
+        guest_close(&g);
+    }
+    return NULL;
+}
+
+START_TEST(threads_share_a_module)
+{
+    use_exec(_i);
+    enum { THREADS = 4 };
+    pthread_t threads[THREADS];
+    struct err e = ERR_INIT;
+    struct wasm_module *m = wasm_module_load(state, true, NULL, &e);
+    for (int t = 0; t < THREADS; t++)
+        pthread_create(&threads[t], NULL, run_in_thread, m);
+    for (int t = 0; t < THREADS; t++) {
+        void *failed;
+        pthread_join(threads[t], &failed);
+        ck_assert_ptr_null(failed);
+    }
+    wasm_module_unref(m);
+}
+END_TEST
+
+/* ---- imports ---- */
 
 static void refused(struct span bytes, struct wasm_extern import, const char *why)
 {
@@ -288,10 +323,15 @@ END_TEST
 int main(void)
 {
     const TTest *const both[] = {
-        memories_start_empty,      host_view_is_bounded,
-        limits_are_kept,           rewinding,
-        rewinding_many_pages,      images_are_shared_when_equal,
-        foreign_frames_are_traced, functions_of_a_failed_instance,
+        memories_start_empty,
+        host_view_is_bounded,
+        limits_are_kept,
+        rewinding,
+        rewinding_many_pages,
+        images_are_shared_when_equal,
+        foreign_frames_are_traced,
+        threads_share_a_module,
+        functions_of_a_failed_instance,
     };
     Suite *suite = suite_create("wasm instance");
     TCase *tcase = tcase_create("instance");
