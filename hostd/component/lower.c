@@ -67,7 +67,7 @@ static enum lower_status begin_list(struct comp_inst *g, const struct wit_type *
 static enum lower_status begin_text(struct comp_inst *g, const struct wit_value *v, struct place at)
 {
     struct lowering *l = &g->lowering;
-    if (v->aux == 0 && !utf8_valid(v->p, v->n)) { /* else it was lifted, and checked then */
+    if (v->n && v->aux == 0 && !utf8_valid(v->p, v->n)) { /* else it was lifted, and checked then */
         guest_trap(g, "the host's string is not UTF-8");
         return LOWER_TRAP;
     }

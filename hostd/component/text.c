@@ -167,6 +167,8 @@ struct measure {
 static struct measure measure(const struct wit_value *v)
 {
     struct measure m = {.ascii = true, .latin1 = true};
+    if (!v->n)
+        return m; /* p may be NULL */
     for (const uint8_t *p = v->p, *end = p + v->n; p < end; m.chars++) {
         uint32_t c = utf8_next(&p);
         m.units16 += c >= 0x10000 ? 2 : 1;
@@ -237,9 +239,10 @@ bool text_plan_ok(const struct text_plan *t)
 void text_store(const struct text_plan *t, const struct wit_value *v, enum encoding to,
                 uint8_t *out)
 {
+    if (!v->n)
+        return;
     if (to == ENC_UTF8) {
-        if (v->n)
-            memcpy(out, v->p, v->n);
+        memcpy(out, v->p, v->n);
         return;
     }
     for (const uint8_t *p = v->p, *end = p + v->n; p < end;) {

@@ -8,7 +8,7 @@
 
 static uint8_t data_bytes[64 << 10];
 
-static struct span data_read(const char *name)
+static inline struct span data_read(const char *name)
 {
     char path[256];
     snprintf(path, sizeof path, "tests/component/data/%s.wasm", name);
@@ -26,7 +26,7 @@ struct guest {
     struct comp_inst *inst;
 };
 
-static struct guest guest_of(struct span bytes, const struct comp_linker *linker, void *user)
+static inline struct guest guest_of(struct span bytes, const struct comp_linker *linker, void *user)
 {
     struct err e = ERR_INIT;
     struct guest g = {.comp = comp_load(bytes, NULL, &e)};
@@ -38,14 +38,15 @@ static struct guest guest_of(struct span bytes, const struct comp_linker *linker
     return g;
 }
 
-static void guest_free(struct guest *g)
+static inline void guest_free(struct guest *g)
 {
     comp_inst_free(g->inst);
     comp_linked_unref(g->linked);
     comp_unref(g->comp);
 }
 
-static enum comp_outcome guest_call(struct guest *g, const char *name, const struct wit_value *args)
+static inline enum comp_outcome guest_call(struct guest *g, const char *name,
+                                           const struct wit_value *args)
 {
     struct err e = ERR_INIT;
     const struct comp_func *f = comp_find(g->linked, STR(""), str_of(name));

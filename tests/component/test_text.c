@@ -55,6 +55,17 @@ START_TEST(test_plan_and_store)
 }
 END_TEST
 
+START_TEST(test_nothing)
+{
+    struct wit_value v = {0}; /* no bytes at all, not even an address */
+    struct text_plan p = text_plan(&v, (enum encoding)_i);
+    uint8_t out[1] = {'x'};
+    ck_assert_uint_eq(p.alloc | p.grow | p.final | p.units, 0);
+    text_store(&p, &v, (enum encoding)_i, out);
+    ck_assert_int_eq(out[0], 'x');
+}
+END_TEST
+
 START_TEST(test_too_long)
 {
     struct wit_value v = {.p = (const uint8_t *)"", .n = 0, .aux = ((1u << 28) - 1) << 2 | U16};
@@ -68,6 +79,7 @@ int main(void)
     Suite *s = suite_create("text");
     TCase *t = tcase_create("text");
     tcase_add_loop_test(t, test_plan_and_store, 0, sizeof rows / sizeof *rows);
+    tcase_add_loop_test(t, test_nothing, 0, 3);
     tcase_add_test(t, test_too_long);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
