@@ -28,3 +28,7 @@ else()
 endif()
 set_source_files_properties(${CMAKE_SOURCE_DIR}/hostd/wasm/exec.c
   ${CMAKE_SOURCE_DIR}/hostd/wasm/exec_checked.c PROPERTIES COMPILE_OPTIONS "${handler_flags}")
+if(SAN STREQUAL "thread")
+  set_source_files_properties(${CMAKE_SOURCE_DIR}/hostd/wasm/vm.c PROPERTIES
+    COMPILE_DEFINITIONS FAULT_RESTORES_MASK=1)
+endif()

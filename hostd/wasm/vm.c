@@ -16,6 +16,11 @@
 
 #define STACK_BYTES_DEFAULT ((size_t)1 << 20)
 #define STACK_BYTES_MIN ((size_t)16 << 10)
+/* Does leaving the fault handler have to restore the signal mask? Only ThreadSanitizer, which blocks
+ * everything in handlers, makes it so (handlers.cmake); else it is a system call saved per run. */
+#ifndef FAULT_RESTORES_MASK
+#define FAULT_RESTORES_MASK 0
+#endif
 /* Larger than the largest frame (65,535 slots), so that no call can step over it. */
 #define STACK_GUARD_BYTES ((size_t)1 << 20)
 
@@ -320,7 +325,7 @@ void wasm_host_return(struct wasm_vm *vm, const wasm_slot *results)
 static void run_handlers(struct wasm_vm *vm)
 {
     vm->regs.mem = vm_switch(vm, vm->inst);
-    if (sigsetjmp(vm->fault_jump, 0) == 0) {
+    if (sigsetjmp(vm->fault_jump, FAULT_RESTORES_MASK) == 0) {
         fault_guest(vm);
         exec_of(vm->inst ? vm->inst->exec : EXEC_GUARDED)->run(vm);
     } else {
