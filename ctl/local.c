@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What hostctl started on this machine: a folder with one record per process (name, pid, start time of that pid, and
  * what it serves), logs, and the data of nats-server.
- * Keeps: a pid is signalled only while the process of that start time lives, so never a stranger that got its number. */
+ * Keeps: a pid is signalled only while the process of that start time lives, never a stranger that got its number. */
 #include "ctl/table.h"
 
 #include <assert.h>

@@ -29,6 +29,7 @@ struct env {
     pid_t server;
     int port;
     char url[64], dir[64];
+    const char *domain; /* JetStream domain of the server; NULL: none */
 };
 
 static struct env env;
@@ -135,14 +136,21 @@ static inline int env_free_port(void)
 
 static inline void env_server_start(void)
 {
-    char port[16];
+    char port[16], config[80];
     snprintf(port, sizeof port, "%d", env.port);
+    snprintf(config, sizeof config, "%s/conf", env.dir);
+    FILE *f = fopen(config, "w");
+    fprintf(f, "jetstream {\n store_dir: \"%s\"\n", env.dir);
+    if (env.domain)
+        fprintf(f, " domain: \"%s\"\n", env.domain);
+    fputs("}\n", f);
+    fclose(f);
     env.server = fork();
     if (env.server == 0) {
         int null = open("/dev/null", O_RDWR);
         dup2(null, 1);
         dup2(null, 2);
-        execlp("nats-server", "nats-server", "-a", "127.0.0.1", "-p", port, "-js", "-sd", env.dir,
+        execlp("nats-server", "nats-server", "-a", "127.0.0.1", "-p", port, "-c", config,
                (char *)NULL);
         _exit(127);
     }

@@ -138,6 +138,31 @@ START_TEST(bucket_without_direct_gets)
 }
 END_TEST
 
+/* Requests and values go through the domain's own prefix. */
+START_TEST(bucket_in_a_domain)
+{
+    env_server_stop();
+    env.domain = "hub";
+    env_server_start();
+    struct bus *a = env_open();
+    struct kv_opts opts = {.bucket = STR("d"), .js_domain = STR("hub"), .create = true};
+    struct opened o = open_kv_with(a, opts);
+    struct watched w = {0};
+    ck_assert_msg(o.kv, "%s", o.text);
+    watch(o.kv, ">", false, &w);
+    ck_assert_uint_eq(put(o.kv, "k", "v").revision, 1);
+    ck_assert_str_eq(get(o.kv, "k").value, "v");
+    ck_assert_int_eq(update(o.kv, "k", "w", 1).code, ERR_NONE);
+    wait_watched(&w, "!k=v@1;k=w@2;");
+    kv_close(o.kv);
+    opts.js_domain = STR("elsewhere");
+    o = open_kv_with(a, opts);
+    ck_assert_ptr_null(o.kv);
+    ck_assert_ptr_nonnull(strstr(o.text, "JetStream"));
+    bus_close(a);
+}
+END_TEST
+
 START_TEST(closing_without_a_server)
 {
     env_server_stop();
@@ -180,6 +205,7 @@ int main(void)
     tcase_add_test(faults, server_comes_later);
     tcase_add_test(faults, server_restarts);
     tcase_add_test(faults, watch_outlives_the_server);
+    tcase_add_test(faults, bucket_in_a_domain);
     tcase_add_test(faults, closing_without_a_server);
     tcase_add_test(faults, options_are_checked);
     suite_add_tcase(s, core);

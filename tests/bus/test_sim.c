@@ -70,6 +70,41 @@ START_TEST(a_seed_repeats)
 }
 END_TEST
 
+/* Writes and watches through a bad net: whatever got lost, in the end the watcher knows what is stored. */
+START_TEST(a_watch_recovers)
+{
+    struct bus *a = env_open(), *b = env_open();
+    struct kv *writer = open_kv(a, "bad"), *reader = open_kv(b, "bad");
+    struct watched w = {0};
+    watch(reader, ">", false, &w);
+    bus_sim_faults(env.net, 200, 30);
+    for (int i = 0; i < 30; i++) {
+        char value[8];
+        snprintf(value, sizeof value, "v%d", i);
+        put(writer, "k", value); /* may time out: the answer got lost */
+        if (i == 10)
+            bus_sim_cut(env.net, b, true);
+        if (i == 15)
+            bus_sim_cut(env.net, b, false);
+        if (i % 5 == 4)
+            w.text[0] = '\0';
+    }
+    w.text[0] = '\0';
+    bus_sim_faults(env.net, 0, 0);
+    struct result last = put(writer, "k", "last");
+    ck_assert_int_eq(last.code, ERR_NONE);
+    char want[64];
+    snprintf(want, sizeof want, "k=last@%d;", (int)last.revision);
+    for (int i = 0; i < 60 && !strstr(w.text, want); i++)
+        loop_sim_advance(env.loop, 1000);
+    ck_assert_msg(strstr(w.text, want) != NULL, "%s", w.text);
+    kv_close(writer);
+    kv_close(reader);
+    bus_close(a);
+    bus_close(b);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("simulated bus");
@@ -77,6 +112,7 @@ int main(void)
     tcase_add_checked_fixture(core, env_start_sim, env_stop);
     core_cases(core);
     kv_cases(core);
+    tcase_add_test(core, a_watch_recovers);
     tcase_add_test(core, cut_members_hear_nothing);
     tcase_add_test(alone, a_seed_repeats);
     suite_add_tcase(s, core);
