@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns everything of the daemon between its two connections: identity, labels, the parts, the heartbeat; and the order in
- * which they start and stop.
+/* Owns everything of the daemon between its two connections: identity, labels, the parts, the heartbeat; and the
+ * order in which they start and stop.
  * Keeps: parts are closed in the reverse of their opening; no part calls back after host_close. */
 #include "hostd/host.h"
 
