@@ -67,7 +67,7 @@ static uint32_t flatten_cases(const struct wit_type *t, uint8_t *out)
     return n;
 }
 
-uint32_t flatten(const struct wit_type *t, uint8_t *out, uint32_t max)
+static uint32_t flatten(const struct wit_type *t, uint8_t *out, uint32_t max)
 {
     return t->flat > max ? max + 1 : flatten_into(t, out);
 }

@@ -57,7 +57,8 @@ struct comp_host_call {
     void *user;          /* of comp_inst_new: the embedder's context of this guest */
     void *func_user;     /* of the binding */
     struct arena *arena; /* for results; lives until they are lowered */
-    void *state;         /* NULL at first; the function's own across PENDING */
+    void *state;         /* NULL at first; the function's own across PENDING. A parked call may never be gone on
+                            with, so what it points at must be reachable from user too */
 };
 /* Handles in args: own and borrow of a host class arrive as obj (an own has left the guest's table and now belongs
  * to the function). A result's own handles: obj, owned by the guest from then on. */
@@ -91,6 +92,11 @@ struct comp_host_iface {
     uint32_t nfuncs;
 };
 
+/* While bind is asked for a function: the class of a resource in that function's type. */
+struct comp_link_site;
+const struct comp_class *comp_link_class(const struct comp_link_site *site,
+                                         const struct wit_resource *r);
+
 /* How imports are bound. find gives the host interface that serves an import name (compatible versions are its
  * affair), or NULL; then bind is asked for each function by itself, which fails with a reason when it cannot be
  * served (e already names nothing: comp_link adds component, import, function). */
@@ -98,8 +104,8 @@ struct comp_linker {
     const struct comp_host_iface *(*find)(void *user, struct str import);
     /* Which class serves this resource of that import; NULL when it is opaque, and then it is a class made for it. */
     const struct comp_class *(*find_class)(void *user, struct str import, struct str resource);
-    bool (*bind)(void *user, struct str import, const struct wit_func *func, comp_host_fn **fn,
-                 void **func_user, struct err *e);
+    bool (*bind)(void *user, const struct comp_link_site *site, struct str import,
+                 const struct wit_func *func, comp_host_fn **fn, void **func_user, struct err *e);
     void *user;
 };
 

@@ -174,16 +174,12 @@ struct subst {
 bool subst_node(struct subst *s, const struct wit_type *from, const struct wit_type *to,
                 struct err *e);
 bool subst_thing(struct subst *s, const struct thing *in, struct thing *out, struct err *e);
-const struct wit_type *subst_value(struct subst *s, const struct wit_type *t, struct err *e);
-const struct wit_func *subst_func(struct subst *s, const struct wit_func *f, struct err *e);
 
 /* Is `actual` good enough where `expected` is wanted? Abstract resources of `expected` are bound in s->map. */
 bool match_thing(struct subst *s, const struct thing *expected, const struct thing *actual,
                  struct err *e);
 bool match_core(const struct wasm_extern_type *expected, const struct wasm_extern_type *actual,
                 struct err *e);
-bool match_module(const struct module_type *expected, const struct module_type *actual,
-                  struct err *e);
 
 const struct inst_type *inst_type_new(struct arena *a, const void *owner,
                                       const struct named *exports, uint32_t n, struct err *e);
@@ -241,8 +237,6 @@ static inline const struct wit_type *variant_case(const struct wit_type *t, uint
 enum abi_side { ABI_LIFT, ABI_LOWER };
 const struct abi *abi_new(struct arena *a, const struct wit_func *type, enum abi_side side,
                           struct err *e);
-/* Core types of t's flat form into out, room for WIT_FLAT_CAP; the count, or more than `max` when it is larger. */
-uint32_t flatten(const struct wit_type *t, uint8_t *out, uint32_t max);
 
 /* ---- 3. components as decoded (decode.c) ---- */
 

@@ -66,7 +66,6 @@ bool dec_core_def(struct decoder *d, struct thing *out);
 bool dec_core_instance(struct decoder *d);
 bool dec_alias_core(struct decoder *d, enum sort sort, uint32_t instance, struct str name);
 /* decode_inst.c */
-bool dec_sort(struct decoder *d, enum sort *out);
 bool dec_core_sort(struct decoder *d, enum sort *out);
 bool dec_alias(struct decoder *d);
 bool dec_instance(struct decoder *d);

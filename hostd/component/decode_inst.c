@@ -29,7 +29,7 @@ bool dec_core_sort(struct decoder *d, enum sort *out)
     return dec_fail(d, ERR_INVALID, "invalid core sort 0x%02x", code);
 }
 
-bool dec_sort(struct decoder *d, enum sort *out)
+static bool dec_sort(struct decoder *d, enum sort *out)
 {
     static const enum sort sorts[] = {
         [1] = S_FUNC, [3] = S_TYPE, [4] = S_COMPONENT, [5] = S_INSTANCE};

@@ -110,7 +110,6 @@ struct plan {
     struct plan_tramp *tramps;
     struct plan_instance *instances;
     const struct bag *exports; /* of the root */
-    const uint32_t *root_res;
 };
 struct item bag_get(const struct bag *bag, struct str name);
 const struct plan *plan_new(struct arena *a, const struct component *root, uint32_t instances_max,
@@ -295,7 +294,6 @@ void handle_remove(struct comp_inst *g, uint32_t instance, uint32_t index);
 bool handle_lend(struct comp_inst *g, struct frame *f, uint32_t instance, uint32_t index);
 void lends_return(struct comp_inst *g, struct frame *f);
 const struct comp_class *resource_class(const struct comp_inst *g, uint32_t resource);
-void owned_add(struct comp_inst *g, void *obj, const struct comp_class *cls);
 /* Everything that is own and the host's in a value that the host hands in. */
 void owned_adopt(struct comp_inst *g, const struct wit_type *t, const struct wit_value *v,
                  const uint32_t *res);
@@ -314,8 +312,6 @@ struct lifting {
     struct arena *arena;
     bool to_host;
 };
-bool lift_value(struct lifting *l, const struct wit_type *t, struct place at,
-                struct wit_value *out);
 /* All parameters (f->type, flat or spilled) or the result. */
 bool lift_params(struct lifting *l, const struct abi *abi, const struct wit_value **out);
 bool lift_result(struct lifting *l, const struct abi *abi, struct wit_value *out);
@@ -338,7 +334,6 @@ void text_store(const struct text_plan *t, const struct wit_value *v, enum encod
 /* task.c */
 bool guest_trap(struct comp_inst *g, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* inst.c */
-struct wasm_extern core_extern(const struct comp_inst *g, struct core_ref ref, enum wasm_kind kind);
 struct wasm_memory *core_memory(const struct comp_inst *g, struct core_ref ref);
 struct wasm_func *core_func(const struct comp_inst *g, struct core_ref ref);
 struct frame *frame_push(struct comp_inst *g, enum frame_kind kind); /* NULL: trapped */

@@ -11,7 +11,8 @@
 
 /* ---- core things ---- */
 
-struct wasm_extern core_extern(const struct comp_inst *g, struct core_ref ref, enum wasm_kind kind)
+static struct wasm_extern core_extern(const struct comp_inst *g, struct core_ref ref,
+                                      enum wasm_kind kind)
 {
     if (ref.inst == NONE)
         return (struct wasm_extern){.kind = WASM_FUNC, .func = g->linked->tramps[ref.item]};

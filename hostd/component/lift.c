@@ -77,6 +77,9 @@ static bool lift_borrow(struct lifting *l, uint32_t resource, uint32_t index, st
     return handle_lend(l->g, l->frame, l->side.instance, index);
 }
 
+static bool lift_value(struct lifting *l, const struct wit_type *t, struct place at,
+                       struct wit_value *out);
+
 /* ---- lists ---- */
 
 static bool lift_list_elems(struct lifting *l, const struct wit_type *elem, uint32_t pointer,
@@ -164,7 +167,8 @@ static bool lift_variant(struct lifting *l, const struct wit_type *t, struct pla
     return lift_value(l, payload, payload_place(t, at), v);
 }
 
-bool lift_value(struct lifting *l, const struct wit_type *t, struct place at, struct wit_value *out)
+static bool lift_value(struct lifting *l, const struct wit_type *t, struct place at,
+                       struct wit_value *out)
 {
     *out = (struct wit_value){0};
     switch (t->kind) {

@@ -9,7 +9,8 @@
 #include "lattice/base/alloc.h"
 #include "lattice/base/num.h"
 
-struct link {
+/* The public name of what bind sees of it is comp_link_site. */
+struct comp_link_site {
     struct comp_linked *l;
     const struct comp_linker *with;
     const struct wit_resource *
@@ -18,7 +19,7 @@ struct link {
     struct err *e;
 };
 
-static const struct comp_host_iface *find_host(const struct link *k, struct str iface)
+static const struct comp_host_iface *find_host(const struct comp_link_site *k, struct str iface)
 {
     return iface.n && k->with && k->with->find ? k->with->find(k->with->user, iface) : NULL;
 }
@@ -34,7 +35,7 @@ static const struct wit_resource *host_resource(const struct comp_host_iface *h,
 }
 
 /* A class of its own for a resource that only whoever bound the functions understands. */
-static const struct comp_class *opaque_class(struct link *k, struct str name)
+static const struct comp_class *opaque_class(struct comp_link_site *k, struct str name)
 {
     struct comp_class *cls = arena_new(&k->l->arena, struct comp_class);
     struct str copy = arena_str(&k->l->arena, name);
@@ -46,7 +47,7 @@ static const struct comp_class *opaque_class(struct link *k, struct str name)
     return cls;
 }
 
-static bool link_resource(struct link *k, uint32_t i)
+static bool link_resource(struct comp_link_site *k, uint32_t i)
 {
     const struct plan_resource *r = &k->l->plan->resources[i];
     if (!r->import.p)
@@ -69,12 +70,18 @@ static bool link_resource(struct link *k, uint32_t i)
 static bool same_class(void *user, const struct wit_resource *guest,
                        const struct wit_resource *host)
 {
-    const struct link *k = user;
+    const struct comp_link_site *k = user;
     uint32_t i = k->import->res[guest->slot];
     return k->host_resources[i] == host || (host->owner && host->owner == k->l->classes[i]);
 }
 
-static bool wrong_type(struct link *k, const struct wit_func *host)
+const struct comp_class *comp_link_class(const struct comp_link_site *site,
+                                         const struct wit_resource *r)
+{
+    return site->l->classes[site->import->res[r->slot]];
+}
+
+static bool wrong_type(struct comp_link_site *k, const struct wit_func *host)
 {
     struct buf text = {.max = 380};
     wit_func_text(host, &text);
@@ -85,7 +92,8 @@ static bool wrong_type(struct link *k, const struct wit_func *host)
     return false;
 }
 
-static bool link_host_func(struct link *k, const struct comp_host_iface *h, struct bound_func *out)
+static bool link_host_func(struct comp_link_site *k, const struct comp_host_iface *h,
+                           struct bound_func *out)
 {
     const struct wit_func *type = wit_iface_func(h->types, k->import->name);
     if (!type)
@@ -102,7 +110,7 @@ static bool link_host_func(struct link *k, const struct comp_host_iface *h, stru
     return err_set(k->e, ERR_UNSUPPORTED, "this host does not implement it");
 }
 
-static bool link_import(struct link *k, uint32_t i)
+static bool link_import(struct comp_link_site *k, uint32_t i)
 {
     const struct plan_import *f = &k->l->plan->imports[i];
     const struct comp_host_iface *h = find_host(k, f->iface);
@@ -112,7 +120,7 @@ static bool link_import(struct link *k, uint32_t i)
     if (h)
         ok = link_host_func(k, h, out);
     else if (k->with && k->with->bind)
-        ok = k->with->bind(k->with->user, f->iface, f->type, &out->fn, &out->user, k->e);
+        ok = k->with->bind(k->with->user, k, f->iface, f->type, &out->fn, &out->user, k->e);
     else
         ok = err_set(k->e, ERR_NOT_FOUND, "nothing here provides it");
     if (ok)
@@ -192,7 +200,7 @@ static bool link_all(struct comp_linked *l, const struct comp_linker *with, stru
 {
     const struct plan *p = l->plan;
     struct arena *a = &l->arena;
-    struct link k = {.l = l, .with = with, .e = e};
+    struct comp_link_site k = {.l = l, .with = with, .e = e};
     k.host_resources = arena_array(a, const struct wit_resource *, p->nresources);
     l->classes = arena_array(a, const struct comp_class *, p->nresources);
     l->imports = arena_array(a, struct bound_func, p->nimports);

@@ -549,6 +549,5 @@ const struct plan *plan_new(struct arena *a, const struct component *root, uint3
         return NULL;
     *exports = (struct bag){&root->type->by_export, env->exports};
     plan->exports = exports;
-    plan->root_res = env->res;
     return plan;
 }

@@ -100,7 +100,7 @@ static struct owned *owned_find(struct comp_inst *g, void *obj)
     return o;
 }
 
-void owned_add(struct comp_inst *g, void *obj, const struct comp_class *cls)
+static void owned_add(struct comp_inst *g, void *obj, const struct comp_class *cls)
 {
     struct owned *o = owned_find(g, obj);
     if (!o) {

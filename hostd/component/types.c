@@ -303,6 +303,8 @@ static const struct wit_resource *subst_resource(struct subst *s, const struct w
     return to;
 }
 
+static const struct wit_type *subst_value(struct subst *s, const struct wit_type *t, struct err *e);
+
 static const struct wit_type *subst_cases(struct subst *s, const struct wit_type *t, struct err *e)
 {
     struct wit_case *cases = arena_array(s->arena, struct wit_case, t->ncases);
@@ -342,7 +344,7 @@ static const struct wit_type *subst_children(struct subst *s, const struct wit_t
 }
 
 /* Types in which nothing is replaced stay what they are, as nodes too. */
-const struct wit_type *subst_value(struct subst *s, const struct wit_type *t, struct err *e)
+static const struct wit_type *subst_value(struct subst *s, const struct wit_type *t, struct err *e)
 {
     bool leaf = !t->ncases && !t->elem && !t->err && !t->resource;
     if (leaf || (!t->has_resource && !s->nodes))
@@ -370,7 +372,7 @@ bool subst_node(struct subst *s, const struct wit_type *from, const struct wit_t
     return ptr_map_put(s->arena, &s->memo, from, to) || arena_full(s->arena, e);
 }
 
-const struct wit_func *subst_func(struct subst *s, const struct wit_func *f, struct err *e)
+static const struct wit_func *subst_func(struct subst *s, const struct wit_func *f, struct err *e)
 {
     if (!s->nodes && !func_free(f, NULL))
         return f;
@@ -531,6 +533,9 @@ static bool match_comp(struct subst *s, const struct comp_type *expected,
     return true;
 }
 
+static bool match_module(const struct module_type *expected, const struct module_type *actual,
+                         struct err *e);
+
 static bool match_def(struct subst *s, const struct def *expected, const struct def *actual,
                       struct err *e)
 {
@@ -622,8 +627,8 @@ static const struct wasm_extern_type *find_core_import(const struct module_type 
     return NULL;
 }
 
-bool match_module(const struct module_type *expected, const struct module_type *actual,
-                  struct err *e)
+static bool match_module(const struct module_type *expected, const struct module_type *actual,
+                         struct err *e)
 {
     for (uint32_t i = 0; i < actual->nimports; i++) {
         const struct wasm_extern_type *want = &actual->imports[i];

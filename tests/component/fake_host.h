@@ -107,10 +107,12 @@ static enum comp_host_status fake_call(struct comp_host_call *hc, const struct w
     return COMP_HOST_DONE;
 }
 
-static bool fake_bind(void *user, struct str import, const struct wit_func *func, comp_host_fn **fn,
-                      void **func_user, struct err *e)
+static bool fake_bind(void *user, const struct comp_link_site *site, struct str import,
+                      const struct wit_func *func, comp_host_fn **fn, void **func_user,
+                      struct err *e)
 {
-    (void)user, (void)import, (void)e;
+    (void)site;
+    (void)user, (void)site, (void)import, (void)e;
     *fn = fake_call;
     *func_user = (void *)(uintptr_t)func;
     return true;

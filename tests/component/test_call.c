@@ -23,10 +23,12 @@ static enum comp_host_status host_log(struct comp_host_call *hc, const struct wi
     return COMP_HOST_DONE;
 }
 
-static bool bind_log(void *user, struct str import, const struct wit_func *func, comp_host_fn **fn,
-                     void **func_user, struct err *e)
+static bool bind_log(void *user, const struct comp_link_site *site, struct str import,
+                     const struct wit_func *func, comp_host_fn **fn, void **func_user,
+                     struct err *e)
 {
-    (void)user, (void)func_user;
+    (void)site;
+    (void)user, (void)site, (void)func_user;
     if (import.n || !str_eqz(func->name, "log"))
         return err_set(e, ERR_NOT_FOUND, "only log is here");
     *fn = host_log;

@@ -425,10 +425,12 @@ static enum comp_host_status pass(struct comp_host_call *hc, const struct wit_va
     return COMP_HOST_DONE;
 }
 
-static bool bind_pass(void *user, struct str import, const struct wit_func *func, comp_host_fn **fn,
-                      void **func_user, struct err *e)
+static bool bind_pass(void *user, const struct comp_link_site *site, struct str import,
+                      const struct wit_func *func, comp_host_fn **fn, void **func_user,
+                      struct err *e)
 {
-    (void)user, (void)import, (void)func, (void)func_user, (void)e;
+    (void)site;
+    (void)user, (void)site, (void)import, (void)func, (void)func_user, (void)e;
     *fn = pass;
     return true;
 }
