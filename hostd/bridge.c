@@ -88,7 +88,7 @@ static bool convert_handle(enum direction dir, const struct wit_type *t, struct 
 {
     if (dir == TO_WIRE) {
         const struct remote *r = v->obj;
-        v->p = r->bytes;
+        v->p = r->n ? r->bytes : NULL; /* n == 0 with a pointer would mean a host object */
         v->n = r->n;
         return true;
     }
@@ -228,12 +228,22 @@ static enum comp_host_status open_bucket(struct comp_host_call *hc, const struct
 
 /* ---- binding (load) ---- */
 
-static bool func_can_travel(const struct wit_func *func, struct err *e)
+/* Handles that we made travel as their bytes; one of the host's own objects has none. */
+static bool handle_ok(void *user, const struct wit_resource *r)
 {
+    const struct comp_class *class = comp_link_class(user, r);
+    return class && class->drop == remote_drop;
+}
+
+static bool func_can_travel(const struct comp_link_site *site, const struct wit_func *func,
+                            struct err *e)
+{
+    void *user = (void *)(uintptr_t)site;
     for (uint32_t i = 0; i < func->nparams; i++)
-        if (!wit_can_travel(func->params[i].type, e))
+        if (!wit_can_travel(func->params[i].type, handle_ok, user, e))
             return err_wrap(e, "parameter %.*s", STR_ARG(func->params[i].name));
-    return !func->result || wit_can_travel(func->result, e) || err_wrap(e, "result");
+    return !func->result || wit_can_travel(func->result, handle_ok, user, e) ||
+           err_wrap(e, "result");
 }
 
 static struct str wire_instance(struct str import)
@@ -244,8 +254,8 @@ static struct str wire_instance(struct str import)
     return import;
 }
 
-static bool bind(void *user, struct str import, const struct wit_func *func, comp_host_fn **fn,
-                 void **func_user, struct err *e)
+static bool bind(void *user, const struct comp_link_site *site, struct str import,
+                 const struct wit_func *func, comp_host_fn **fn, void **func_user, struct err *e)
 {
     struct bridge *b = user;
     if (str_starts(import, STR("wasi:keyvalue/store@")) && str_eqz(func->name, "open")) {
@@ -253,7 +263,7 @@ static bool bind(void *user, struct str import, const struct wit_func *func, com
         *func_user = NULL;
         return true;
     }
-    if (!func_can_travel(func, e))
+    if (!func_can_travel(site, func, e))
         return err_wrap(e, "no built-in serves it, and it cannot travel over wRPC");
     struct bridge_func *f = arena_new(&b->arena, struct bridge_func);
     char *full = arena_printf(&b->arena, "%.*s %.*s", STR_ARG(import), STR_ARG(func->name));

@@ -143,6 +143,17 @@ static bool world_config_get(void *user, struct str key, struct str *value)
     return g->opts.config && config_get(g->opts.config, key, value);
 }
 
+static bool world_config_at(void *user, size_t i, struct str *key, struct str *value)
+{
+    struct guest *g = user;
+    const struct proto_map *all = g->opts.config ? config_all(g->opts.config) : NULL;
+    if (!all || i >= all->n)
+        return false;
+    *key = all->v[i].key;
+    *value = all->v[i].value;
+    return true;
+}
+
 static void world_respond(void *user, const struct http_response *head,
                           const struct http_error *error)
 {
@@ -194,6 +205,7 @@ static void world_body_consumed(void *user, size_t n)
 static const struct wasi_world world = {
     .print = world_print,
     .config_get = world_config_get,
+    .config_at = world_config_at,
     .log = world_log,
     .respond = world_respond,
     .body_data = world_body_data,

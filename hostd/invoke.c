@@ -319,15 +319,16 @@ static void start_guest(struct invocation *v, const struct wit_value *args)
         refuse(v, HTTP_INTERNAL_ERROR, e.text);
 }
 
-static void take_http_root(struct invocation *v)
+/* last: nothing more comes. */
+static void take_http_root(struct invocation *v, bool last)
 {
     struct arena *a = guest_arena(v->guest);
     struct err e = ERR_INIT;
     struct http_request request;
     struct wit_value *args = arena_array(a, struct wit_value, 2);
     if (!http_request_decode(buf_span(&v->root), a, &request, &e)) {
-        if (e.code != ERR_NONE)
-            refuse(v, HTTP_PROTOCOL_ERROR, e.text);
+        if (e.code != ERR_NONE || last)
+            refuse(v, HTTP_PROTOCOL_ERROR, last ? "the request ended too early" : e.text);
         return; /* else more has to come */
     }
     if (!wasi_http_args(guest_world(v->guest), &request, args, &e))
@@ -336,7 +337,7 @@ static void take_http_root(struct invocation *v)
         start_guest(v, args);
 }
 
-static void take_root(struct invocation *v)
+static void take_root(struct invocation *v, bool last)
 {
     struct arena *a = guest_arena(v->guest);
     struct err e = ERR_INIT;
@@ -345,8 +346,11 @@ static void take_root(struct invocation *v)
     struct wit_pendings pend = {0};
     size_t used;
     if (!args || !wit_decode(v->f->param_types, n, buf_span(&v->root), a, args, &used, &pend, &e)) {
-        if (!args || e.code != ERR_NONE)
-            refuse(v, HTTP_PROTOCOL_ERROR, args ? e.text : "out of call memory");
+        if (!args || e.code != ERR_NONE || last)
+            refuse(v, HTTP_PROTOCOL_ERROR,
+                   last   ? "the parameters ended too early"
+                   : args ? e.text
+                          : "out of call memory");
         return;
     }
     start_guest(v, args);
@@ -356,17 +360,13 @@ static void on_root(struct invocation *v, struct span piece)
 {
     if (v->started)
         return; /* what follows a complete tuple is ignored */
-    if (!piece.n && v->root.n == 0 && v->f->type->nparams && !v->f->http) {
-        refuse(v, HTTP_PROTOCOL_ERROR, "no parameters");
-        return;
-    }
     buf_put(&v->root, piece.p, piece.n);
     if (v->root.full)
         refuse(v, HTTP_REQUEST_BODY_SIZE, "parameters are larger than the limit");
     else if (v->f->http)
-        take_http_root(v);
+        take_http_root(v, piece.n == 0);
     else
-        take_root(v);
+        take_root(v, piece.n == 0);
 }
 
 static void on_body_bytes(void *user, struct span data)
@@ -509,9 +509,9 @@ static void on_invocation(void *user, struct wrpc_inv *inv)
 static bool func_can_be_served(const struct wit_func *f, struct err *e)
 {
     for (uint32_t i = 0; i < f->nparams; i++)
-        if (f->params[i].type->has_resource || !wit_can_travel(f->params[i].type, e))
+        if (f->params[i].type->has_resource || !wit_can_travel(f->params[i].type, NULL, NULL, e))
             return false;
-    return !f->result || (!f->result->has_resource && wit_can_travel(f->result, e));
+    return !f->result || (!f->result->has_resource && wit_can_travel(f->result, NULL, NULL, e));
 }
 
 static bool serve_func(struct serving *s, struct str iface, const struct wit_func *type,

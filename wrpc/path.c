@@ -10,6 +10,8 @@
 struct walk {
     struct wit_path path;
     struct wit_pendings *out; /* NULL: only check */
+    wit_handle_ok_fn *handle_ok;
+    void *user;
     struct err *e;
 };
 
@@ -47,7 +49,7 @@ static bool walk_fields(struct walk *w, const struct wit_type *t)
 
 static bool walk_handle(struct walk *w, const struct wit_type *t)
 {
-    if (!t->resource->owner)
+    if (w->handle_ok ? w->handle_ok(w->user, t->resource) : !t->resource->owner)
         return true;
     return err_set(w->e, ERR_UNSUPPORTED, "resource '%.*s' lives in one host",
                    STR_ARG(t->resource->name));
@@ -87,8 +89,9 @@ bool wit_paths(const struct wit_type *const *types, size_t n, struct wit_pending
     return true;
 }
 
-bool wit_can_travel(const struct wit_type *t, struct err *e)
+bool wit_can_travel(const struct wit_type *t, wit_handle_ok_fn *handle_ok, void *user,
+                    struct err *e)
 {
-    struct walk w = {.path = {.n = 1}, .e = e};
+    struct walk w = {.path = {.n = 1}, .handle_ok = handle_ok, .user = user, .e = e};
     return walk(&w, t);
 }

@@ -62,8 +62,8 @@ struct wit_type {
     const struct wit_resource *resource;
     /* canonical ABI, 32-bit memories */
     uint32_t size, align;
-    uint32_t flat;  /* core values when flattened, counted up to WIT_FLAT_CAP */
-    uint32_t nodes; /* of the fully expanded tree, saturating */
+    uint32_t flat;     /* core values when flattened, counted up to WIT_FLAT_CAP */
+    uint32_t nodes;    /* of the fully expanded tree, saturating */
     uint32_t wire_min; /* least bytes of an encoded value */
     uint8_t depth;
     bool has_resource, has_borrow, has_heap /* string or list */, has_async /* future or stream */;
@@ -137,7 +137,7 @@ const struct wit_type *wit_handle(struct arena *a, enum wit_kind kind, const str
 const struct wit_type *wit_async(struct arena *a, enum wit_kind kind, const struct wit_type *elem,
                                  struct err *e);
 
-const char *wit_kind_name(enum wit_kind kind);         /* "list" */
+const char *wit_kind_name(enum wit_kind kind);    /* "list" */
 uint32_t wit_discriminant_bytes(uint32_t ncases); /* of a variant in memory: 1, 2 or 4 */
 
 /* Structural equality, labels included. same_resource decides leaves (NULL: pointer equality). */
@@ -167,7 +167,7 @@ struct wit_name {
     struct str ns, pkg, iface, version; /* version.n == 0: none */
     struct str unversioned;             /* "ns:pkg/iface" */
 };
-bool wit_label_ok(struct str s); /* "get-http", "DNS-error" */
+bool wit_label_ok(struct str s);                         /* "get-http", "DNS-error" */
 bool wit_name_parse(struct str s, struct wit_name *out); /* false: not an interface name */
 /* Same interface and compatible versions (component-model.md 10)? */
 bool wit_name_compatible(struct str a, struct str b);
@@ -210,7 +210,8 @@ void wit_value_text(const struct wit_type *t, const struct wit_value *v, struct 
 /* ---- wire codec (codec.c) ---- wRPC section 1.
  * A future or stream is always written as pending; its place is remembered in order of appearance. */
 #define WIT_PATH_MAX 16
-#define WIT_BYTES_MAX (256u << 20) /* one string, or list as announced: more is refused before its bytes come */
+#define WIT_BYTES_MAX \
+    (256u << 20) /* one string, or list as announced: more is refused before its bytes come */
 struct wit_path {
     uint8_t n;
     uint32_t i[WIT_PATH_MAX];
@@ -223,7 +224,8 @@ struct wit_pending {
     struct wit_path path;
     const struct wit_type *type; /* the future's or stream's */
     uint32_t index;              /* wit_value.n of the value */
-    const struct wit_value *value; /* encoded: the value, to send its content when it is WIT_READY */
+    const struct wit_value
+        *value; /* encoded: the value, to send its content when it is WIT_READY */
 };
 struct wit_pendings {
     uint32_t n;
@@ -240,8 +242,10 @@ bool wit_decode(const struct wit_type *const *types, size_t n, struct span in, s
 /* All paths on which async values of this tuple may travel. */
 bool wit_paths(const struct wit_type *const *types, size_t n, struct wit_pendings *out,
                struct err *e);
-/* Can values of this type travel (wRPC 1.7, 3.3)? e says which part cannot. A resource with an owner lives in one
- * host; without one it is nothing but its handle bytes, and travels. */
-bool wit_can_travel(const struct wit_type *t, struct err *e);
+/* Can values of this type travel (wRPC 1.7, 3.3)? e says which part cannot. A handle can when handle_ok says so: when
+ * whoever encodes it knows its bytes (NULL: only resources that nobody owns). */
+typedef bool wit_handle_ok_fn(void *user, const struct wit_resource *r);
+bool wit_can_travel(const struct wit_type *t, wit_handle_ok_fn *handle_ok, void *user,
+                    struct err *e);
 
 #endif

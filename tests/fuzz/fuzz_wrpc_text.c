@@ -18,7 +18,7 @@ static void look_at(const struct wit_iface *i)
     }
     for (uint32_t k = 0; k < i->ntypes; k++) {
         wit_type_text(i->types[k].type, &text);
-        wit_can_travel(i->types[k].type, &e);
+        wit_can_travel(i->types[k].type, NULL, NULL, &e);
         assert(wit_type_eq(i->types[k].type, i->types[k].type, NULL, NULL));
     }
     buf_fini(&text);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The typed client against a member that answers by hand, over the simulated bus. */
 #include <check.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "lattice/base/loop.h"

@@ -550,7 +550,7 @@ START_TEST(test_async_in_lists_is_refused)
     const struct wit_type *t = type_of(types[_i]);
     ck_assert(!wit_paths(&t, 1, &pend, &e));
     ck_assert_int_eq(e.code, ERR_UNSUPPORTED);
-    ck_assert(!wit_can_travel(t, &e));
+    ck_assert(!wit_can_travel(t, NULL, NULL, &e));
 }
 END_TEST
 
@@ -560,9 +560,9 @@ START_TEST(test_what_can_travel)
     static const int host_class;
     struct wit_resource stream = {.name = STR("input-stream"), .owner = &host_class};
     const struct wit_type *handle = wit_handle(&arena, WIT_OWN, &stream, &e);
-    ck_assert(wit_can_travel(type_of("list<tuple<string, r>>"), &e));
-    ck_assert(wit_can_travel(type_of("stream<list<u8>>"), &e));
-    ck_assert(!wit_can_travel(wit_list(&arena, handle, &e), &e));
+    ck_assert(wit_can_travel(type_of("list<tuple<string, r>>"), NULL, NULL, &e));
+    ck_assert(wit_can_travel(type_of("stream<list<u8>>"), NULL, NULL, &e));
+    ck_assert(!wit_can_travel(wit_list(&arena, handle, &e), NULL, NULL, &e));
     ck_assert_int_eq(e.code, ERR_UNSUPPORTED);
     ck_assert(strstr(e.text, "input-stream") != NULL);
 }
