@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The manifest API: one row per operation. Any scheduler of the lattice may get a request (queue group), so what it
  * changes or shows of one application is read from the bucket first; lists and statuses come from what was followed.
- * Keeps: every request gets one answer; a write that lost a race is done again from the beginning, three times.
+ * Keeps: every request gets one answer, at most CALLS_MAX are under way; a write that lost a race is done again from the beginning, three times.
  * Payloads: wadm 0.18 - 0.21, with the arrays that its error replies lack. */
 #include "manifests/scheduler_int.h"
 
@@ -9,6 +9,8 @@
 #include "lattice/base/rand.h"
 
 #define TRIES 3
+#define PATIENCE_MS 2000
+#define CALLS_MAX 1000u
 
 struct call {
     struct api *api;
@@ -20,6 +22,7 @@ struct call {
     json_t *manifest;      /* put */
     struct str previous;   /* put: the latest version before */
     uint32_t tries;
+    bool waiting;   /* for the store */
     bool undeploys; /* del */
     size_t count;   /* put: versions afterwards */
 };
@@ -28,6 +31,8 @@ struct api {
     struct scheduler *s;
     struct bus_sub *sub;
     struct call *calls;
+    uint32_t ncalls;
+    struct loop_timer *patience; /* with those that wait for the store */
 };
 
 /* ---- calls and answers ----------------------------------------------------------------------------- */
@@ -43,11 +48,13 @@ static struct call *call_new(struct api *api, const struct bus_msg *msg, enum pr
     if (c->next)
         c->next->at = &c->next;
     api->calls = c;
+    api->ncalls++;
     return c;
 }
 
 static void call_free(struct call *c)
 {
+    c->api->ncalls--;
     *c->at = c->next;
     if (c->next)
         c->next->at = c->at;
@@ -326,6 +333,13 @@ static void do_undeploy(struct call *c, json_t *doc, uint64_t revision)
     write_doc(c, json_incref(doc), revision);
 }
 
+/* At once, so that nobody takes the old status for the new one; the active scheduler follows with its own. */
+static void tell(struct call *c, enum proto_status_type type, struct str message)
+{
+    const struct proto_status status = {.status = {type, message}};
+    statuses_tell(c->api->s->statuses, c->app, &status);
+}
+
 static void after_write(struct call *c, json_t *doc)
 {
     switch (c->op) {
@@ -336,19 +350,23 @@ static void after_write(struct call *c, json_t *doc)
                .current_version = c->version, .total_versions = c->count);
         return;
     case PROTO_API_DEL:
-        if (c->undeploys)
+        if (c->undeploys) {
             publish_event(c, PROTO_API_UNPUBLISHED, c->app);
+            tell(c, PROTO_STATUS_UNDEPLOYED, STR(""));
+        }
         ANSWER(c, api_delete, .result = PROTO_RESULT_DELETED, .undeploy = c->undeploys,
                .message = say(c, "Deleted ", c->app, " ", c->version, ""));
         return;
     case PROTO_API_DEPLOY:
         publish_event(c, PROTO_API_PUBLISHED, json_text(c, doc_version(doc, c->version)));
+        tell(c, PROTO_STATUS_RECONCILING, say(c, "deploying ", c->version, "", STR(""), ""));
         ANSWER(c, api_deploy, .result = PROTO_RESULT_ACKNOWLEDGED, .name = c->app,
                .version = c->version,
                .message = say(c, "Deployed model ", c->app, " ", c->version, ""));
         return;
     default: /* undeploy */
         publish_event(c, PROTO_API_UNPUBLISHED, c->app);
+        tell(c, PROTO_STATUS_UNDEPLOYED, STR(""));
         ANSWER(c, api_deploy, .result = PROTO_RESULT_ACKNOWLEDGED, .name = c->app,
                .message = say(c, "Undeployed model ", c->app, "", STR(""), ""));
     }
@@ -396,11 +414,6 @@ static void do_list(struct call *c)
                .models = {v, n});
 }
 
-static void do_history(struct call *c)
-{
-    answer_error(c, "history is not supported; ask for versions");
-}
-
 static void do_status(struct call *c, json_t *doc, uint64_t revision)
 {
     struct proto_status status = {.status = {.type = PROTO_STATUS_UNDEPLOYED}};
@@ -419,11 +432,10 @@ static const struct {
     void (*with_doc)(struct call *c, json_t *doc, uint64_t revision); /* doc NULL: there is none */
     void (*alone)(struct call *c);
 } operations[PROTO_API_OP_COUNT] = {
-    [PROTO_API_PUT] = {do_put, NULL},         [PROTO_API_GET] = {do_get, do_list},
-    [PROTO_API_LIST] = {NULL, do_list},       [PROTO_API_VERSIONS] = {do_versions, NULL},
-    [PROTO_API_HISTORY] = {NULL, do_history}, [PROTO_API_DEL] = {do_del, NULL},
-    [PROTO_API_DEPLOY] = {do_deploy, NULL},   [PROTO_API_UNDEPLOY] = {do_undeploy, NULL},
-    [PROTO_API_STATUS] = {do_status, NULL},
+    [PROTO_API_PUT] = {do_put, NULL},           [PROTO_API_GET] = {do_get, do_list},
+    [PROTO_API_LIST] = {NULL, do_list},         [PROTO_API_VERSIONS] = {do_versions, NULL},
+    [PROTO_API_DEL] = {do_del, NULL},           [PROTO_API_DEPLOY] = {do_deploy, NULL},
+    [PROTO_API_UNDEPLOY] = {do_undeploy, NULL}, [PROTO_API_STATUS] = {do_status, NULL},
 };
 
 static void on_doc(void *user, json_t *doc, uint64_t revision, const struct err *e)
@@ -442,6 +454,56 @@ static void call_start(struct call *c)
     struct err e = ERR_INIT;
     if (!store_read(c->api->s->store, c->app, on_doc, c, &e))
         answer_error(c, e.text);
+}
+
+/* ---- before the store has been read ---------------------------------------------------------------- */
+
+static void call_run(struct call *c)
+{
+    if (c->op != PROTO_API_PUT && c->app.n == 0)
+        operations[c->op].alone(c);
+    else
+        call_start(c);
+}
+
+/* The first that waits; running it takes it off. */
+static struct call *waiting(const struct api *api)
+{
+    struct call *c = api->calls;
+    while (c && !c->waiting)
+        c = c->next;
+    return c;
+}
+
+void api_ready(struct api *api)
+{
+    struct call *c;
+    loop_timer_stop(&api->patience);
+    while ((c = waiting(api))) {
+        c->waiting = false;
+        call_run(c);
+    }
+}
+
+static void on_patience(void *user)
+{
+    struct api *api = user;
+    struct call *c;
+    api->patience = NULL;
+    while ((c = waiting(api)))
+        answer_error(c, "the stored manifests cannot be read (is JetStream enabled?)");
+}
+
+static void call_begin(struct call *c)
+{
+    struct api *api = c->api;
+    if (store_ready(api->s->store)) {
+        call_run(c);
+        return;
+    }
+    c->waiting = true;
+    if (!api->patience)
+        api->patience = loop_after(api->s->loop, PATIENCE_MS, on_patience, api);
 }
 
 /* ---- requests -------------------------------------------------------------------------------------- */
@@ -485,7 +547,7 @@ static void put_start(struct call *c, const struct bus_msg *msg)
         json_t *metadata = json_object_get(c->manifest, "metadata");
         json_object_set_new(json_object_get(metadata, "annotations"), "version", json_string(ulid));
     }
-    call_start(c);
+    call_begin(c);
 }
 
 static bool body_version(struct call *c, const struct bus_msg *msg, struct err *e)
@@ -509,18 +571,22 @@ static void on_request(void *user, const struct bus_msg *msg)
     struct err e = ERR_INIT;
     enum proto_api_op op = proto_api_parse(&api->s->space, msg->subject, &app);
     struct call *c = call_new(api, msg, op, app);
-    if (op == PROTO_API_UNKNOWN)
+    if (api->ncalls > CALLS_MAX)
+        answer_error(c, "too many requests at once");
+    else if (op == PROTO_API_UNKNOWN)
         answer_error(c, "invalid or unsupported subject");
     else if (op == PROTO_API_PUT)
         put_start(c, msg);
-    else if (!operations[op].with_doc || (app.n == 0 && operations[op].alone))
-        operations[op].alone(c);
+    else if (op == PROTO_API_HISTORY)
+        answer_error(c, "history is not supported; ask for versions");
+    else if (app.n == 0)
+        call_begin(c);
     else if (!manifest_name_ok(app))
         answer_error(c, "not a possible application name");
     else if (!body_version(c, msg, &e))
         answer_error(c, e.text);
     else
-        call_start(c);
+        call_begin(c);
 }
 
 struct api *api_open(struct scheduler *s, struct err *e)
@@ -541,6 +607,7 @@ void api_close(struct api *api)
     if (!api)
         return;
     bus_unsubscribe(&api->sub);
+    loop_timer_stop(&api->patience);
     while (api->calls)
         call_free(api->calls);
     free(api);

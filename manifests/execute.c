@@ -2,7 +2,7 @@
 /* Commands under way. A plan names the commands that are still needed; each is sent once, then left alone until the
  * plan no longer has it (done), the host reports failure, or its time is up; after a failure it waits, longer each
  * time. So a command is repeated only when the last one is known, or has long been thought, to be without effect.
- * Keeps: at most IN_FLIGHT_MAX unanswered commands per host; nothing is sent without the lease; the last error of a
+ * Keeps: a bounded number of unanswered commands per host; nothing is sent without the lease; the last error of a
  * command is told until it succeeds. */
 #include "manifests/scheduler_int.h"
 
@@ -10,7 +10,8 @@
 #include "lattice/base/log.h"
 #include "lattice/base/rand.h"
 
-#define IN_FLIGHT_MAX 4
+#define IN_FLIGHT_MAX 4          /* per host */
+#define IN_FLIGHT_LATTICE_MAX 32 /* those that any host may do */
 #define CONFIRM_POLL_MS 2000
 #define CONFIRM_MS 15000       /* configurations, links, stops */
 #define CONFIRM_SCALE_MS 60000 /* an image may have to be fetched */
@@ -34,7 +35,7 @@ struct task {
     uint32_t want, count;
     uint64_t content, sent; /* hashes of what is to be sent, and of what was */
     struct proto_request *request;
-    uint32_t attempts;
+    uint32_t attempts, step; /* failures in a row; those that count for the waiting */
     char *error;
     uint64_t next_ms, deadline_ms; /* idle: not before; accepted: must be confirmed by then */
     uint64_t poll_ms;              /* accepted: look again then */
@@ -161,7 +162,7 @@ static void task_update(struct task *t, const struct plan_command *c)
         proto_map_get(&c->scale.annotations, STR(ANNOTATION_SCALER), &scaler);
     free(t->scaler);
     t->scaler = str_dup(scaler);
-    t->attempts = 0;
+    t->attempts = t->step = 0;
     t->next_ms = 0;
 }
 
@@ -172,8 +173,8 @@ static void fail(struct task *t, struct str why)
     uint64_t now = loop_now_ms(t->x->s->loop);
     uint64_t delay = BACKOFF_MAX_MS;
     t->attempts++;
-    if (t->attempts <= 6)
-        delay = MIN((uint64_t)BACKOFF_FIRST_MS << (t->attempts - 1), BACKOFF_MAX_MS);
+    if (t->step++ < 6)
+        delay = MIN((uint64_t)BACKOFF_FIRST_MS << (t->step - 1), BACKOFF_MAX_MS);
     delay = delay * (80 + rand_u64() % 41) / 100; /* +-20 % */
     t->state = TASK_IDLE;
     proto_cancel(&t->request); /* an event may overtake the answer */
@@ -279,7 +280,8 @@ static void task_run(struct task *t, const struct plan_command *c, uint64_t now)
         t->poll_ms = now + CONFIRM_POLL_MS;
         follow_refresh(t->x->s->follow, str_of(t->host_id));
     }
-    if (t->state != TASK_IDLE || now < t->next_ms || in_flight(t->x, c->host_id) >= IN_FLIGHT_MAX ||
+    if (t->state != TASK_IDLE || now < t->next_ms ||
+        in_flight(t->x, c->host_id) >= (c->host_id.n ? IN_FLIGHT_MAX : IN_FLIGHT_LATTICE_MAX) ||
         !lease_held(t->x->s->lease))
         return;
     if (send(t, c, &e)) {
@@ -360,8 +362,10 @@ void execute_stop(struct execute *x)
 
 void execute_retry(struct execute *x)
 {
-    for (struct task *t = x->tasks; t; t = t->hh.next)
+    for (struct task *t = x->tasks; t; t = t->hh.next) {
+        t->step = 0;
         t->next_ms = 0;
+    }
 }
 
 struct execute *execute_new(struct scheduler *s)

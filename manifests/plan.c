@@ -160,12 +160,10 @@ static void plan_link(struct planner *p, const struct want *w, struct plan_resul
 
 /* ---- what has to go -------------------------------------------------------------------------------- */
 
-static struct plan_app *app_find(struct planner *p, struct str app)
+static struct plan_app *plan_app(struct planner *p, struct str app)
 {
-    for (uint32_t i = 0; i < p->napps; i++)
-        if (str_eq(p->apps[i].app, app))
-            return &p->apps[i];
-    return NULL;
+    const struct plan_app *found = set_find(&p->names, app);
+    return found ? &p->apps[found - p->apps] : NULL;
 }
 
 static bool is_gone(const struct plan_app *a)
@@ -175,7 +173,7 @@ static bool is_gone(const struct plan_app *a)
 
 static void remove_links(struct planner *p, const struct plan_past *past)
 {
-    struct plan_app *app = app_find(p, past->app);
+    struct plan_app *app = plan_app(p, past->app);
     for (uint32_t i = 0; i < past->nlinks; i++) {
         const struct proto_link *old = &past->links[i];
         const struct seen_link *have = observed_link(p->in->seen, old);
@@ -195,7 +193,7 @@ static void remove_links(struct planner *p, const struct plan_past *past)
  * is left of applications that are gone. */
 static bool may_go(struct planner *p, struct str name, struct str id)
 {
-    struct plan_app *app = name.p ? app_find(p, name) : NULL;
+    struct plan_app *app = name.p ? plan_app(p, name) : NULL;
     if (!app)
         return false;
     if (is_gone(app)) {
@@ -223,7 +221,7 @@ static void remove_workloads(struct planner *p)
 /* Last, when nothing of the application can need them. */
 static void remove_configs(struct planner *p, const struct plan_past *past)
 {
-    struct plan_app *app = app_find(p, past->app);
+    struct plan_app *app = plan_app(p, past->app);
     bool busy = set_find(&p->rising, past->app) || set_find(&p->linked, past->app) ||
                 (is_gone(app) && app->left > 0);
     for (uint32_t i = 0; i < past->nconfigs; i++) {
@@ -271,6 +269,12 @@ static void plan_want(struct planner *p, const struct want *w, struct plan_resul
     }
 }
 
+static void app_add(struct planner *p, struct plan_app app)
+{
+    p->apps[p->napps] = app;
+    set_add(&p->names, app.app, &p->apps[p->napps++]);
+}
+
 static bool apps_init(struct planner *p)
 {
     const struct plan_in *in = p->in;
@@ -283,11 +287,11 @@ static bool apps_init(struct planner *p)
             return false;
         for (uint32_t k = 0; k < in->apps[i].n; k++)
             results[k].type = PROTO_STATUS_DEPLOYED;
-        p->apps[p->napps++] = (struct plan_app){in->apps[i].app, &in->apps[i], results, 0};
+        app_add(p, (struct plan_app){in->apps[i].app, &in->apps[i], results, 0});
     }
     for (uint32_t i = 0; i < in->npast; i++)
         if (in->past[i].gone)
-            p->apps[p->napps++] = (struct plan_app){.app = in->past[i].app};
+            app_add(p, (struct plan_app){.app = in->past[i].app});
     return true;
 }
 
@@ -318,6 +322,7 @@ bool plan_make(struct arena *a, const struct plan_in *in, struct plan *out, stru
     bool ok = apps_init(&p);
     if (ok)
         plan_all(&p);
+    set_fini(&p.names);
     set_fini(&p.configs);
     set_fini(&p.ids);
     set_fini(&p.links);

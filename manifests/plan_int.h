@@ -14,6 +14,7 @@ struct planner {
     struct plan_command *commands, spare;
     uint32_t napps, n, cap;
     bool full;          /* the arena's ceiling was met */
+    struct set names;   /* of applications; values: in apps */
     struct set configs; /* names wanted */
     struct set ids;     /* components and providers wanted */
     struct set links;   /* wanted, or already to be removed */

@@ -4,6 +4,8 @@
  * from host to host, one at a time; the sum over an entry is its count as soon as the lattice follows. */
 #include "manifests/plan_int.h"
 
+#define COMPLAINT_SHOWN_MAX 300
+
 /* One host as this component or provider sees it. */
 struct slot {
     const struct seen_host *host;
@@ -415,11 +417,12 @@ static void say_health(struct placing *g)
 {
     for (size_t h = 0; h < g->n; h++) {
         const struct seen_provider *v = g->slots[h].provider;
-        struct shown host, text;
+        struct shown host;
+        char complaint[COMPLAINT_SHOWN_MAX];
         if (v && v->unhealthy)
             plan_say(g->p, g->r, PROTO_STATUS_FAILED, "unhealthy on host %s%s%s",
                      show(&host, g->slots[h].host->name), v->complaint.n ? ": " : "",
-                     show(&text, v->complaint));
+                     str_escape(v->complaint, complaint, sizeof complaint));
     }
 }
 

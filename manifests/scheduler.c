@@ -10,19 +10,12 @@
 
 #define WAKE_MS 20 /* coalesces triggers */
 #define PLAN_BYTES (256u << 20)
+#define DESIRED_BYTES (256u << 20)
 #define LOST_AFTER_MS 75000
 #define FOREIGN_CHECK_MS 30000
 #define FOREIGN_TIMEOUT_MS 2000
 
 /* ---- what is desired ------------------------------------------------------------------------------- */
-
-struct desired {
-    struct arena *arena;
-    struct scheduler *s;
-    struct want_app *apps;
-    struct plan_past *past;
-    uint32_t napps, npast;
-};
 
 static const struct manifest *find_deployed(void *user, struct str app)
 {
@@ -43,10 +36,10 @@ static bool add_past(struct desired *d, struct plan_past *past, const struct man
     struct err e = ERR_INIT;
     if (!m)
         return true;
-    if (!want_app_build(d->arena, m, find_deployed, d->s, &app, &e))
+    if (!want_app_build(&d->arena, m, find_deployed, d->s, &app, &e))
         return e.code != ERR_LIMIT;
-    struct proto_link *links = arena_array(d->arena, struct proto_link, past->nlinks + app.n);
-    struct str *configs = arena_array(d->arena, struct str, past->nconfigs + app.nconfigs);
+    struct proto_link *links = arena_array(&d->arena, struct proto_link, past->nlinks + app.n);
+    struct str *configs = arena_array(&d->arena, struct str, past->nconfigs + app.nconfigs);
     if (!links || !configs)
         return false;
     for (uint32_t i = 0; i < past->nlinks; i++)
@@ -74,7 +67,7 @@ static bool add_app(struct desired *d, const struct app *a)
         tell_broken(d->s, a, v->broken);
         return true;
     }
-    if (v && !want_app_build(d->arena, v->manifest, find_deployed, d->s, &d->apps[d->napps], &e)) {
+    if (v && !want_app_build(&d->arena, v->manifest, find_deployed, d->s, &d->apps[d->napps], &e)) {
         tell_broken(d->s, a, e.text);
         return true;
     }
@@ -92,15 +85,19 @@ static bool add_app(struct desired *d, const struct app *a)
 static bool desire(struct desired *d, struct err *e)
 {
     uint32_t n = 0;
+    arena_fini(&d->arena);
+    arena_init(&d->arena, DESIRED_BYTES);
+    d->napps = d->npast = 0;
     for (struct app *a = store_first(d->s->store); a; a = a->hh.next)
         n++;
-    d->apps = arena_array(d->arena, struct want_app, n);
-    d->past = arena_array(d->arena, struct plan_past, n);
+    d->apps = arena_array(&d->arena, struct want_app, n);
+    d->past = arena_array(&d->arena, struct plan_past, n);
     if (!d->apps || !d->past)
-        return arena_full(d->arena, e);
+        return arena_full(&d->arena, e);
     for (struct app *a = store_first(d->s->store); a; a = a->hh.next)
         if (!add_app(d, a))
-            return arena_full(d->arena, e);
+            return arena_full(&d->arena, e);
+    d->valid = true;
     return true;
 }
 
@@ -115,6 +112,7 @@ static void forget_gone(struct scheduler *s, const struct plan *plan)
         if (a && !a->doc) {
             statuses_forget(s->statuses, p->app);
             store_forget(s->store, a);
+            s->desired.valid = false;
         }
     }
 }
@@ -128,17 +126,17 @@ static void load_statuses(struct scheduler *s)
 
 static void reconcile(struct scheduler *s, struct arena *arena)
 {
-    struct desired d = {.arena = arena, .s = s};
+    struct desired *d = &s->desired;
     struct plan plan;
     struct err e = ERR_INIT;
-    if (!desire(&d, &e)) {
+    if (!d->valid && !desire(d, &e)) {
         log_error("nothing can be planned", LE(&e));
         return;
     }
-    const struct plan_in in = {.apps = d.apps,
-                               .napps = d.napps,
-                               .past = d.past,
-                               .npast = d.npast,
+    const struct plan_in in = {.apps = d->apps,
+                               .napps = d->napps,
+                               .past = d->past,
+                               .npast = d->npast,
                                .seen = follow_seen(s->follow),
                                .accepted = execute_accepted(s->execute)};
     if (!plan_make(arena, &in, &plan, &e)) {
@@ -158,11 +156,20 @@ static void on_wake(void *user)
     if (s->foreign || !store_ready(s->store))
         return;
     load_statuses(s);
+    if (s->api)
+        api_ready(s->api);
     if (!lease_held(s->lease) || !follow_ready(s->follow))
         return;
     arena_init(&arena, PLAN_BYTES);
     reconcile(s, &arena);
     arena_fini(&arena);
+}
+
+void scheduler_desires(struct scheduler *s)
+{
+    s->desired.valid = false;
+    execute_retry(s->execute);
+    scheduler_wake(s);
 }
 
 void scheduler_wake(struct scheduler *s)
@@ -255,6 +262,7 @@ struct scheduler *scheduler_open(struct bus *ctl_bus, const struct scheduler_opt
     s->lost_after_ms = opts->lost_after_ms ? opts->lost_after_ms : LOST_AFTER_MS;
     s->space =
         (struct proto_space){str_of(s->lattice), str_of(s->ctl_prefix), str_of(s->api_prefix)};
+    s->desired.s = s;
     s->client = proto_client_new(ctl_bus, &s->space, 0);
     s->execute = execute_new(s);
     s->store = store_open(s);
@@ -284,6 +292,7 @@ void scheduler_close(struct scheduler *s)
     store_close(s->store);
     execute_free(s->execute);
     proto_client_free(s->client);
+    arena_fini(&s->desired.arena);
     free(s->lattice);
     free(s->host_id);
     free(s->domain);

@@ -16,6 +16,16 @@
 #include "lattice/base/map.h"
 #include "manifests/manifests_int.h"
 
+/* The store's content as the planner wants it; made anew when the store has changed. */
+struct desired {
+    struct scheduler *s;
+    struct arena arena;
+    struct want_app *apps;
+    struct plan_past *past;
+    uint32_t napps, npast;
+    bool valid;
+};
+
 struct scheduler {
     struct bus *bus;
     struct loop *loop;
@@ -28,7 +38,8 @@ struct scheduler {
     struct follow *follow;
     struct execute *execute;
     struct statuses *statuses;
-    struct api *api;
+    struct api *api; /* NULL while foreign */
+    struct desired desired;
     struct loop_timer *wake; /* a reconciliation is due */
     bool foreign;            /* a real wadm manages this lattice: hold still */
     struct bus_request *foreign_check;
@@ -37,6 +48,8 @@ struct scheduler {
 
 /* Something changed: plan soon. Many calls make one plan. */
 void scheduler_wake(struct scheduler *s);
+/* What is deployed has changed: no waiting for earlier failures either. */
+void scheduler_desires(struct scheduler *s);
 struct observed *scheduler_seen(struct scheduler *s);
 
 /* ---- bucket.c --------------------------------------------------------------------------------------- */
@@ -162,5 +175,6 @@ bool statuses_get(struct statuses *t, struct str app, struct proto_status *out);
 struct api;
 struct api *api_open(struct scheduler *s, struct err *e);
 void api_close(struct api *api);
+void api_ready(struct api *api); /* the store has been read: answer what waited for it */
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "lattice/base/log.h"
 
+#define STREAM "wadm_status" /* upstream's name */
 #define STREAM_TIMEOUT_MS 2000
 #define STATUS_BYTES_MAX (1u << 20)
 
@@ -112,14 +113,20 @@ static void on_created(void *user, const struct bus_msg *msg, const struct err *
 /* An existing one, whatever its settings, is as good: then this fails and nothing changes. */
 static void stream_create(struct statuses *t)
 {
-    static const char config[] = "{\"name\":\"wadm_status\",\"subjects\":[\"wadm.status.*.*\"],"
-                                 "\"retention\":\"limits\",\"storage\":\"file\","
-                                 "\"discard\":\"old\",\"max_msgs_per_subject\":10,\"max_msgs\":-1,"
-                                 "\"max_bytes\":-1,\"max_age\":0,"
-                                 "\"max_consumers\":-1,\"num_replicas\":1,\"allow_direct\":true}";
+    struct proto_subject all;
     struct err e = ERR_INIT;
-    AUTO_FREE char *subject = stream_subject(t, "STREAM.CREATE.wadm_status");
-    bus_request(t->s->bus, str_of(subject), NULL, 0, str_span(str_of(config)), STREAM_TIMEOUT_MS,
+    if (!proto_api_status_subject(STR("x"), STR("x"), &all, &e))
+        return;
+    all.text[all.n - 3] = all.text[all.n - 1] = '*'; /* every lattice, every application */
+    json_t *config =
+        json_pack("{s:s, s:[s], s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:b}", "name", STREAM,
+                  "subjects", all.text, "retention", "limits", "storage", "file", "discard", "old",
+                  "max_msgs_per_subject", 10, "max_msgs", -1, "max_bytes", -1, "max_age", 0,
+                  "max_consumers", -1, "num_replicas", 1, "allow_direct", 1);
+    AUTO_FREE char *body = json_dumps(config, JSON_COMPACT);
+    AUTO_FREE char *subject = stream_subject(t, "STREAM.CREATE." STREAM);
+    json_decref(config);
+    bus_request(t->s->bus, str_of(subject), NULL, 0, str_span(str_of(body)), STREAM_TIMEOUT_MS,
                 on_created, t, &t->create, &e);
 }
 
@@ -141,7 +148,7 @@ void statuses_load(struct statuses *t, struct str app)
     if (o->loading || !proto_api_status_subject(t->s->space.lattice, app, &subject, &e))
         return;
     o->loading = true;
-    AUTO_FREE char *rest = xasprintf("DIRECT.GET.wadm_status.%s", subject.text);
+    AUTO_FREE char *rest = xasprintf("DIRECT.GET." STREAM ".%s", subject.text);
     AUTO_FREE char *get = stream_subject(t, rest);
     bus_request(t->s->bus, str_of(get), NULL, 0, (struct span){NULL, 0}, STREAM_TIMEOUT_MS,
                 on_loaded, o, &o->load, &e);
@@ -244,12 +251,17 @@ void statuses_plan(struct statuses *t, const struct plan *plan)
 
 /* ---- listening ------------------------------------------------------------------------------------- */
 
+/* While we are active ours counts: what somebody else told (a deploy was accepted) is answered with it. */
 static void on_status(void *user, const struct bus_msg *msg)
 {
     struct statuses *t = user;
     struct str app = str_sub(msg->subject, str_rfind(msg->subject, '.') + 1, msg->subject.n);
-    if (!lease_held(t->s->lease) && manifest_name_ok(app) && store_find(t->s->store, app))
-        told_set(told_get(t, app), msg->data);
+    if (!manifest_name_ok(app) || !store_find(t->s->store, app))
+        return;
+    struct told *o = told_get(t, app);
+    bool news = told_set(o, msg->data);
+    if (news && lease_held(t->s->lease))
+        scheduler_wake(t->s);
 }
 
 struct statuses *statuses_open(struct scheduler *s, struct err *e)

@@ -245,6 +245,7 @@ static void on_entry(void *user, const struct kv_entry *entry, const struct err 
     struct str app;
     if (e) {
         st->ready = false;
+        st->s->desired.valid = false;
         for (struct app *a = st->apps; a; a = a->hh.next)
             a->known = false;
         return;
@@ -259,8 +260,7 @@ static void on_entry(void *user, const struct kv_entry *entry, const struct err 
     } else {
         on_gone(st, app);
     }
-    execute_retry(st->s->execute);
-    scheduler_wake(st->s);
+    scheduler_desires(st->s);
 }
 
 bool store_ready(const struct store *st)

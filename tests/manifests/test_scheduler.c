@@ -606,6 +606,21 @@ START_TEST(api_answers)
 }
 END_TEST
 
+/* Asked before it has read the store: answers when it has. */
+START_TEST(api_at_start)
+{
+    struct world w;
+    world_open(&w);
+    sched_open(&w, 0);
+    put(&w, APP("v1", "1", "i"), "created");
+    sched_open(&w, 1);
+    scheduler_close(w.sched[0]);
+    w.sched[0] = NULL;
+    ck_assert_str_eq(list(&w), "shop v1  undeployed\n");
+    world_close(&w);
+}
+END_TEST
+
 START_TEST(host_lost_and_back)
 {
     struct world w;
@@ -827,6 +842,7 @@ int main(void)
     tcase_set_timeout(t, 60);
     tcase_add_test(t, deploy_and_delete);
     tcase_add_test(t, api_answers);
+    tcase_add_test(t, api_at_start);
     tcase_add_test(t, host_lost_and_back);
     tcase_add_test(t, host_silent);
     tcase_add_test(t, take_over);
