@@ -3,8 +3,9 @@
  * which it can end.
  * Keeps: a call and its exchange end together; a response begins once. What the component sends may overtake its own
  * head and is kept until that came.
- * Back-pressure: a request body is paced by round trips to the bus; wRPC has no word for "slower", so a response
- * that outruns its client is broken off at REPLY_QUEUE_BYTES_MAX. */
+ * Back-pressure: a peer that paces decides how much of a request body we read, and is told of a response's bytes
+ * only when the client's connection has room. For other peers wRPC has no word for "slower": a request body is paced
+ * by round trips to the bus, and a response that outruns its client is broken off at REPLY_QUEUE_BYTES_MAX. */
 #include "providers/http_server/provider.h"
 
 #include <stdio.h>
@@ -30,7 +31,7 @@ struct call {
     struct wrpc_call *wrpc;
     struct wrpc_out *body, *trailers; /* of the request */
     struct pace *pace;
-    size_t unpaced_bytes;
+    size_t held_bytes; /* of the request body: written, not yet reported as consumed */
 
     struct buf root;          /* of the response, until it is complete; wRPC bounds it */
     struct buf early;         /* body bytes that came before it */
@@ -38,11 +39,14 @@ struct call {
     struct wrpc_stream_reader reader;
     bool started, body_ended, trailers_ended;
     bool early_ended;
-    bool overrun; /* the client is too slow */
+    size_t queued_bytes; /* on the client's connection */
+    size_t owed_bytes;   /* of the response body: put there, not yet reported as consumed */
 
     uint16_t status;
     uint64_t bytes_in, bytes_out, begun_ms, progress_ms;
 };
+
+static const struct wit_path body_path = {2, {0, 0}}, trailers_path = {2, {0, 1}};
 
 static const struct failure no_lattice = {503, true, "connection to the lattice is down"};
 
@@ -165,8 +169,16 @@ static void put_data(void *user, struct span data)
 {
     struct call *c = user;
     c->bytes_out += data.n;
-    if (http_reply_body(c->x, data) > REPLY_QUEUE_BYTES_MAX)
-        c->overrun = true;
+    c->owed_bytes += data.n;
+    c->queued_bytes = http_reply_body(c->x, data);
+}
+
+/* The peer may send as much again as the client's connection had room for. */
+static void pay(struct call *c)
+{
+    size_t n = c->owed_bytes;
+    c->owed_bytes = 0;
+    wrpc_call_consumed(c->wrpc, &body_path, n);
 }
 
 /* piece.n == 0: the channel ended. False: c is gone. */
@@ -179,10 +191,12 @@ static bool take_body(struct call *c, struct span piece)
         fail_with(c, 502, "malformed response body");
         return false;
     }
-    if (c->overrun) {
+    if (c->queued_bytes > REPLY_QUEUE_BYTES_MAX) {
         fail_with(c, 502, "client reads too slowly");
         return false;
     }
+    if (c->queued_bytes < REPLY_HIGH_BYTES)
+        pay(c);
     if (piece.n == 0 && !wrpc_stream_clean(&c->reader)) {
         fail_with(c, 502, "response body was cut off");
         return false;
@@ -294,9 +308,9 @@ static void on_bytes(void *user, const struct wit_path *path, struct span piece)
     c->progress_ms = now_ms(c);
     if (path->n == 0)
         on_root(c, piece);
-    else if (path->n == 2 && path->i[0] == 0 && path->i[1] == 0)
+    else if (wit_path_eq(path, &body_path))
         on_body(c, piece);
-    else if (path->n == 2 && path->i[0] == 0 && path->i[1] == 1)
+    else if (wit_path_eq(path, &trailers_path))
         on_trailers(c, piece);
 }
 
@@ -328,7 +342,7 @@ static void on_watch(void *user)
         uint64_t quiet_ms = now_ms(c) - c->progress_ms;
         if (c->started && c->body_ended && quiet_ms >= TRAILERS_TIMEOUT_MS)
             finish(c);
-        else if (c->started && quiet_ms >= STALL_TIMEOUT_MS)
+        else if (c->started && c->owed_bytes == 0 && quiet_ms >= STALL_TIMEOUT_MS)
             fail_with(c, 504, "response body stalled");
     }
     watch(p);
@@ -430,11 +444,15 @@ static struct http_request wire_request(const struct call *c, struct http_field 
     return r;
 }
 
+static void pace(void *user);
+
 static bool open_bodies(struct call *c, struct err *e)
 {
-    static const struct wit_path body = {2, {0, 0}}, trailers = {2, {0, 1}};
-    return wrpc_call_param(c->wrpc, &body, &c->body, e) &&
-           wrpc_call_param(c->wrpc, &trailers, &c->trailers, e);
+    if (!wrpc_call_param(c->wrpc, &body_path, &c->body, e) ||
+        !wrpc_call_param(c->wrpc, &trailers_path, &c->trailers, e))
+        return false;
+    wrpc_out_on_room(c->body, pace, c);
+    return true;
 }
 
 /* The trace goes on where the client's was; nothing else of its header leaves the HTTP request. */
@@ -467,6 +485,7 @@ static bool invoke(struct call *c, struct err *e)
         .headers = trace,
         .nheaders = trace_headers(&r, trace),
         .deadline_ms = timeout_ms ? timeout_ms : CALL_TIMEOUT_MS,
+        .paced = true,
     };
     buf_clear(&p->params);
     return http_request_encode(&r, &p->params, e) &&
@@ -504,9 +523,7 @@ static void on_request(void *user, struct http_exchange *x)
     }
 }
 
-static void pace(struct call *c);
-
-static void on_paced(void *user, const struct err *e)
+static void on_round_trip(void *user, const struct err *e)
 {
     struct pace *pc = user;
     struct call *c = pc->call;
@@ -517,18 +534,43 @@ static void on_paced(void *user, const struct err *e)
         return;
     c->pace = NULL;
     pace(c);
-    http_body_consumed(c->x, bytes); /* may bring more of the body */
+    http_body_consumed(c->x, bytes);
 }
 
-/* A round trip over what was written since the last one, unless one is under way or that is little. */
-static void pace(struct call *c)
+/* Over what was written since the last one, unless one is under way or that is little. */
+static void round_trip(struct call *c)
 {
-    if (c->pace || c->unpaced_bytes < PACE_BYTES)
+    if (c->pace || c->held_bytes < PACE_BYTES)
         return;
     c->pace = xnew(struct pace);
-    *c->pace = (struct pace){.call = c, .bytes = c->unpaced_bytes};
-    c->unpaced_bytes = 0;
-    bus_flush(sdk_bus(provider_of(c)->sdk), FLUSH_TIMEOUT_MS, on_paced, c->pace);
+    *c->pace = (struct pace){.call = c, .bytes = c->held_bytes};
+    c->held_bytes = 0;
+    bus_flush(sdk_bus(provider_of(c)->sdk), FLUSH_TIMEOUT_MS, on_round_trip, c->pace);
+}
+
+/* After every write, and whenever the peer made room: lets the client's connection read on if it may. */
+static void pace(void *user)
+{
+    struct call *c = user;
+    if (!c->body)
+        return;
+    uint64_t room = wrpc_out_room(c->body);
+    if (room == UINT64_MAX) {
+        round_trip(c);
+    } else if (room > 0) {
+        size_t n = c->held_bytes;
+        c->held_bytes = 0;
+        http_body_consumed(c->x, n);
+    }
+}
+
+/* The last piece takes the writer with it. */
+static bool write_body(struct call *c, struct span data, struct err *e)
+{
+    const struct http_head *head = http_exchange_head(c->x);
+    if (head->has_length && c->bytes_in == head->length_bytes)
+        return wrpc_out_last_chunk(MOVE(c->body), data, e);
+    return wrpc_out_chunk(c->body, data, e);
 }
 
 static void on_request_body(void *user, struct http_exchange *x, struct span data)
@@ -538,12 +580,12 @@ static void on_request_body(void *user, struct http_exchange *x, struct span dat
     struct failure f;
     (void)user;
     c->bytes_in += data.n;
-    if (!wrpc_out_chunk(c->body, data, &e)) {
+    if (!write_body(c, data, &e)) {
         failure_of_call(&e, &f);
         fail(c, &f, e.text);
         return;
     }
-    c->unpaced_bytes += data.n;
+    c->held_bytes += data.n;
     pace(c);
 }
 
@@ -569,8 +611,10 @@ static void on_request_end(void *user, struct http_exchange *x, const struct htt
 
 static void on_drained(void *user, struct http_exchange *x)
 {
+    struct call *c = http_exchange_user(x);
     (void)user;
-    (void)x; /* the component cannot be asked to wait, so there is nobody to wake */
+    c->progress_ms = now_ms(c);
+    pay(c);
 }
 
 static void on_gone(void *user, struct http_exchange *x, enum http_gone why)

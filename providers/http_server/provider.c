@@ -30,7 +30,7 @@ static void fail(struct listener *l, const struct err *e, bool retry)
     if (strncmp(l->problem, e->text, sizeof l->problem - 1) != 0)
         log_error("link cannot be served", LZ("source", l->source), LZ("target", l->target),
                   LZ("link", l->name), LZ("address", l->settings.address), LE(e));
-    snprintf(l->problem, sizeof l->problem, "%s", e->text);
+    snprintf(l->problem, sizeof l->problem, "%.*s", (int)sizeof l->problem - 1, e->text);
     if (!retry)
         return;
     l->retry_ms = MIN(MAX(l->retry_ms * 2, RETRY_MIN_MS), RETRY_MAX_MS);
@@ -41,7 +41,10 @@ static void listen_now(struct listener *l)
 {
     struct err e = ERR_INIT;
     struct http_server_opts opts = {
-        .address = str_of(l->settings.address), .handler = &call_handler, .user = l};
+        .address = str_of(l->settings.address),
+        .limits = {.write_high_bytes = REPLY_HIGH_BYTES, .write_low_bytes = REPLY_LOW_BYTES},
+        .handler = &call_handler,
+        .user = l};
     if (l->provider->stopped)
         return;
     if (!http_server_open(sdk_loop(l->provider->sdk), &opts, &l->server, &e)) {

@@ -60,14 +60,15 @@ struct listener {
 
 /* ---- one request (call.c) ---- */
 
-#define CALL_TIMEOUT_MS 605000u   /* hosts end a call after 10 minutes by default */
-#define STALL_TIMEOUT_MS 600000u  /* a response body of which nothing came */
-#define TRAILERS_TIMEOUT_MS 2000u /* a body is over, its trailers never come */
-#define REPLY_QUEUE_BYTES_MAX \
-    (16u << 20)                    /* for one client that reads slower than its component writes */
-#define EARLY_BYTES_MAX (4u << 20) /* of a response body that overtook its head */
+#define CALL_TIMEOUT_MS 605000u       /* hosts end a call after 10 minutes by default */
+#define STALL_TIMEOUT_MS 600000u      /* a response body of which nothing came */
+#define TRAILERS_TIMEOUT_MS 2000u     /* a body is over, its trailers never come */
+#define REPLY_HIGH_BYTES (256u << 10) /* queued for a client: a peer that paces is made to wait */
+#define REPLY_LOW_BYTES (64u << 10)   /* and may go on */
+#define REPLY_QUEUE_BYTES_MAX (16u << 20) /* a peer that does not pace is broken off */
+#define EARLY_BYTES_MAX (4u << 20)        /* of a response body that overtook its head */
 #define TRAILER_BYTES_MAX (64u << 10)
-#define PACE_BYTES (64u << 10) /* of a request body between two round trips to the bus */
+#define PACE_BYTES (64u << 10) /* of a request body per round trip, to peers that do not pace */
 
 extern const struct http_handler call_handler; /* user: struct listener */
 void calls_fail(struct provider *p); /* the lattice is gone: messages of open calls may be lost */

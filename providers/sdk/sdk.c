@@ -320,8 +320,11 @@ bool sdk_invoke(struct sdk *sdk, const struct sdk_call *call, struct span params
     char text[PREFIX_MAX];
     struct bus_header headers[2 + SDK_HEADERS_MAX] = {{STR("source-id"), sdk_id(sdk)},
                                                       {STR("target-id"), call->target}};
-    struct wrpc_target t = {
-        .instance = call->instance, .func = call->func, .headers = headers, .nheaders = 2};
+    struct wrpc_target t = {.instance = call->instance,
+                            .func = call->func,
+                            .headers = headers,
+                            .nheaders = 2,
+                            .paced = call->paced};
     assert(call->nheaders <= SDK_HEADERS_MAX);
     for (size_t i = 0; i < call->nheaders; i++)
         headers[t.nheaders++] = call->headers[i];

@@ -78,6 +78,7 @@ struct sdk_call {
         *headers; /* besides a provider's own: trace context; at most SDK_HEADERS_MAX */
     size_t nheaders;
     uint64_t deadline_ms; /* 0: none */
+    bool paced;           /* wrpc_out_room bounds the writers, wrpc_call_consumed the peer's */
 };
 
 #define SDK_HEADERS_MAX 6u
