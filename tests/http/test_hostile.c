@@ -3,145 +3,139 @@
 #include "tests/http/harness.h"
 
 /* Every one must be refused, or answered exactly once and never taken for two requests. */
+static const struct {
+    const char *what;
+    struct str bytes;
+    uint16_t status;
+} hostile_rows[] = {
+    {"bare CR in a value", STR_INIT("GET / HTTP/1.1\r\nHost: h\r\na: b\rc: d\r\n\r\n"), 400},
+    {"bare LF after a field", STR_INIT("GET / HTTP/1.1\r\nHost: h\na: b\r\n\r\n"), 400},
+    {"NUL in a value", STR_INIT("GET / HTTP/1.1\r\nHost: h\r\na: b\0c\r\n\r\n"), 400},
+    {"folded value", STR_INIT("GET / HTTP/1.1\r\nHost: h\r\na: b\r\n c\r\n\r\n"), 400},
+    {"blank before the colon", STR_INIT("GET / HTTP/1.1\r\nHost: h\r\nContent-Length : 0\r\n\r\n"),
+     400},
+    {"blank inside a name",
+     STR_INIT("GET / HTTP/1.1\r\nHost: h\r\nTransfer Encoding: chunked\r\n\r\n"), 400},
+    {"field without a name", STR_INIT("GET / HTTP/1.1\r\nHost: h\r\n: x\r\n\r\n"), 400},
+    {"blank line first field", STR_INIT("GET / HTTP/1.1\r\n Host: h\r\n\r\n"), 400},
+    {"length and coding",
+     STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nTransfer-Encoding: "
+              "chunked\r\n\r\n0\r\n\r\n"),
+     400},
+    {"coding and length",
+     STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nContent-Length: "
+              "5\r\n\r\n0\r\n\r\n"),
+     400},
+    {"two lengths",
+     STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!"),
+     400},
+    {"the same length twice",
+     STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello"),
+     400},
+    {"list of lengths", STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5, 5\r\n\r\nhello"),
+     400},
+    {"signed length", STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: +5\r\n\r\nhello"),
+     400},
+    {"negative length", STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: -5\r\n\r\nhello"),
+     400},
+    {"length with a blank",
+     STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5 0\r\n\r\nhello"), 400},
+    {"hexadecimal length",
+     STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0x5\r\n\r\nhello"), 400},
+    {"huge length",
+     STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 18446744073709551617\r\n\r\n"), 400},
+    {"empty length", STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nContent-Length:\r\n\r\n"), 400},
+    {"coding in HTTP/1.0",
+     STR_INIT("POST / HTTP/1.0\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), 400},
+    {"two coding fields",
+     STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: "
+              "chunked\r\n\r\n0\r\n\r\n"),
+     400},
+    {"two different coding fields",
+     STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip\r\nTransfer-Encoding: "
+              "chunked\r\n\r\n0\r\n\r\n"),
+     400},
+    {"chunked is not the last",
+     STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n"),
+     400},
+    {"unknown coding",
+     STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
+     501},
+    {"misspelt coding",
+     STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n"), 501},
+    {"coding behind a vertical tab",
+     STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: \vchunked\r\n\r\n0\r\n\r\n"), 400},
+    {"no chunk size",
+     STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n\r\n"), 400},
+    {"chunk size with 0x",
+     STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: "
+              "chunked\r\n\r\n0x5\r\nhello\r\n0\r\n\r\n"),
+     400},
+    {"chunk size overflows",
+     STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: "
+              "chunked\r\n\r\n10000000000000005\r\nhello\r\n0\r\n\r\n"),
+     400},
+    {"bare LF after a chunk size",
+     STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: "
+              "chunked\r\n\r\n5\nhello\r\n0\r\n\r\n"),
+     400},
+    {"bare LF after chunk data",
+     STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: "
+              "chunked\r\n\r\n5\r\nhello\n0\r\n\r\n"),
+     400},
+    {"junk after chunk data",
+     STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: "
+              "chunked\r\n\r\n5\r\nhelloXX0\r\n\r\n"),
+     400},
+    {"bare LF in an extension",
+     STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: "
+              "chunked\r\n\r\n5;a\nb\r\nhello\r\n0\r\n\r\n"),
+     400},
+    {"no Host", STR_INIT("GET / HTTP/1.1\r\n\r\n"), 400},
+    {"two Hosts", STR_INIT("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"), 400},
+    {"Host with a path", STR_INIT("GET / HTTP/1.1\r\nHost: a/b\r\n\r\n"), 400},
+    {"Host with a user", STR_INIT("GET / HTTP/1.1\r\nHost: u@a\r\n\r\n"), 400},
+    {"Host with a blank", STR_INIT("GET / HTTP/1.1\r\nHost: a b\r\n\r\n"), 400},
+    {"no target", STR_INIT("GET HTTP/1.1\r\nHost: a\r\n\r\n"), 400},
+    {"target without a slash", STR_INIT("GET foo HTTP/1.1\r\nHost: a\r\n\r\n"), 400},
+    {"star for GET", STR_INIT("GET * HTTP/1.1\r\nHost: a\r\n\r\n"), 400},
+    {"other scheme", STR_INIT("GET file:///etc HTTP/1.1\r\nHost: a\r\n\r\n"), 400},
+    {"blank in the target", STR_INIT("GET /a b HTTP/1.1\r\nHost: a\r\n\r\n"), 400},
+    {"high byte in the target", STR_INIT("GET /\xff HTTP/1.1\r\nHost: a\r\n\r\n"), 400},
+    {"CONNECT", STR_INIT("CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n"), 501},
+    {"HTTP/2 preface", STR_INIT("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), 505},
+    {"HTTP/2.0", STR_INIT("GET / HTTP/2.0\r\nHost: a\r\n\r\n"), 505},
+    {"HTTP/0.9", STR_INIT("GET / HTTP/0.9\r\nHost: a\r\n\r\n"), 505},
+    {"HTTP/1.2", STR_INIT("GET / HTTP/1.2\r\nHost: a\r\n\r\n"), 505},
+    {"HTTP/1.10", STR_INIT("GET / HTTP/1.10\r\nHost: a\r\n\r\n"), 505},
+    {"lower-case version", STR_INIT("GET / http/1.1\r\nHost: a\r\n\r\n"), 400},
+    {"no version", STR_INIT("GET /\r\n\r\n"), 505},
+    {"unknown method", STR_INIT("GOT / HTTP/1.1\r\nHost: a\r\n\r\n"), 400},
+    {"lower-case method", STR_INIT("get / HTTP/1.1\r\nHost: a\r\n\r\n"), 400},
+    {"a response", STR_INIT("HTTP/1.1 200 OK\r\n\r\n"), 400},
+    {"TLS", STR_INIT("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"), 400},
+    {"unknown expectation",
+     STR_INIT("POST / HTTP/1.1\r\nHost: a\r\nExpect: tea\r\nContent-Length: 1\r\n\r\nx"), 417},
+};
+
 START_TEST(hostile)
 {
-    static const struct {
-        const char *what;
-        struct str bytes;
-        uint16_t status;
-    } rows[] = {
-        {"bare CR in a value", STR_INIT("GET / HTTP/1.1\r\nHost: h\r\na: b\rc: d\r\n\r\n"), 400},
-        {"bare LF after a field", STR_INIT("GET / HTTP/1.1\r\nHost: h\na: b\r\n\r\n"), 400},
-        {"NUL in a value", STR_INIT("GET / HTTP/1.1\r\nHost: h\r\na: b\0c\r\n\r\n"), 400},
-        {"folded value", STR_INIT("GET / HTTP/1.1\r\nHost: h\r\na: b\r\n c\r\n\r\n"), 400},
-        {"blank before the colon",
-         STR_INIT("GET / HTTP/1.1\r\nHost: h\r\nContent-Length : 0\r\n\r\n"), 400},
-        {"blank inside a name",
-         STR_INIT("GET / HTTP/1.1\r\nHost: h\r\nTransfer Encoding: chunked\r\n\r\n"), 400},
-        {"field without a name", STR_INIT("GET / HTTP/1.1\r\nHost: h\r\n: x\r\n\r\n"), 400},
-        {"blank line first field", STR_INIT("GET / HTTP/1.1\r\n Host: h\r\n\r\n"), 400},
-        {"length and coding",
-         STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nTransfer-Encoding: "
-                  "chunked\r\n\r\n0\r\n\r\n"),
-         400},
-        {"coding and length",
-         STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nContent-Length: "
-                  "5\r\n\r\n0\r\n\r\n"),
-         400},
-        {"two lengths",
-         STR_INIT(
-             "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!"),
-         400},
-        {"the same length twice",
-         STR_INIT(
-             "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello"),
-         400},
-        {"list of lengths",
-         STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5, 5\r\n\r\nhello"), 400},
-        {"signed length", STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: +5\r\n\r\nhello"),
-         400},
-        {"negative length",
-         STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: -5\r\n\r\nhello"), 400},
-        {"length with a blank",
-         STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5 0\r\n\r\nhello"), 400},
-        {"hexadecimal length",
-         STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0x5\r\n\r\nhello"), 400},
-        {"huge length",
-         STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 18446744073709551617\r\n\r\n"),
-         400},
-        {"empty length", STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nContent-Length:\r\n\r\n"), 400},
-        {"coding in HTTP/1.0",
-         STR_INIT("POST / HTTP/1.0\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
-         400},
-        {"two coding fields",
-         STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: "
-                  "chunked\r\n\r\n0\r\n\r\n"),
-         400},
-        {"two different coding fields",
-         STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip\r\nTransfer-Encoding: "
-                  "chunked\r\n\r\n0\r\n\r\n"),
-         400},
-        {"chunked is not the last",
-         STR_INIT(
-             "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n"),
-         400},
-        {"unknown coding",
-         STR_INIT(
-             "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
-         501},
-        {"misspelt coding",
-         STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n"),
-         501},
-        {"coding behind a vertical tab",
-         STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: \vchunked\r\n\r\n0\r\n\r\n"),
-         400},
-        {"no chunk size",
-         STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n\r\n"), 400},
-        {"chunk size with 0x",
-         STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: "
-                  "chunked\r\n\r\n0x5\r\nhello\r\n0\r\n\r\n"),
-         400},
-        {"chunk size overflows",
-         STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: "
-                  "chunked\r\n\r\n10000000000000005\r\nhello\r\n0\r\n\r\n"),
-         400},
-        {"bare LF after a chunk size",
-         STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: "
-                  "chunked\r\n\r\n5\nhello\r\n0\r\n\r\n"),
-         400},
-        {"bare LF after chunk data",
-         STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: "
-                  "chunked\r\n\r\n5\r\nhello\n0\r\n\r\n"),
-         400},
-        {"junk after chunk data",
-         STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: "
-                  "chunked\r\n\r\n5\r\nhelloXX0\r\n\r\n"),
-         400},
-        {"bare LF in an extension",
-         STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: "
-                  "chunked\r\n\r\n5;a\nb\r\nhello\r\n0\r\n\r\n"),
-         400},
-        {"no Host", STR_INIT("GET / HTTP/1.1\r\n\r\n"), 400},
-        {"two Hosts", STR_INIT("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"), 400},
-        {"Host with a path", STR_INIT("GET / HTTP/1.1\r\nHost: a/b\r\n\r\n"), 400},
-        {"Host with a user", STR_INIT("GET / HTTP/1.1\r\nHost: u@a\r\n\r\n"), 400},
-        {"Host with a blank", STR_INIT("GET / HTTP/1.1\r\nHost: a b\r\n\r\n"), 400},
-        {"no target", STR_INIT("GET HTTP/1.1\r\nHost: a\r\n\r\n"), 400},
-        {"target without a slash", STR_INIT("GET foo HTTP/1.1\r\nHost: a\r\n\r\n"), 400},
-        {"star for GET", STR_INIT("GET * HTTP/1.1\r\nHost: a\r\n\r\n"), 400},
-        {"other scheme", STR_INIT("GET file:///etc HTTP/1.1\r\nHost: a\r\n\r\n"), 400},
-        {"blank in the target", STR_INIT("GET /a b HTTP/1.1\r\nHost: a\r\n\r\n"), 400},
-        {"high byte in the target", STR_INIT("GET /\xff HTTP/1.1\r\nHost: a\r\n\r\n"), 400},
-        {"CONNECT", STR_INIT("CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n"), 501},
-        {"HTTP/2 preface", STR_INIT("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), 505},
-        {"HTTP/2.0", STR_INIT("GET / HTTP/2.0\r\nHost: a\r\n\r\n"), 505},
-        {"HTTP/0.9", STR_INIT("GET / HTTP/0.9\r\nHost: a\r\n\r\n"), 505},
-        {"HTTP/1.2", STR_INIT("GET / HTTP/1.2\r\nHost: a\r\n\r\n"), 505},
-        {"HTTP/1.10", STR_INIT("GET / HTTP/1.10\r\nHost: a\r\n\r\n"), 505},
-        {"lower-case version", STR_INIT("GET / http/1.1\r\nHost: a\r\n\r\n"), 400},
-        {"no version", STR_INIT("GET /\r\n\r\n"), 505},
-        {"unknown method", STR_INIT("GOT / HTTP/1.1\r\nHost: a\r\n\r\n"), 400},
-        {"lower-case method", STR_INIT("get / HTTP/1.1\r\nHost: a\r\n\r\n"), 400},
-        {"a response", STR_INIT("HTTP/1.1 200 OK\r\n\r\n"), 400},
-        {"TLS", STR_INIT("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"), 400},
-        {"unknown expectation",
-         STR_INIT("POST / HTTP/1.1\r\nHost: a\r\nExpect: tea\r\nContent-Length: 1\r\n\r\nx"), 417},
-    };
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(hostile_rows); i++) {
         struct harness h;
         char want[32];
         harness_open(&h, ANSWER_LATER, NULL);
-        http_sim_put(h.client, rows[i].bytes);
+        http_sim_put(h.client, hostile_rows[i].bytes);
         http_sim_put(h.client, STR("GET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n"));
         harness_wait(&h, 1);
-        snprintf(want, sizeof want, "HTTP/1.1 %u ", rows[i].status);
+        snprintf(want, sizeof want, "HTTP/1.1 %u ", hostile_rows[i].status);
         const char *got = harness_got(&h);
-        ck_assert_msg(starts(got, want), "%s: wanted %u, got '%s'", rows[i].what, rows[i].status,
-                      got);
-        ck_assert_msg(!strstr(got + 1, "HTTP/1.1"), "%s: more than one answer", rows[i].what);
-        ck_assert_msg(http_sim_ended(h.client), "%s: connection goes on", rows[i].what);
-        ck_assert_msg(!strstr(harness_log(&h), "smuggled"), "%s: smuggled", rows[i].what);
-        ck_assert_msg(!h.open, "%s: exchange is still open", rows[i].what);
+        ck_assert_msg(starts(got, want), "%s: wanted %u, got '%s'", hostile_rows[i].what,
+                      hostile_rows[i].status, got);
+        ck_assert_msg(!strstr(got + 1, "HTTP/1.1"), "%s: more than one answer",
+                      hostile_rows[i].what);
+        ck_assert_msg(http_sim_ended(h.client), "%s: connection goes on", hostile_rows[i].what);
+        ck_assert_msg(!strstr(harness_log(&h), "smuggled"), "%s: smuggled", hostile_rows[i].what);
+        ck_assert_msg(!h.open, "%s: exchange is still open", hostile_rows[i].what);
         harness_close(&h);
     }
 }
