@@ -155,10 +155,10 @@ static bool put(struct ctl *c, const struct manifest *m, struct stored *out, str
     buf_fini(&json);
     if (!ok && strstr(e->text, "already exists"))
         err_set(e, ERR_EXISTS,
-                "application '%.*s', version '%.*s' already exists: give the manifest another "
+                "version '%.*s' already exists with another content: give the manifest a new "
                 "version annotation, "
                 "use --replace, or deploy what is stored with `hostctl app deploy %.*s`",
-                STR_ARG(m->name), STR_ARG(m->version), STR_ARG(m->name));
+                STR_ARG(m->version), STR_ARG(m->name));
     return ok || err_wrap(e, "put application '%.*s'", STR_ARG(m->name));
 }
 
@@ -191,7 +191,49 @@ static void replace(struct ctl *c, const struct manifest *m)
         notice(c, "could not delete what was there: %s", e.text);
 }
 
-static bool deploy_manifest(struct ctl *c, const char *path, bool redeploy, struct err *e)
+struct comparison {
+    json_t *ours;
+    bool same;
+};
+
+static void take_stored(struct ctl *c, const struct proto_api_reply *r, void *user)
+{
+    struct comparison *cmp = user;
+    struct str text = r->body.get->manifest;
+    json_t *stored = text.p ? json_loadb(text.p, text.n, 0, NULL) : NULL;
+    (void)c;
+    cmp->same = stored && json_equal(stored, cmp->ours);
+    json_decref(stored);
+}
+
+/* Is the very same manifest stored under this name and version? */
+static bool is_stored(struct ctl *c, const struct manifest *m, const struct stored *s)
+{
+    struct buf json = BUF_INIT;
+    struct err e = ERR_INIT;
+    if (!manifest_json(m, &json, &e))
+        return false;
+    struct comparison cmp = {.ours = json_from(&json)};
+    buf_fini(&json);
+    bool ok = ask(c, PROTO_API_GET, s->name, s->version, take_stored, &cmp, &e) && cmp.same;
+    json_decref(cmp.ours);
+    return ok;
+}
+
+/* A version that is stored already is deployed when it is the same, or when `any_content`. */
+static bool put_or_reuse(struct ctl *c, const struct manifest *m, bool any_content,
+                         struct stored *s, struct err *e)
+{
+    if (put(c, m, s, e))
+        return true;
+    if (e->code != ERR_EXISTS)
+        return false;
+    s->name = arena_printf(&c->arena, "%.*s", STR_ARG(m->name));
+    s->version = arena_printf(&c->arena, "%.*s", STR_ARG(m->version));
+    return any_content || is_stored(c, m, s);
+}
+
+static bool deploy_manifest(struct ctl *c, const char *path, bool any_content, struct err *e)
 {
     struct stored s = {0};
     struct manifest *m = load(c, path, e);
@@ -201,12 +243,7 @@ static bool deploy_manifest(struct ctl *c, const char *path, bool redeploy, stru
     }
     if (m && c->command->run == cmd_app_deploy && option_flag(c, "replace"))
         replace(c, m);
-    bool ok = m && put(c, m, &s, e);
-    if (m && !ok && redeploy && strstr(e->text, "already exists") && m->version.p) {
-        s.name = arena_printf(&c->arena, "%.*s", STR_ARG(m->name));
-        s.version = arena_printf(&c->arena, "%.*s", STR_ARG(m->version));
-        ok = true;
-    }
+    bool ok = m && put_or_reuse(c, m, any_content, &s, e);
     manifest_free(m);
     if (!ok || !ask(c, PROTO_API_DEPLOY, s.name, s.version, take_deploy, &s, e))
         return false;
