@@ -57,7 +57,8 @@ struct comp_host_call {
     void *user;          /* of comp_inst_new: the embedder's context of this guest */
     void *func_user;     /* of the binding */
     struct arena *arena; /* for results; lives until they are lowered */
-    void *state;         /* NULL at first; the function's own across PENDING. A parked call may never be gone on
+    void *
+        state; /* NULL at first; the function's own across PENDING. A parked call may never be gone on
                             with, so what it points at must be reachable from user too */
 };
 /* Handles in args: own and borrow of a host class arrive as obj (an own has left the guest's table and now belongs

@@ -22,7 +22,8 @@
 #define COMP_SPACE_MAX 10000        /* entries of one index space */
 #define COMP_INSTANCES_MAX 10000    /* core and component instances of one root */
 #define COMP_TRAMPOLINES_MAX 100000 /* lifts, lowers and built-ins of one root */
-#define COMP_NODES_MAX 100000       /* of one instance or component type, expanded */
+#define COMP_NODES_MAX 1000000      /* of one instance or component type, expanded */
+#define COMP_WORK_MAX 50000000      /* nodes looked at when types are compared and replaced */
 #define COMP_CASES_MAX 10000        /* fields, cases, members, parameters */
 #define COMP_ENUM_MAX 65536
 #define COMP_FLAGS_MAX 32
@@ -185,6 +186,7 @@ const struct inst_type *inst_type_new(struct arena *a, const void *owner,
                                       const struct named *exports, uint32_t n, struct err *e);
 bool type_weigh(const struct named *list, uint32_t n, uint32_t *depth, uint32_t *nodes, bool *binds,
                 const void *owner, struct err *e);
+uint64_t thing_nodes(const struct thing *t);     /* of its type, expanded */
 bool def_has_free_resource(const struct def *d); /* one that the type does not bind itself */
 bool imports_unique(struct arena *a, const struct wasm_extern_type *imports, uint32_t n,
                     struct err *e);

@@ -34,6 +34,14 @@ bool dec_full(struct decoder *d)
     return dec_why(d);
 }
 
+/* Types are shared, so walking them again and again can cost far more than the bytes they came from. */
+bool dec_work(struct decoder *d, const struct thing *t)
+{
+    d->work += thing_nodes(t);
+    return d->work <= COMP_WORK_MAX ||
+           dec_fail(d, ERR_LIMIT, "comparing types takes more than %d steps", COMP_WORK_MAX);
+}
+
 static bool grow(struct decoder *d, void *array, uint32_t n, uint32_t *cap, size_t size,
                  size_t align)
 {

@@ -41,6 +41,7 @@ struct decoder {
     struct scope *scope;
     uint32_t depth;
     uint32_t nparts, nsections;
+    uint64_t work; /* nodes of types that were walked */
     struct err why;
 };
 
@@ -49,6 +50,7 @@ bool dec_fail(struct decoder *d, enum err_code code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 bool dec_why(struct decoder *d);
 bool dec_full(struct decoder *d);
+bool dec_work(struct decoder *d, const struct thing *t); /* before walking its type */
 bool dec_push(struct decoder *d, const struct thing *t);
 bool dec_named(struct decoder *d, struct vec_named *v, struct str name, const struct thing *t);
 bool dec_op(struct decoder *d, const struct op *op);

@@ -119,7 +119,7 @@ static bool dec_own_resources(struct decoder *d, struct thing *t)
     if (t->sort != S_INSTANCE || !t->inst->binds)
         return true;
     struct subst s = {.arena = d->arena, .owner = t->inst->owner, .fresh = dec_fresh, .user = d};
-    return subst_thing(&s, t, t, &d->why) || dec_why(d);
+    return dec_work(d, t) && (subst_thing(&s, t, t, &d->why) || dec_why(d));
 }
 
 static bool dec_type_of_kind(struct decoder *d, enum def_kind kind, enum sort sort,
@@ -226,6 +226,8 @@ static bool dec_ascribe(struct decoder *d, struct str name, struct thing *t)
     if (!dec_extern_type(d, name, &as))
         return false;
     struct subst s = {.arena = d->arena};
+    if (!dec_work(d, &as))
+        return false;
     if (!match_thing(&s, &as, t, &d->why)) {
         err_wrap(&d->why, "ascribed type of export \"%.*s\" is not compatible with the item's type",
                  STR_ARG(name));
@@ -303,6 +305,8 @@ static bool dec_instantiated(struct decoder *d, struct subst *s, const struct co
         return dec_full(d);
     for (uint32_t i = 0; i < c->nexports; i++) {
         exports[i].name = c->exports[i].name;
+        if (!dec_work(d, &c->exports[i].thing))
+            return false;
         if (!subst_thing(s, &c->exports[i].thing, &exports[i].thing, &d->why))
             return dec_why(d);
         if (exports[i].thing.sort == S_TYPE)
@@ -323,6 +327,8 @@ static bool dec_supply(struct decoder *d, struct subst *s, const struct named *i
         return dec_fail(d, ERR_INVALID, "missing import named \"%.*s\" of component %u",
                         STR_ARG(import->name), op->index);
     const struct thing *given = &op->args[k].thing;
+    if (!dec_work(d, want))
+        return false;
     if (!match_thing(s, want, given, &d->why)) {
         err_wrap(&d->why, "argument \"%.*s\" of component %u", STR_ARG(import->name), op->index);
         return dec_why(d);
@@ -409,6 +415,8 @@ static bool dec_alias_outer(struct decoder *d, enum sort sort, uint32_t count, u
     }
     const struct thing *t = dec_get_in(d, s, sort, index);
     if (!t)
+        return false;
+    if (crosses && !dec_work(d, t))
         return false;
     if (crosses && sort == S_TYPE && def_has_free_resource(&t->def))
         return dec_fail(d, ERR_INVALID,

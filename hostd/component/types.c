@@ -171,23 +171,44 @@ bool def_has_free_resource(const struct def *d)
     return def_free(d, NULL);
 }
 
-static void weigh_thing(const struct thing *t, uint32_t *depth, uint64_t *nodes)
+static const struct inst_type *as_inst(const struct thing *t)
 {
-    const struct inst_type *i = t->sort == S_INSTANCE                              ? t->inst
-                                : t->sort == S_TYPE && t->def.kind == DEF_INSTANCE ? t->def.inst
-                                                                                   : NULL;
-    const struct comp_type *c = t->sort == S_COMPONENT                              ? t->comp
-                                : t->sort == S_TYPE && t->def.kind == DEF_COMPONENT ? t->def.comp
-                                                                                    : NULL;
-    if (i) {
-        *depth = MAX(*depth, i->depth + 1);
-        *nodes += i->nodes;
-    } else if (c) {
-        *depth = MAX(*depth, c->depth + 1);
-        *nodes += c->nodes;
-    } else {
-        *nodes += 1;
-    }
+    if (t->sort == S_INSTANCE)
+        return t->inst;
+    return t->sort == S_TYPE && t->def.kind == DEF_INSTANCE ? t->def.inst : NULL;
+}
+
+static const struct comp_type *as_comp(const struct thing *t)
+{
+    if (t->sort == S_COMPONENT)
+        return t->comp;
+    return t->sort == S_TYPE && t->def.kind == DEF_COMPONENT ? t->def.comp : NULL;
+}
+
+static uint64_t func_nodes(const struct wit_func *f)
+{
+    uint64_t n = 1;
+    for (uint32_t i = 0; i < f->nparams; i++)
+        n += f->params[i].type->nodes;
+    return n + (f->result ? f->result->nodes : 0);
+}
+
+uint64_t thing_nodes(const struct thing *t)
+{
+    if (as_inst(t))
+        return as_inst(t)->nodes;
+    if (as_comp(t))
+        return as_comp(t)->nodes;
+    if (t->sort == S_FUNC)
+        return func_nodes(t->func);
+    if (t->sort != S_TYPE || t->def.kind == DEF_RESOURCE)
+        return 1;
+    return t->def.kind == DEF_FUNC ? func_nodes(t->def.func) : t->def.value->nodes;
+}
+
+static uint32_t thing_depth(const struct thing *t)
+{
+    return as_inst(t) ? as_inst(t)->depth : as_comp(t) ? as_comp(t)->depth : 0;
 }
 
 /* Does a use of this type have to make resources of its own? */
@@ -211,13 +232,14 @@ bool type_weigh(const struct named *list, uint32_t n, uint32_t *depth, uint32_t 
 {
     uint64_t sum = *nodes;
     for (uint32_t i = 0; i < n; i++) {
-        weigh_thing(&list[i].thing, depth, &sum);
+        *depth = MAX(*depth, thing_depth(&list[i].thing) + 1);
+        sum += thing_nodes(&list[i].thing);
         *binds |= thing_binds(&list[i].thing, owner);
     }
     if (*depth > COMP_DEPTH_MAX)
         return err_set(e, ERR_LIMIT, "type is nested deeper than %d", COMP_DEPTH_MAX);
     if (sum > COMP_NODES_MAX)
-        return err_set(e, ERR_LIMIT, "type has more than %d members when expanded", COMP_NODES_MAX);
+        return err_set(e, ERR_LIMIT, "type has more than %d nodes when expanded", COMP_NODES_MAX);
     *nodes = (uint32_t)sum;
     return true;
 }

@@ -183,6 +183,8 @@ static bool name_type(struct decoder *d, struct def *def, bool import)
 
 bool dec_visible(struct decoder *d, struct str name, struct thing *t, bool import)
 {
+    if (!dec_work(d, t))
+        return false;
     if (instance_of(t) && !mark_exports(d, instance_of(t), import))
         return false;
     /* an instance type is looked at where an instance of it is imported or exported */

@@ -117,6 +117,41 @@ START_TEST(test_type_bomb)
 }
 END_TEST
 
+/* An instance type of a function with a large parameter, used again and again: few bytes, much to look at. */
+START_TEST(test_work_bomb)
+{
+    struct err e = ERR_INIT;
+    struct buf b = BUF_INIT, s = BUF_INIT;
+    buf_put(&b, PREAMBLE, 8);
+    buf_leb_u64(&s, 17);
+    buf_byte(&s, 0x7d);
+    for (uint8_t i = 0; i < 15; i++)
+        buf_put(&s, (const uint8_t[]){0x6f, 2, i, i}, 4); /* 2^15 leaves */
+    buf_put(&s, "\x42\3\2\3\2\1\x0f\1\x40\1\1a\0\1\0\4\0\1f\1\1",
+            21); /* (instance (export "f" (func (param "a" $15)))) */
+    buf_byte(&b, 7);
+    buf_leb_u64(&b, s.n);
+    buf_put(&b, s.p, s.n);
+    buf_clear(&s);
+    buf_leb_u64(&s, 5000);
+    for (int i = 0; i < 5000; i++) {
+        char name[16];
+        int n = snprintf(name, sizeof name, "i%d", i);
+        buf_byte(&s, 0);
+        buf_leb_u64(&s, (uint64_t)n);
+        buf_put(&s, name, (size_t)n);
+        buf_put(&s, "\5\x10", 2);
+    }
+    buf_byte(&b, 10);
+    buf_leb_u64(&b, s.n);
+    buf_put(&b, s.p, s.n);
+    ck_assert_ptr_null(comp_load(buf_span(&b), NULL, &e));
+    ck_assert_msg(e.code == ERR_LIMIT && strstr(e.text, "steps"), "%s", e.text);
+    buf_fini(&b);
+    buf_fini(&s);
+}
+END_TEST
+
 /* Every component instantiates the one in it twice: 2^n instances. */
 START_TEST(test_instance_bomb)
 {
@@ -175,6 +210,7 @@ int main(void)
     tcase_add_test(t, test_every_prefix);
     tcase_add_test(t, test_depth);
     tcase_add_test(t, test_type_bomb);
+    tcase_add_test(t, test_work_bomb);
     tcase_add_test(t, test_instance_bomb);
     tcase_add_test(t, test_interfaces);
     suite_add_tcase(s, t);
