@@ -328,8 +328,3 @@ bool wrpc_stream_feed(struct wrpc_stream_reader *r, struct span piece,
     }
     return true;
 }
-
-bool wrpc_stream_clean(const struct wrpc_stream_reader *r)
-{
-    return r->ended || (r->chunk_left == 0 && r->header_n == 0);
-}

@@ -104,12 +104,10 @@ struct wrpc_stream_reader {
     uint64_t chunk_left;
     uint8_t header[5];
     uint8_t header_n;
-    bool ended; /* the zero chunk came */
+    bool ended; /* the zero chunk came; a channel that ends without it was cut short */
 };
 /* Calls fn for every run of data bytes in the piece. False: malformed. Bytes behind the end are ignored. */
 bool wrpc_stream_feed(struct wrpc_stream_reader *r, struct span piece,
                       void (*fn)(void *user, struct span data), void *user, struct err *e);
-/* At the channel's end: was it a proper end (or at least a chunk border)? */
-bool wrpc_stream_clean(const struct wrpc_stream_reader *r);
 
 #endif

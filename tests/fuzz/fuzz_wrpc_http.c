@@ -58,7 +58,7 @@ static void read_stream(struct span in)
         wrpc_stream_feed(&cut, (struct span){in.p, at}, count, &cut_bytes, &e) &&
         wrpc_stream_feed(&cut, (struct span){in.p + at, in.n - at}, count, &cut_bytes, &e);
     assert(ok == ok_cut && whole_bytes == cut_bytes);
-    assert(!ok || wrpc_stream_clean(&whole) == wrpc_stream_clean(&cut));
+    assert(!ok || whole.ended == cut.ended);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
