@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Private to hostd/component: the plan of a component, a linked component and a running guest. A guest is a value: the core engine's frames
- * lie in its vm, ours (calls across component borders) in `frames`; both can be left at any host call and entered
- * again later. One thread at a time. */
+/* Private to hostd/component: the plan of a component, a linked component and a running guest. A guest is a value:
+ * the core engine's frames lie in its vm, ours (calls across component borders) in `frames`; both can be left at any
+ * host call and entered again later. One thread at a time. */
 #ifndef HOSTD_COMPONENT_GUEST_H
 #define HOSTD_COMPONENT_GUEST_H
 

@@ -107,7 +107,7 @@ START_TEST(test_reset_serves_again)
         h.calls[0] = '\0';
         request(g, l, &h);
         if (k == 0)
-            strcpy(first, h.calls);
+            memcpy(first, h.calls, sizeof first);
         ck_assert_str_eq(h.calls, first);
         if (!comp_inst_reset(g, &h)) {
             printf("%s makes host calls when it starts: no image\n", guests[_i].name);

@@ -72,10 +72,12 @@ static struct wit_value random_string(struct arena *a)
 {
     static const char *const pieces[] = {"a",        "hello ",       "\xc3\xa9",
                                          "\xc3\xbf", "\xe2\x98\x83", "\xf0\x9f\x8e\x88"};
-    char buf[128] = "";
+    struct buf b = BUF_INIT;
     for (uint32_t i = roll(8), top = 1 + roll(6); i > 0; i--)
-        strcat(buf, pieces[roll(top)]);
-    return wit_str(arena_str(a, str_of(buf)));
+        buf_str(&b, str_of(pieces[roll(top)]));
+    struct str copy = arena_str(a, buf_view(&b));
+    buf_fini(&b);
+    return wit_str(copy);
 }
 
 static struct wit_value random_value(struct arena *a, const struct wit_type *t);

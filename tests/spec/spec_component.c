@@ -21,6 +21,7 @@
 #include "lattice/base/arena.h"
 
 #define EXIT_SKIPPED 77
+#define FOLDER_MAX 1024
 #define EXPECTED_MAX 256
 #define FEATURES_MAX 64
 
@@ -566,7 +567,7 @@ static bool command_ok(char *const argv[])
 /* A folder to read from: the argument itself, or a temporary one with the archive in it. */
 static bool unpack(const char *archive, char *folder)
 {
-    strcpy(folder, "/tmp/spec_component.XXXXXX");
+    snprintf(folder, FOLDER_MAX, "/tmp/spec_component.XXXXXX");
     if (!mkdtemp(folder))
         return false;
     char *const tar[] = {"tar", "-xJf", (char *)(uintptr_t)archive, "-C", folder, NULL};
@@ -592,7 +593,7 @@ static int report(void)
 int main(int argc, char **argv)
 {
     struct stat st;
-    char source[1024], folder[1024], suite[1100];
+    char source[1024], folder[FOLDER_MAX], suite[FOLDER_MAX + 8];
     int arg = 1;
     if (arg < argc && strcmp(argv[arg], "-v") == 0)
         run.verbose = arg++;
