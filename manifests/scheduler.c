@@ -6,9 +6,11 @@
  * Keeps: a lattice that a real wadm manages is left to it. */
 #include "manifests/scheduler_int.h"
 
+#include "lattice/base/clock.h"
 #include "lattice/base/log.h"
 
-#define WAKE_MS 20 /* coalesces triggers */
+#define WAKE_MS 20   /* coalesces triggers */
+#define WAKE_PAUSE 4 /* and at least so many times what the last plan took lies between two */
 #define PLAN_BYTES (256u << 20)
 #define DESIRED_BYTES (256u << 20)
 #define LOST_AFTER_MS 75000
@@ -160,9 +162,11 @@ static void on_wake(void *user)
         api_ready(s->api);
     if (!lease_held(s->lease) || !follow_ready(s->follow))
         return;
+    uint64_t start_ms = clock_mono_ms();
     arena_init(&arena, PLAN_BYTES);
     reconcile(s, &arena);
     arena_fini(&arena);
+    s->plan_ms = clock_mono_ms() - start_ms;
 }
 
 void scheduler_desires(struct scheduler *s)
@@ -175,7 +179,7 @@ void scheduler_desires(struct scheduler *s)
 void scheduler_wake(struct scheduler *s)
 {
     if (!s->wake)
-        s->wake = loop_after(s->loop, WAKE_MS, on_wake, s);
+        s->wake = loop_after(s->loop, MAX(WAKE_MS, WAKE_PAUSE * s->plan_ms), on_wake, s);
 }
 
 struct observed *scheduler_seen(struct scheduler *s)

@@ -41,6 +41,7 @@ struct scheduler {
     struct api *api; /* NULL while foreign */
     struct desired desired;
     struct loop_timer *wake; /* a reconciliation is due */
+    uint64_t plan_ms;        /* how long the last one took */
     bool foreign;            /* a real wadm manages this lattice: hold still */
     struct bus_request *foreign_check;
     struct loop_timer *foreign_timer;
