@@ -163,12 +163,90 @@ static void watch_caught_up(struct grants *g)
     }
 }
 
+/* ---- opening --------------------------------------------------------------------------------------- */
+
+/* Outlives the grants when those are closed first: opening a bucket cannot be cancelled. */
+struct grant_opening {
+    struct grants *g; /* NULL: closed meanwhile */
+    struct kv **slot;
+    bool restore; /* only to make it again: it was open before */
+};
+
+static bool open_bucket(struct grants *g, struct kv **slot, bool restore, struct err *e);
+static void on_data(void *user, const struct kv_entry *entry, const struct err *e);
+
+/* One bucket is open: the other one, or what follows both. */
+static bool go_on(struct grants *g, struct kv **slot, bool restore, struct err *e)
+{
+    if (slot == &g->data)
+        return open_bucket(g, &g->config, restore, e);
+    return restore || (grant_named_watch(g, e) &&
+                       kv_watch_open(g->data, STR(">"), false, on_data, g, &g->data_watch, e));
+}
+
+static void on_bucket(void *user, struct kv *kv, const struct err *why)
+{
+    struct grant_opening o = *(struct grant_opening *)user;
+    struct err e = why ? *why : (struct err)ERR_INIT;
+    free(user);
+    if (!o.g) {
+        kv_close(kv);
+        return;
+    }
+    o.g->opening = NULL;
+    if (kv && o.restore)
+        kv_close(kv); /* the handle that is open finds it again */
+    else if (kv)
+        *o.slot = kv;
+    if (kv && go_on(o.g, o.slot, o.restore, &e))
+        return;
+    if (o.restore)
+        log_warn("lattice data not made again", LE(&e));
+    else
+        o.g->opts.ready(o.g->opts.user, &e);
+}
+
+static bool open_bucket(struct grants *g, struct kv **slot, bool restore, struct err *e)
+{
+    struct proto_subject name;
+    bool named = slot == &g->data ? proto_bucket_lattice(g->opts.lattice, &name, e)
+                                  : proto_bucket_config(g->opts.lattice, &name, e);
+    if (!named)
+        return false;
+    struct kv_opts opts = {
+        .bucket = proto_subject_str(&name), .js_domain = g->opts.js_domain, .create = true};
+    struct grant_opening *o = xnew(struct grant_opening);
+    *o = (struct grant_opening){.g = g, .slot = slot, .restore = restore};
+    if (!kv_open(g->opts.ctl, &opts, on_bucket, o, e)) {
+        free(o);
+        return false;
+    }
+    g->opening = o;
+    return true;
+}
+
+/* Somebody removed the buckets under us (a server that lost its storage): links and configuration are gone, but the
+ * lattice must be usable again. */
+void grant_restore_buckets(struct grants *g)
+{
+    struct err e = ERR_INIT;
+    if (g->opening)
+        return;
+    log_warn("the lattice data is gone from the server, making its buckets again",
+             LS("lattice", g->opts.lattice));
+    if (!open_bucket(g, &g->data, true, &e))
+        log_warn("lattice data not made again", LE(&e));
+}
+
 static void on_data(void *user, const struct kv_entry *entry, const struct err *e)
 {
     struct grants *g = user;
     struct str id;
     if (!entry && e) {
-        log_warn("lattice data interrupted", LE(e));
+        if (e->code == ERR_NOT_FOUND)
+            grant_restore_buckets(g);
+        else
+            log_warn("lattice data interrupted", LE(e));
         watch_began(g);
     } else if (!entry) {
         watch_caught_up(g);
@@ -184,67 +262,6 @@ static void on_data(void *user, const struct kv_entry *entry, const struct err *
     }
 }
 
-/* ---- opening --------------------------------------------------------------------------------------- */
-
-/* Outlives the grants when those are closed first: opening a bucket cannot be cancelled. */
-struct grant_opening {
-    struct grants *g; /* NULL: closed meanwhile */
-};
-
-static bool open_bucket(struct grants *g, struct kv **slot, struct err *e);
-
-static void give_up(struct grants *g, const struct err *e)
-{
-    g->opts.ready(g->opts.user, e);
-}
-
-static void on_bucket(void *user, struct kv *kv, const struct err *e)
-{
-    struct grant_opening *o = user;
-    struct grants *g = o->g;
-    struct err mine = ERR_INIT;
-    free(o);
-    if (!g) {
-        kv_close(kv);
-        return;
-    }
-    g->opening = NULL;
-    if (!kv) {
-        give_up(g, e);
-        return;
-    }
-    bool ok;
-    if (!g->data) {
-        g->data = kv;
-        ok = open_bucket(g, &g->config, &mine);
-    } else {
-        g->config = kv;
-        ok = grant_named_watch(g, &mine) &&
-             kv_watch_open(g->data, STR(">"), false, on_data, g, &g->data_watch, &mine);
-    }
-    if (!ok)
-        give_up(g, &mine);
-}
-
-static bool open_bucket(struct grants *g, struct kv **slot, struct err *e)
-{
-    struct proto_subject name;
-    bool named = slot == &g->data ? proto_bucket_lattice(g->opts.lattice, &name, e)
-                                  : proto_bucket_config(g->opts.lattice, &name, e);
-    if (!named)
-        return false;
-    struct kv_opts opts = {
-        .bucket = proto_subject_str(&name), .js_domain = g->opts.js_domain, .create = true};
-    struct grant_opening *o = xnew(struct grant_opening);
-    o->g = g;
-    if (!kv_open(g->opts.ctl, &opts, on_bucket, o, e)) {
-        free(o);
-        return false;
-    }
-    g->opening = o;
-    return true;
-}
-
 bool grants_open(const struct grant_opts *opts, struct grants **out, struct err *e)
 {
     struct grants *g = xnew(struct grants);
@@ -254,7 +271,7 @@ bool grants_open(const struct grant_opts *opts, struct grants **out, struct err 
     g->opts.lattice = str_of(g->lattice);
     g->opts.js_domain = str_of(g->js_domain);
     g->loop = bus_loop(opts->ctl);
-    if (!open_bucket(g, &g->data, e)) {
+    if (!open_bucket(g, &g->data, false, e)) {
         grants_close(g);
         return false;
     }

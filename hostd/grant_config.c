@@ -399,6 +399,8 @@ static void on_watched(void *user, const struct kv_entry *entry, const struct er
     if (!entry) {
         if (!e)
             read_all_again(g); /* what changed while the watch was away was not delivered */
+        else if (e->code == ERR_NOT_FOUND)
+            grant_restore_buckets(g);
         return;
     }
     MAP_FIND(g->named, entry->key, n);

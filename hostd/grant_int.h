@@ -33,6 +33,9 @@ struct grants {
     struct grant_resolve *resolves;
 };
 
+/* grant.c: the watch of a bucket says that there is none any more */
+void grant_restore_buckets(struct grants *g);
+
 /* grant_config.c */
 bool grant_named_watch(struct grants *g, struct err *e);
 void grant_named_close(struct grants *g);

@@ -23,6 +23,7 @@ struct daemon {
     struct host *host;
     struct loop_timer *patience; /* until both connections are up */
     struct err last;             /* why a connection is not up */
+    bool told;                   /* that we wait for a server */
     int status;
 };
 
@@ -92,6 +93,10 @@ static void on_state(void *user, enum bus_state state, const struct err *why)
     struct daemon *d = user;
     if (why)
         d->last = *why;
+    if (why && why->code && !d->host && !d->told) {
+        d->told = true;
+        log_info("waiting for the NATS server", LE(why));
+    }
     if (d->host && state == BUS_DOWN)
         log_warn("NATS connection lost, reconnecting", LZ("why", why ? why->text : ""));
     else if (d->host && state == BUS_UP)

@@ -303,7 +303,8 @@ static void ended(struct sidecar *s, enum sidecar_news news, const struct err *e
     struct sidecars *ss = s->ss;
     struct stopper *stoppers = s->stoppers, *next;
     if (e)
-        log_warn("provider ended", LS("provider", s->spec.id), LE(e));
+        log_warn(news == SIDECAR_LOST ? "provider lost" : "provider not started",
+                 LS("provider", s->spec.id), LE(e));
     else
         log_info("provider stopped", LS("provider", s->spec.id));
     s->listed = false;

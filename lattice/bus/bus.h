@@ -134,7 +134,8 @@ struct kv_entry {
  * entry->key and entry->revision only. */
 typedef void kv_done_fn(void *user, const struct kv_entry *entry, const struct err *e);
 /* entry == NULL with e == NULL: everything that existed has been delivered (once per (re)start of the watch).
- * entry == NULL with e: the watch was interrupted and restarts by itself from the beginning. */
+ * entry == NULL with e: the watch was interrupted and restarts by itself from the beginning (ERR_NOT_FOUND: somebody
+ * removed the bucket; it restarts once there is one again). */
 typedef void kv_watch_fn(void *user, const struct kv_entry *entry, const struct err *e);
 typedef void kv_open_fn(void *user, struct kv *kv, const struct err *e);
 

@@ -85,14 +85,14 @@ static bool give(struct kv_watch *w, const struct kv_entry *entry, const struct 
     return !closed;
 }
 
-static void retry_later(struct kv_watch *w, const char *why)
+static void retry_later(struct kv_watch *w, enum err_code code, const char *why)
 {
     struct err e = ERR_INIT;
     bool was_complete = w->complete;
     stop_consumer(w);
     w->timer = loop_after(w->kv->bus->loop, was_complete ? 0 : RETRY_MS, start, w);
     w->complete = false;
-    err_set(&e, ERR_IO, "watch of bucket '%s' starts again: %s", w->kv->bucket, why);
+    err_set(&e, code, "watch of bucket '%s' starts again: %s", w->kv->bucket, why);
     give(w, NULL, &e);
 }
 
@@ -111,7 +111,7 @@ static void on_silence(void *user)
     w->timer = NULL;
     uint64_t silent_ms = loop_now_ms(loop) - w->heard_ms;
     if (silent_ms >= SILENCE_MS)
-        retry_later(w, "no heartbeat from the server");
+        retry_later(w, ERR_IO, "no heartbeat from the server");
     else
         w->timer = loop_after(loop, SILENCE_MS - silent_ms, on_silence, w);
 }
@@ -120,7 +120,7 @@ static void on_reconnect(void *user)
 {
     struct kv_watch *w = user;
     w->timer = NULL;
-    retry_later(w, "the connection was lost in between");
+    retry_later(w, ERR_IO, "the connection was lost in between");
 }
 
 /* Idle heartbeat or flow control: status 100, no data. */
@@ -133,7 +133,7 @@ static void on_control(struct kv_watch *w, const struct bus_msg *m)
     if (answer.n) /* not answering would only stall the consumer until the silence shows */
         bus_publish(w->kv->bus, answer, STR_NONE, NULL, 0, (struct span){NULL, 0}, &e);
     if (str_u64(bus_header(m, "Nats-Last-Consumer"), &last) && last != w->consumer_seq)
-        retry_later(w, "a message got lost");
+        retry_later(w, ERR_IO, "a message got lost");
 }
 
 static void on_change(void *user, const struct bus_msg *m)
@@ -149,7 +149,7 @@ static void on_change(void *user, const struct bus_msg *m)
     if (!read_delivery(m->reply, &d) || !kv_key_of(w->kv, m->subject, &entry.key))
         return; /* not the server's */
     if (d.consumer_seq != w->consumer_seq + 1) {
-        retry_later(w, "a message got lost");
+        retry_later(w, ERR_IO, "a message got lost");
         return;
     }
     w->consumer_seq = d.consumer_seq;
@@ -168,7 +168,7 @@ static void on_consumer(void *user, const struct bus_msg *m, const struct err *f
     w->request = NULL;
     json_t *answer = m ? kv_answer(m, &err_code, &e) : NULL;
     if (!answer) {
-        retry_later(w, e.text);
+        retry_later(w, e.code, e.text);
         return;
     }
     const char *name = json_string_value(json_object_get(answer, "name"));
