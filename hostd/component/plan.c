@@ -465,9 +465,10 @@ static bool op_import(struct planner *p, struct env *env, const struct op *op)
 
 static bool op_export(struct planner *p, struct env *env, const struct op *op)
 {
-    (void)p;
     struct item item = item_of(env, &op->item, op->sort, op->index);
     bind_slots(env, &op->thing, item);
+    if (item.sort == S_TYPE && item.resource != NONE && !p->plan->resources[item.resource].name.n)
+        p->plan->resources[item.resource].name = op->name; /* definitions have none */
     env->exports[env->nexports++] = item;
     if (item.sort != S_TYPE)
         push(env, item);
