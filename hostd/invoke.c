@@ -40,7 +40,7 @@ struct invocation {
     char request_id[ULID_LEN + 1];
     /* HTTP */
     struct wrpc_stream_reader body_reader;
-    bool request_body_ended;
+    bool request_body_ended, trailers_ended;
     struct buf trailers;
     struct wrpc_out *body_out, *trailers_out;
     size_t credit_owed; /* response bytes sent that the guest may replace once there is room */
@@ -184,7 +184,7 @@ static void end_trailers(struct invocation *v, struct span trailers)
     static const uint8_t none[1] = {0};
     struct err e = ERR_INIT;
     wrpc_out_write(v->trailers_out, trailers.n ? trailers : (struct span){none, 1}, &e);
-    wrpc_out_close(v->trailers_out);
+    wrpc_out_done(v->trailers_out);
 }
 
 /* The body ends without its proper end: the reader sees it cut short. */
@@ -374,34 +374,32 @@ static void on_body_bytes(void *user, struct span data)
     guest_body_push(((struct invocation *)user)->guest, data);
 }
 
-static void end_request_body(struct invocation *v, bool clean)
+/* Trailers come on their own channel and may overtake the body or follow it; the guest is told of the body's end once
+ * both are there. Broken or missing ones do not spoil a whole body. */
+static void end_request_body(struct invocation *v, bool trailers_ended)
 {
-    if (v->request_body_ended)
-        return;
-    v->request_body_ended = true;
-    if (!clean) {
-        guest_body_fail(v->guest, HTTP_CONNECTION_TERMINATED);
-        return;
-    }
     const struct http_field *fields = NULL;
     size_t n = 0;
     struct err e = ERR_INIT;
     struct arena a;
     arena_init(&a, TRAILERS_BYTES_MAX * 4);
-    if (!http_trailers_decode(buf_span(&v->trailers), &a, &fields, &n, &e))
-        n = 0; /* none, or not complete: the body itself is whole */
-    guest_body_end(v->guest, fields, n);
+    bool whole = http_trailers_decode(buf_span(&v->trailers), &a, &fields, &n, &e);
+    if (whole || trailers_ended || e.code != ERR_NONE) {
+        v->request_body_ended = true;
+        guest_body_end(v->guest, fields, whole ? n : 0);
+    }
     arena_fini(&a);
 }
 
-static void on_body_piece(struct invocation *v, struct span piece)
+static void on_request_body(struct invocation *v, struct span piece)
 {
     struct err e = ERR_INIT;
-    if (v->request_body_ended)
+    if (piece.n && wrpc_stream_feed(&v->body_reader, piece, on_body_bytes, v, &e))
         return;
-    bool ok = piece.n == 0 || wrpc_stream_feed(&v->body_reader, piece, on_body_bytes, v, &e);
-    if (!ok || (piece.n == 0 && !v->body_reader.ended))
-        end_request_body(v, false);
+    if (!v->body_reader.ended) { /* malformed, or cut short */
+        v->request_body_ended = true;
+        guest_body_fail(v->guest, HTTP_CONNECTION_TERMINATED);
+    }
 }
 
 static bool path_is(const struct wit_path *a, const struct wit_path *b)
@@ -409,8 +407,6 @@ static bool path_is(const struct wit_path *a, const struct wit_path *b)
     return a->n == b->n && memcmp(a->i, b->i, a->n * sizeof a->i[0]) == 0;
 }
 
-/* Trailers come on their own channel and may overtake the body or follow it; the guest is told of the body's end
- * once both are there. */
 static void on_bytes(void *user, const struct wit_path *p, struct span piece)
 {
     struct invocation *v = user;
@@ -418,15 +414,16 @@ static void on_bytes(void *user, const struct wit_path *p, struct span piece)
         on_root(v, piece);
         return;
     }
-    static const uint8_t no_trailers[1] = {0};
-    if (path_is(p, &BODY_PATH))
-        on_body_piece(v, piece);
-    else if (piece.n)
+    if (v->request_body_ended)
+        return;
+    bool is_body = path_is(p, &BODY_PATH);
+    if (is_body)
+        on_request_body(v, piece);
+    else
         buf_put(&v->trailers, piece.p, piece.n);
-    else if (v->trailers.n == 0)
-        buf_put(&v->trailers, no_trailers, 1);
-    if (v->body_reader.ended && v->trailers.n)
-        end_request_body(v, true);
+    v->trailers_ended |= !is_body && (piece.n == 0 || v->trailers.full);
+    if (v->body_reader.ended && !v->request_body_ended)
+        end_request_body(v, v->trailers_ended);
 }
 
 /* ---- beginning ---- */

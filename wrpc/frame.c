@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Channels as bytes: writers, which cut what they are given into messages, and the reader of a stream<u8>'s chunks.
  * Keeps: no message on a channel is empty but its last; a writer that is closed or freed always ends its channel,
- * because the reader at the other side may wait for nothing else. */
+ * because the reader at the other side may wait for nothing else. Only a process of ours is known not to wait for the
+ * end of a channel whose content is complete, and is spared that message. */
 #include "wrpc/wrpc_int.h"
 
 #include <assert.h>
@@ -15,6 +16,7 @@ struct wrpc_out {
     struct wit_path path;
     struct buf queued;  /* until the peer is known */
     bool closed;        /* while queued: its owner is done with it */
+    bool complete;      /* what was written says by itself that it is over */
     uint64_t in_flight; /* bytes of data that the peer's reader has not consumed */
     void (*on_room)(void *user);
     void *user;
@@ -172,7 +174,7 @@ bool wrpc_out_last_chunk(struct wrpc_out *o, struct span bytes, struct err *e)
     bool ok = true;
     if (bytes.n && bytes.n <= UINT32_MAX && o->end->w && o->end->peer.n) {
         ok = send_chunk(o, bytes, true, e);
-        wrpc_out_close(o);
+        wrpc_out_done(o);
     } else {
         ok = wrpc_out_chunk(o, bytes, e);
         wrpc_out_finish_stream(o);
@@ -256,9 +258,16 @@ void wrpc_out_close(struct wrpc_out *o)
         o->closed = true;
         return;
     }
-    if (o->end->w)
+    if (o->end->w && !(o->complete && o->end->pacing == WRPC_PACED))
         wrpc_send_end(o->end, &o->path, &ignored);
     out_free(o);
+}
+
+void wrpc_out_done(struct wrpc_out *o)
+{
+    if (o)
+        o->complete = true;
+    wrpc_out_close(o);
 }
 
 void wrpc_out_finish_stream(struct wrpc_out *o)
@@ -267,7 +276,7 @@ void wrpc_out_finish_stream(struct wrpc_out *o)
     struct err ignored = ERR_INIT; /* the reader will see the end without it, as cut short */
     if (o)
         wrpc_out_write(o, (struct span){end, 1}, &ignored);
-    wrpc_out_close(o);
+    wrpc_out_done(o);
 }
 
 bool wrpc_outs_flush(struct wrpc_end *end, struct err *e)

@@ -97,6 +97,8 @@ void wrpc_inv_consumed(struct wrpc_inv *i, const struct wit_path *p, size_t n);
 
 /* A stream<u8>'s proper end: the zero chunk, then the end of the channel. */
 void wrpc_out_finish_stream(struct wrpc_out *o);
+/* A future's value was written: the channel is complete, and ends where the peer waits for that. The writer is gone. */
+void wrpc_out_done(struct wrpc_out *o);
 void wrpc_out_close(struct wrpc_out *o); /* end of the channel, once; the writer is gone */
 
 /* Reader side of a stream<u8> channel: feed pieces, get chunk bytes. Zero-initialise. */
