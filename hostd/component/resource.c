@@ -50,13 +50,12 @@ struct handle *handle_get(struct comp_inst *g, uint32_t instance, uint32_t index
         return &t->at[index];
     const struct plan_resource *want = &g->plan->resources[resource];
     const struct plan_resource *have = &g->plan->resources[t->at[index].resource];
-    const char *kinds[] = {"guest-defined resource", "host-defined resource"};
+    static const char *const kinds[] = {"guest-defined resource", "host-defined resource"};
     guest_trap(g,
-               "handle index %u used with the wrong type, expected %s%s%.*s%s but found a "
-               "different %s%s%.*s%s",
-               index, kinds[want->import.p != NULL], want->name.n ? " \"" : "", STR_ARG(want->name),
-               want->name.n ? "\"" : "", kinds[have->import.p != NULL], have->name.n ? " \"" : "",
-               STR_ARG(have->name), have->name.n ? "\"" : "");
+               "handle index %u used with the wrong type, expected %s but found a different %s "
+               "(it is a \"%.*s\", not a \"%.*s\")",
+               index, kinds[want->import.p != NULL], kinds[have->import.p != NULL],
+               STR_ARG(have->name), STR_ARG(want->name));
     return NULL;
 }
 

@@ -263,8 +263,7 @@ START_TEST(test_wrong_handles)
     static const struct {
         const char *func, *text;
     } rows[] = {
-        {"wrong-type",
-         "handle index 1 used with the wrong type, expected host-defined resource \"file\""},
+        {"wrong-type", "different host-defined resource (it is a \"dir\", not a \"file\")"},
         {"gone", "unknown handle index 2"},
     };
     struct files h = {0};
