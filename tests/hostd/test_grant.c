@@ -346,6 +346,41 @@ START_TEST(catches_up_after_an_interruption)
 }
 END_TEST
 
+static void on_reply(void *user, const struct bus_msg *msg, const struct err *why)
+{
+    ck_assert_msg(msg != NULL, "%s", why ? why->text : "");
+    *(bool *)user = true;
+}
+
+static void remove_bucket(const char *subject)
+{
+    bool done = false;
+    ck_assert(bus_request(other, str_of(subject), NULL, 0, (struct span){0}, 1000, on_reply, &done,
+                          NULL, &e));
+    loop_sim_advance(loop, 500);
+    ck_assert(done);
+}
+
+static void on_written(void *user, const struct err *why)
+{
+    ck_assert_msg(!why, "%s", why ? why->text : "");
+    *(bool *)user = true;
+}
+
+START_TEST(buckets_are_made_again)
+{
+    bool config_done = false, spec_done = false;
+    open_grants();
+    remove_bucket("$JS.API.STREAM.DELETE.KV_LATTICEDATA_default");
+    remove_bucket("$JS.API.STREAM.DELETE.KV_CONFIGDATA_default");
+    loop_sim_advance(loop, 120000); /* the watches notice by the server's silence */
+    ck_assert(grant_config_put(g, STR("c"), str_span(STR("{}")), on_written, &config_done, &e));
+    ck_assert(grant_spec_ensure(g, STR("a"), STR("r"), on_written, &spec_done, &e));
+    loop_sim_advance(loop, 1000);
+    ck_assert(config_done && spec_done);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("grant");
@@ -360,6 +395,7 @@ int main(void)
     tcase_add_test(tc, closed_while_loading);
     tcase_add_test(tc, resolve);
     tcase_add_test(tc, catches_up_after_an_interruption);
+    tcase_add_test(tc, buckets_are_made_again);
     suite_add_tcase(suite, tc);
     SRunner *sr = srunner_create(suite);
     srunner_run_all(sr, CK_NORMAL);
