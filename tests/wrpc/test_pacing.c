@@ -11,7 +11,7 @@ static struct err e;
 static const struct wit_path body_path = {.n = 2, .i = {0, 0}};
 static struct wrpc_inv *inv;
 static struct buf got; /* by the server, on the body's channel */
-static uint32_t rooms;
+static uint32_t rooms, ends; /* on the body's channel, at either reader */
 
 static void setup(void)
 {
@@ -50,6 +50,7 @@ static void on_bytes(void *user, const struct wit_path *p, struct span piece)
     (void)user;
     if (p->n)
         buf_put(&got, piece.p, piece.n);
+    ends += p->n && !piece.n;
 }
 
 static void on_end(void *user, const struct err *why)
@@ -159,8 +160,10 @@ START_TEST(a_peer_that_does_not_ask_never_notices)
     ck_assert_uint_eq(wrpc_out_room(down), UINT64_MAX);
     loop_sim_advance(env.loop, 10);
     wrpc_call_consumed(c, &body_path, WRPC_WINDOW_BYTES);
+    wrpc_out_finish_stream(down);
     loop_sim_advance(env.loop, 10);
     ck_assert_uint_eq(credits, 0);
+    ck_assert_uint_eq(ends, 1); /* it may wait for that */
     bus_unsubscribe(&spy);
     wrpc_inv_free(inv);
     wrpc_call_free(c);
@@ -208,6 +211,7 @@ START_TEST(the_last_chunk_carries_the_end_of_the_stream)
         ck_assert(wrpc_out_last_chunk(up, empty ? (struct span){0} : str_span(STR("end")), &e));
         loop_sim_advance(env.loop, 10);
         ck_assert_uint_eq(got.n, empty ? 1 : 5);
+        ck_assert_uint_eq(ends, 0); /* between our own the content is end enough */
         ck_assert_int_eq(memcmp(got.p, empty ? "" : "\3end", got.n), 0);
         buf_clear(&got);
         wrpc_inv_free(inv);
