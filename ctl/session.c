@@ -100,6 +100,9 @@ bool session_open_at(struct ctl *c, const struct session_where *w, uint64_t time
         c->loop = loop_new();
     if (!session_await(c, bus_nats_open(c->loop, &opts, &c->bus, e), e)) {
         session_close(c);
+        if (e->code == ERR_DENIED)
+            return err_wrap(
+                e, "NATS refuses us: look at --ctl-credsfile, or --ctl-jwt and --ctl-seed");
         return err_set(e, e->code,
                        "cannot reach NATS at %s:%" PRIu64
                        " (%s); is it running? `hostctl up` starts one",

@@ -49,12 +49,13 @@ struct inlet {
     pthread_mutex_t lock; /* guards everything but bus; a leaf */
     struct event *first, **last;
     size_t bytes;
-    int refs; /* the bus, each subscription, the connection until closed */
+    int refs; /* the bus, its connect job, each subscription, the connection until closed */
     int wake; /* eventfd, watched by the loop; -1 once closed */
     struct loop_fd *watch;
     struct nats_bus *bus; /* loop thread only; NULL once closed */
     char *jwt, *seed;     /* read by the library whenever it connects */
-    char why[256];        /* last error text */
+    char why[256];        /* last error */
+    enum err_code why_code;
 };
 
 struct nats_sub {
@@ -76,13 +77,17 @@ struct nats_bus {
     size_t outbox_bytes;
 };
 
-/* The first connection attempt, on a pool thread; it may outlive the bus. */
+/* Attempts to connect for the first time, on a pool thread each; the last one may outlive the bus. From then on the
+ * library reconnects by itself. */
 struct connect_job {
     struct nats_bus *bus; /* NULL: closed meanwhile */
     struct inlet *inlet;
     natsOptions *opts;
     natsConnection *conn;
     natsStatus status;
+    char why[256];
+    int attempts;
+    struct loop_timer *timer; /* between two attempts */
 };
 
 /* ---- the inlet ------------------------------------------------------------------------------------ */
@@ -149,25 +154,26 @@ static void on_nats_up(natsConnection *nc, void *closure)
     inlet_put(closure, EVENT_UP, NULL, NULL);
 }
 
-static void note_error(struct inlet *in, natsConnection *nc)
+static void note_error(struct inlet *in, natsConnection *nc, enum err_code code)
 {
     const char *text = NULL;
     natsConnection_GetLastError(nc, &text);
     pthread_mutex_lock(&in->lock);
     snprintf(in->why, sizeof in->why, "%s", text && *text ? text : "the server went away");
+    in->why_code = code;
     pthread_mutex_unlock(&in->lock);
 }
 
 static void on_nats_down(natsConnection *nc, void *closure)
 {
-    note_error(closure, nc);
+    note_error(closure, nc, ERR_IO);
     inlet_put(closure, EVENT_DOWN, NULL, NULL);
 }
 
 /* The library's last callback for this connection. */
 static void on_nats_closed(natsConnection *nc, void *closure)
 {
-    note_error(closure, nc);
+    note_error(closure, nc, ERR_CLOSED);
     inlet_put(closure, EVENT_SHUT, NULL, NULL);
     inlet_unref(closure);
 }
@@ -235,8 +241,7 @@ static void set_state(struct nats_bus *b, enum bus_state state)
     struct err why = ERR_INIT;
     pthread_mutex_lock(&b->inlet->lock);
     if (state != BUS_UP)
-        err_set(&why, state == BUS_SHUT ? ERR_CLOSED : ERR_IO, "%s: %s", b->base.url,
-                b->inlet->why);
+        err_set(&why, b->inlet->why_code, "%s: %s", b->base.url, b->inlet->why);
     pthread_mutex_unlock(&b->inlet->lock);
     bus_set_state(&b->base, state, &why);
 }
@@ -551,7 +556,6 @@ static natsStatus set_options(natsOptions *o, struct inlet *in, const struct bus
     s = s ? s : natsOptions_SetPingInterval(o, PING_INTERVAL_MS);
     s = s ? s : natsOptions_SetMaxReconnect(o, -1);
     s = s ? s : natsOptions_SetCustomReconnectDelay(o, reconnect_delay_ms, NULL);
-    s = s ? s : natsOptions_SetRetryOnFailedConnect(o, true, on_nats_up, in);
     s = s ? s : natsOptions_SetReconnectedCB(o, on_nats_up, in);
     s = s ? s : natsOptions_SetDisconnectedCB(o, on_nats_down, in);
     s = s ? s : natsOptions_SetClosedCB(o, on_nats_closed, in);
@@ -568,39 +572,80 @@ static natsStatus set_options(natsOptions *o, struct inlet *in, const struct bus
 static void connect_work(void *user)
 {
     struct connect_job *job = user;
+    inlet_ref(job->inlet); /* the connection's, until on_nats_closed */
     job->status = natsConnection_Connect(&job->conn, job->opts);
+    if (job->status == NATS_OK)
+        return;
+    natsStatus last;
+    const char *text = nats_GetLastError(&last);
+    const char *place = text ? strstr(text, "): ") : NULL;
+    if (place) /* "(file:line): " of the library's source */
+        text = place + 3;
+    if (job->status == NATS_NO_SERVER)
+        text = "no NATS server answers there";
+    snprintf(job->why, sizeof job->why, "%s",
+             text && *text ? text : natsStatus_GetText(job->status));
+    inlet_unref(job->inlet);
 }
 
-static void conn_dispose(natsConnection *conn)
+static void job_free(struct connect_job *job)
 {
-    natsConnection_Close(conn); /* ends in on_nats_closed */
-    natsConnection_Destroy(conn);
+    natsOptions_Destroy(job->opts);
+    inlet_unref(job->inlet);
+    free(job);
+}
+
+static void connect_done(void *user);
+
+static void connect_again(void *user)
+{
+    struct connect_job *job = user;
+    job->timer = NULL;
+    loop_work(job->bus->base.loop, connect_work, connect_done, job);
+}
+
+static void connect_failed(struct nats_bus *b, struct connect_job *job)
+{
+    bool denied = job->status == NATS_CONNECTION_AUTH_FAILED;
+    bool hopeless =
+        denied || job->status == NATS_INVALID_ARG || job->status == NATS_ADDRESS_MISSING;
+    pthread_mutex_lock(&b->inlet->lock);
+    memcpy(b->inlet->why, job->why, sizeof job->why);
+    b->inlet->why_code = denied ? ERR_DENIED : hopeless ? ERR_INVALID : ERR_IO;
+    pthread_mutex_unlock(&b->inlet->lock);
+    if (hopeless) {
+        b->job = NULL;
+        job_free(job);
+        set_state(b, BUS_SHUT);
+        return;
+    }
+    uint64_t delay_ms = (uint64_t)reconnect_delay_ms(NULL, ++job->attempts, NULL);
+    job->timer = loop_after(b->base.loop, delay_ms, connect_again, job);
+    if (b->base.state == BUS_CONNECTING)
+        set_state(b, BUS_DOWN);
 }
 
 static void connect_done(void *user)
 {
     struct connect_job *job = user;
     struct nats_bus *b = job->bus;
-    struct inlet *in = job->inlet;
-    if (!job->conn)
-        inlet_unref(in); /* on_nats_closed will not come */
-    if (b) {
-        b->job = NULL;
-        b->conn = job->conn;
-        if (job->status != NATS_OK)
-            snprintf(in->why, sizeof in->why, "%s",
-                     job->conn ? "no NATS server answers there" : natsStatus_GetText(job->status));
-        if (!job->conn)
-            set_state(b, BUS_SHUT);
-        else if (natsConnection_Status(job->conn) == NATS_CONN_STATUS_CONNECTED)
-            go_up(b);
-        else
-            set_state(b, BUS_DOWN);
-    } else if (job->conn) {
-        conn_dispose(job->conn);
+    if (b && !job->conn) {
+        connect_failed(b, job);
+        return;
     }
-    natsOptions_Destroy(job->opts);
-    free(job);
+    natsConnection *conn = job->conn;
+    job_free(job);
+    if (!b && conn) {
+        natsConnection_Close(conn); /* ends in on_nats_closed */
+        natsConnection_Destroy(conn);
+    } else if (b) {
+        b->job = NULL;
+        b->conn = conn;
+        if (natsConnection_Status(conn) == NATS_CONN_STATUS_CONNECTED)
+            go_up(b);
+        else if (b->base.state != BUS_DOWN)
+            set_state(b, BUS_DOWN);
+    }
 }
 
 /* ---- life ----------------------------------------------------------------------------------------- */
@@ -629,8 +674,12 @@ static void nats_close(struct bus *base)
     if (was_up)
         natsConnection_FlushTimeout(b->conn, CLOSE_FLUSH_MS);
     inlet_close(in);
-    if (b->job)
+    if (b->job && b->job->timer) {
+        loop_timer_stop(&b->job->timer);
+        job_free(b->job);
+    } else if (b->job) {
         b->job->bus = NULL;
+    }
     if (b->conn)
         natsConnection_Close(b->conn); /* joins the reader: subscriptions can go */
     struct nats_sub **lists[] = {&b->live, &b->dead, &b->reaping};
@@ -703,9 +752,8 @@ bool bus_nats_open(struct loop *loop, const struct bus_opts *opts, struct bus **
         nats_close(&b->base);
         return false;
     }
-    inlet_ref(in); /* the connection's, until on_nats_closed */
     b->job = xnew(struct connect_job);
-    *b->job = (struct connect_job){.bus = b, .inlet = in, .opts = o};
+    *b->job = (struct connect_job){.bus = b, .inlet = inlet_ref(in), .opts = o};
     loop_work(loop, connect_work, connect_done, b->job);
     *out = &b->base;
     return true;

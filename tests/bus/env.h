@@ -29,7 +29,8 @@ struct env {
     pid_t server;
     int port;
     char url[64], dir[64];
-    const char *domain; /* JetStream domain of the server; NULL: none */
+    const char *domain;   /* JetStream domain of the server; NULL: none */
+    const char *password; /* which the server wants; NULL: none */
 };
 
 static struct env env;
@@ -144,6 +145,8 @@ static inline void env_server_start(void)
     if (env.domain)
         fprintf(f, " domain: \"%s\"\n", env.domain);
     fputs("}\n", f);
+    if (env.password)
+        fprintf(f, "authorization { user: u, password: %s }\n", env.password);
     fclose(f);
     env.server = fork();
     if (env.server == 0) {

@@ -150,6 +150,7 @@ START_TEST(bucket_in_a_domain)
     struct watched w = {0};
     ck_assert_msg(o.kv, "%s", o.text);
     watch(o.kv, ">", false, &w);
+    wait_watched(&w, "!");
     ck_assert_uint_eq(put(o.kv, "k", "v").revision, 1);
     ck_assert_str_eq(get(o.kv, "k").value, "v");
     ck_assert_int_eq(update(o.kv, "k", "w", 1).code, ERR_NONE);
@@ -172,6 +173,36 @@ START_TEST(closing_without_a_server)
     bus_close(a); /* still connecting */
     env_wait(env_down, b, "DOWN");
     bus_close(b);
+}
+END_TEST
+
+static bool env_settled(void *user)
+{
+    return bus_state(user) != BUS_CONNECTING;
+}
+
+static void on_shut(void *user, enum bus_state state, const struct err *why)
+{
+    if (state == BUS_SHUT)
+        *(struct err *)user = *why;
+}
+
+START_TEST(wrong_credentials)
+{
+    struct err why = ERR_INIT;
+    env_server_stop();
+    env.password = "secret";
+    env_server_start();
+    env.password = NULL;
+    struct bus *a = NULL;
+    while (!a || bus_state(a) == BUS_DOWN) { /* until the server is there */
+        bus_close(a);
+        a = env_open_with(on_shut, &why);
+        env_wait(env_settled, a, "an outcome");
+    }
+    ck_assert_int_eq(bus_state(a), BUS_SHUT);
+    ck_assert_int_eq(why.code, ERR_DENIED);
+    bus_close(a);
 }
 END_TEST
 
@@ -207,6 +238,7 @@ int main(void)
     tcase_add_test(faults, watch_outlives_the_server);
     tcase_add_test(faults, bucket_in_a_domain);
     tcase_add_test(faults, closing_without_a_server);
+    tcase_add_test(faults, wrong_credentials);
     tcase_add_test(faults, options_are_checked);
     suite_add_tcase(s, core);
     suite_add_tcase(s, faults);
