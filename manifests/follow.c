@@ -75,8 +75,6 @@ static void inventory(struct follow *f, const struct proto_inventory *in)
     struct peer *p = peer_heard(f, in->host_id);
     if (!p)
         return;
-    if (in->probe_interval_ms.set)
-        p->probe_interval_ms = in->probe_interval_ms.v;
     if (!observed_host_set(&f->seen, in, &changed, &e))
         log_warn("inventory ignored", LS("host", in->host_id), LE(&e));
     peer_probe_start(p);
@@ -193,6 +191,12 @@ static void on_health(struct follow *f, const struct proto_event *ev)
         scheduler_wake(f->s);
 }
 
+static void announced(struct peer *p, struct proto_u64 probe_interval_ms)
+{
+    p->announced = true;
+    p->probe_interval_ms = probe_interval_ms.set ? probe_interval_ms.v : 0;
+}
+
 static void on_event(struct follow *f, const struct proto_event *ev)
 {
     struct peer *p = NULL;
@@ -206,11 +210,11 @@ static void on_event(struct follow *f, const struct proto_event *ev)
         return;
     switch (ev->kind) {
     case PROTO_EVENT_HOST_STARTED:
-        p->probe_interval_ms =
-            ev->data.host->probe_interval_ms.set ? ev->data.host->probe_interval_ms.v : 0;
+        announced(p, ev->data.host->probe_interval_ms);
         peer_ask(p);
         break;
     case PROTO_EVENT_HOST_HEARTBEAT:
+        announced(p, ev->data.inventory->probe_interval_ms);
         if (str_eqz(ev->data.inventory->host_id, p->id))
             inventory(f, ev->data.inventory);
         break;
@@ -274,6 +278,8 @@ static void settled(struct follow *f, bool *read, bool all)
     *read = all;
     if (!all)
         f->grace_until_ms = loop_now_ms(f->s->loop) + GRACE_MS;
+    else if (f->grace_until_ms > 0)
+        ask_everybody(f); /* events were missed */
 }
 
 static void on_data(void *user, const struct kv_entry *entry, const struct err *e)

@@ -15,6 +15,8 @@ struct peer {
     uint64_t probe_interval_ms; /* 0: answers no probes */
     struct proto_request *get, *probe;
     struct loop_timer *probe_timer;
+    bool announced;  /* it has said so itself, also that it answers none */
+    bool asked;      /* whether it answers probes */
     bool get_again;  /* something changed while it was being asked */
     bool quick;      /* a scheduler that just took over is in a hurry */
     uint32_t misses; /* probes, or inventory requests while silent, in a row without an answer */

@@ -2,12 +2,14 @@
 /* Who is lost. Hosts that announce it are probed by the active scheduler at their own interval: two misses in a row
  * (nobody there; or silence for 3 s and once more for 1 s) are loss. All others are lost after long silence, or when
  * they do not answer twice although a heartbeat is overdue.
+ * Who has announced nothing yet is asked once whether it knows probes at all: its heartbeat may be half a minute away.
  * Keeps: nobody is declared lost while our own connection is away, nor right after it came back. */
 #include "manifests/follow_int.h"
 
 #define PROBE_TIMEOUT_MS 3000
 #define PROBE_AGAIN_TIMEOUT_MS 1000
 #define PROBE_QUICK_MS 200
+#define PROBE_INTERVAL_DEFAULT_MS 1000 /* until it announces its own */
 #define PROBE_INTERVAL_MIN_MS 200
 #define PROBE_INTERVAL_MAX_MS 60000
 #define MISSES_MAX 2
@@ -66,9 +68,32 @@ static void probe(void *user)
         probe_next(p, interval(p));
 }
 
+/* Success comes from one of ours only: other hosts call it an unsupported subject. */
+static void on_first(void *user, const struct proto_reply *r, const struct err *e)
+{
+    struct peer *p = user;
+    (void)e;
+    p->probe = NULL;
+    if (!r || p->announced)
+        return;
+    p->probe_interval_ms = PROBE_INTERVAL_DEFAULT_MS;
+    peer_probe_start(p);
+}
+
+static void probe_first(struct peer *p)
+{
+    struct err e = ERR_INIT;
+    p->asked = proto_host_probe(p->f->s->client, str_of(p->id), PROBE_TIMEOUT_MS, on_first, p,
+                                &p->probe, &e);
+}
+
 void peer_probe_start(struct peer *p)
 {
-    if (!p->f->active || p->probe_interval_ms == 0 || p->probe || p->probe_timer)
+    if (p->probe || p->probe_timer)
+        return;
+    if (!p->announced && !p->asked)
+        probe_first(p);
+    if (!p->f->active || p->probe_interval_ms == 0 || p->probe)
         return;
     p->misses = 0;
     probe_next(p, 0);
@@ -76,6 +101,8 @@ void peer_probe_start(struct peer *p)
 
 void peer_probe_stop(struct peer *p)
 {
+    if (p->probe && p->probe_interval_ms == 0)
+        p->asked = false; /* without an answer */
     proto_cancel(&p->probe);
     loop_timer_stop(&p->probe_timer);
     p->misses = 0;

@@ -540,6 +540,66 @@ START_TEST(secrets)
 }
 END_TEST
 
+#define SHARED                                                                                    \
+    "    - {name: base, type: component, properties: {image: img, id: base-id}, traits: [{type: " \
+    "spreadscaler, "                                                                              \
+    "properties: {instances: 1}}]}\n"
+
+static const struct manifest *find_shared(void *user, struct str app)
+{
+    struct manifest *m = user;
+    return m && str_eqz(app, "shop") ? m : NULL;
+}
+
+/* A component of another application: its id, no scaler, but links to it. */
+START_TEST(shared_components)
+{
+    struct arena a;
+    struct err e = ERR_INIT;
+    struct manifest *owner, *user;
+    struct want_app app;
+    arena_init(&a, 1u << 20);
+    wants(&a, &owner, SHARED);
+    owner->shared = true;
+    wants(&a, &user,
+          "    - name: web\n      type: component\n      properties: {image: img}\n      traits:\n"
+          "        - {type: link, properties: {namespace: a, package: b, interfaces: [c], target: "
+          "it}}\n"
+          "    - {name: it, type: component, properties: {application: {name: shop, component: "
+          "base}}}\n");
+    ck_assert(want_app_build(&a, user, find_shared, owner, &app, &e));
+    ck_assert_uint_eq(app.n, 1);
+    ck_assert_msg(app.list[0].kind == WANT_LINK && str_eqz(app.list[0].link.target, "base-id"),
+                  "%.*s", STR_ARG(app.list[0].link.target));
+    ck_assert(want_app_build(&a, user, find_shared, NULL, &app, &e));
+    ck_assert_uint_eq(app.n, 2);
+    ck_assert(app.list[0].kind == WANT_BROKEN && app.list[1].kind == WANT_BROKEN);
+    manifest_free(owner);
+    manifest_free(user);
+    arena_fini(&a);
+}
+END_TEST
+
+/* Two applications whose names make the same ids: the first has them, the other is told. */
+START_TEST(applications_collide)
+{
+    struct scene s;
+    struct manifest *other;
+    scene_open(&s, "    - {name: kv, type: capability, properties: {image: img}}\n");
+    struct want_app apps[] = {s.app, wants(&s.arena, &other,
+                                           "    - {name: k_v, type: capability, properties: "
+                                           "{image: img, id: shop-kv}}\n")};
+    apps[1].app = STR("shop2");
+    see_hosts(&s, "A\n");
+    struct plan_in in = {.apps = apps, .napps = 2, .seen = &s.seen};
+    struct plan plan = expect_commands(&s, &in, "start A shop-kv\n");
+    expect_status(&plan.apps[1].results[0],
+                  "failed: id shop-kv is already used by application shop");
+    manifest_free(other);
+    scene_close(&s);
+}
+END_TEST
+
 /* Random lattices: applying the plan again and again ends, with the wanted sums, and stays there. */
 START_TEST(converges)
 {
@@ -605,6 +665,8 @@ int main(void)
     tcase_add_test(t, teardown);
     tcase_add_test(t, identity);
     tcase_add_test(t, secrets);
+    tcase_add_test(t, shared_components);
+    tcase_add_test(t, applications_collide);
     tcase_add_loop_test(t, converges, 0, 200);
     suite_add_tcase(suite, t);
     SRunner *r = srunner_create(suite);

@@ -630,7 +630,7 @@ START_TEST(host_lost_and_back)
     host_open(&w, 2, "w");
     sched_open(&w, 0);
     sched_open(&w, 1);
-    run(&w, 40000); /* heartbeats have announced that they answer probes */
+    run(&w, 3000); /* before the first heartbeat */
     deploy(&w, APP("v1", "10", "img"), "v1");
     run(&w, 1000);
     ck_assert_uint_eq(count(&w, 0, "shop-api") + count(&w, 1, "shop-api"), 8);
@@ -758,6 +758,36 @@ START_TEST(failures_are_told)
 }
 END_TEST
 
+static void health(struct host *h, enum proto_event_kind kind, const char *message)
+{
+    struct proto_health_event ev = {str_of(h->id), STR("shop-http"), str_of(message)};
+    publish(h, kind, &ev);
+}
+
+START_TEST(complaints_are_told)
+{
+    struct world w;
+    world_open(&w);
+    host_open(&w, 0, "e");
+    host_open(&w, 1, "w");
+    sched_open(&w, 0);
+    run(&w, 3000);
+    deploy(&w, APP("v1", "10", "img"), "v1");
+    run(&w, 1000);
+    struct host *h = &w.hosts[runs(&w, 0, "shop-http") ? 0 : 1];
+    health(h, PROTO_EVENT_HEALTH_STATUS, "listen on 127.0.0.1:8000: address already in use");
+    run(&w, 200);
+    expect_status(&w, "shop", "failed: unhealthy on host NHOST");
+    expect_status(&w, "shop", ": listen on 127.0.0.1:8000: address already in use");
+    run(&w, 65000); /* inventories do not forget it */
+    expect_status(&w, "shop", "address already in use");
+    health(h, PROTO_EVENT_HEALTH_PASSED, NULL);
+    run(&w, 200);
+    expect_status(&w, "shop", "deployed: ");
+    world_close(&w);
+}
+END_TEST
+
 START_TEST(accepted_but_nothing_happens)
 {
     struct world w;
@@ -847,6 +877,7 @@ int main(void)
     tcase_add_test(t, host_silent);
     tcase_add_test(t, take_over);
     tcase_add_test(t, failures_are_told);
+    tcase_add_test(t, complaints_are_told);
     tcase_add_test(t, accepted_but_nothing_happens);
     tcase_add_test(t, drift);
     tcase_add_loop_test(t, faults, 0, 10);
