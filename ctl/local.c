@@ -270,7 +270,11 @@ bool local_spawn(struct ctl *c, char *const argv[], const struct proto_map *env,
         return arena_full(&c->arena, e);
     posix_spawn_file_actions_init(&files);
     posix_spawnattr_init(&attr);
-    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSID);
+    sigset_t ours; /* what we ignore, others should not */
+    sigemptyset(&ours);
+    sigaddset(&ours, SIGPIPE);
+    posix_spawnattr_setsigdefault(&attr, &ours);
+    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGDEF);
     posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     if (log)
         posix_spawn_file_actions_addopen(&files, STDOUT_FILENO, log,
