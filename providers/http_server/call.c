@@ -197,7 +197,7 @@ static bool take_body(struct call *c, struct span piece)
     }
     if (c->queued_bytes < REPLY_HIGH_BYTES)
         pay(c);
-    if (piece.n == 0 && !wrpc_stream_clean(&c->reader)) {
+    if (piece.n == 0 && !c->reader.ended) {
         fail_with(c, 502, "response body was cut off");
         return false;
     }
@@ -601,10 +601,12 @@ static void on_request_end(void *user, struct http_exchange *x, const struct htt
     for (size_t i = 0; i < n; i++)
         fields[i] = (struct http_field){trailers[i].name, trailers[i].value};
     wrpc_out_finish_stream(c->body);
-    if (http_trailers_encode(fields, n, &out, &e))
-        wrpc_out_write(c->trailers, buf_span(&out),
-                       &e); /* lost with the call, which its end will tell */
-    wrpc_out_close(c->trailers);
+    /* on failure they are lost with the call, which its end will tell */
+    if (http_trailers_encode(fields, n, &out, &e) &&
+        wrpc_out_write(c->trailers, buf_span(&out), &e))
+        wrpc_out_done(c->trailers);
+    else
+        wrpc_out_close(c->trailers);
     c->body = c->trailers = NULL;
     buf_fini(&out);
 }
