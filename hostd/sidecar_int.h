@@ -16,7 +16,7 @@
 #define HEALTH_LINKED_MS 500 /* after a link: whether it could be served */
 #define RESTART_MIN_MS 500
 #define RESTART_MAX_MS 30000
-#define RESTART_CALM_MS 60000 /* lived for so long: its next end is a first one again */
+#define RESTART_CALM_MS 10000 /* lived for so long: its next end is a first one again */
 
 enum state {
     STATE_PREPARING,
