@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A private lattice for one test: nats-server, hosts and hostctl on loopback with random ports, everything below one
+temporary folder, nothing left behind. No fixed sleeps: until() polls for a condition with a bound."""
+
+import http.client
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BIN = pathlib.Path(os.environ.get("HOSTD_BIN", ROOT / "build" / "bin"))
+HELLO = ROOT / "deploy/examples/hello/hello.wasm"
+WORKBENCH = ROOT / "tests/guests/workbench/workbench.wasm"
+# Sanitizer builds are several times slower: waiting bounds only, never a measured limit.
+PATIENCE = float(os.environ.get("HOSTD_TEST_PATIENCE", "4"))
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def until(condition, seconds, what):
+    """Polls until condition() is true and returns its value; fails with `what` after `seconds` times PATIENCE."""
+    end = time.monotonic() + seconds * PATIENCE
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {seconds * PATIENCE:.0f} s: {what() if callable(what) else what}")
+        time.sleep(0.02)
+
+
+class Process:
+    def __init__(self, args, env, log, **kw):
+        self.log = pathlib.Path(log)
+        with open(self.log, "ab") as out:
+            self.child = subprocess.Popen([str(a) for a in args], env=env, stdin=subprocess.DEVNULL, stdout=out,
+                                          stderr=out, **kw)
+
+    @property
+    def pid(self):
+        return self.child.pid
+
+    def alive(self):
+        return self.child.poll() is None
+
+    def kill(self):
+        if self.alive():
+            self.child.kill()
+        return self.child.wait()
+
+    def stop(self, seconds=10):
+        if self.alive():
+            self.child.terminate()
+        try:
+            return self.child.wait(seconds * PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.child.kill()
+            self.child.wait()
+            raise AssertionError(f"did not stop on SIGTERM; its log ends:\n{self.tail()}") from None
+
+    def text(self):
+        return self.log.read_text(errors="replace")
+
+    def tail(self, lines=30):
+        return "\n".join(self.text().splitlines()[-lines:])
+
+
+class Reply:
+    def __init__(self, status, headers, body):
+        self.status, self.headers, self.body = status, headers, body
+
+    def __repr__(self):
+        return f"{self.status} {self.body[:200]!r}"
+
+
+class Lattice:
+    """with Lattice() as lat: ..."""
+
+    def __init__(self):
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="hostd-test-"))
+        self.nats_port = free_port()
+        self.nats = None
+        self.hosts = []
+        keep = ("PATH", "LANG", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS")
+        self.env = {k: v for k, v in os.environ.items() if k in keep}
+        self.env["PATH"] = f"{BIN}:{self.env.get('PATH', '/usr/bin:/bin')}"
+        for name in ("HOME", "TMPDIR", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"):
+            folder = self.dir / name.lower()
+            folder.mkdir()
+            self.env[name] = str(folder)
+        self.env |= {"WASMCLOUD_NATS_HOST": "127.0.0.1", "WASMCLOUD_NATS_PORT": str(self.nats_port),
+                     "WASMCLOUD_CTL_HOST": "127.0.0.1", "WASMCLOUD_CTL_PORT": str(self.nats_port)}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, trace):
+        try:
+            for host in self.hosts:
+                host.kill()
+            if self.nats:
+                self.nats.kill()
+            if kind and kind is not unittest.SkipTest:
+                for log in sorted(self.dir.glob("*.log")):
+                    sys.stderr.write(f"---- {log.name}\n{''.join(log.read_text(errors='replace')[-6000:])}\n")
+        finally:
+            shutil.rmtree(self.dir, ignore_errors=True)
+
+    # ---- processes
+
+    def start_nats(self):
+        args = ["nats-server", "-js", "-a", "127.0.0.1", "-p", self.nats_port, "-sd", self.dir / "jetstream"]
+        self.nats = Process(args, self.env, self.dir / "nats.log")
+        until(self.nats_answers, 10, self.nats.tail)
+        return self.nats
+
+    def nats_answers(self):
+        try:
+            with socket.create_connection(("127.0.0.1", self.nats_port), 1) as s:
+                return s.recv(4) == b"INFO"
+        except OSError:
+            return False
+
+    def start_host(self, zone, *args, **env):
+        """A host labelled zone=..., ready when this returns. File images are allowed."""
+        n = len(self.hosts) + 1
+        full = self.env | {"WASMCLOUD_LABEL_zone": zone, "WASMCLOUD_ALLOW_FILE_LOAD": "true"} | env
+        before = set(self.host_ids())
+        host = Process([BIN / "hostd", *args], full, self.dir / f"host-{n}-{zone}.log")
+        self.hosts.append(host)
+        host.zone = zone
+
+        def is_there():
+            if not host.alive():
+                raise AssertionError(f"the host ended at once:\n{host.tail()}")
+            return set(self.host_ids()) - before
+
+        host.id = until(is_there, 10, host.tail).pop()
+        return host
+
+    def start(self, *zones, **env):
+        self.start_nats()
+        return [self.start_host(z, **env) for z in zones]
+
+    # ---- hostctl
+
+    def ctl(self, *args, check=True, timeout=60):
+        done = subprocess.run([str(BIN / "hostctl"), *map(str, args)], env=self.env, text=True, capture_output=True,
+                              timeout=timeout, stdin=subprocess.DEVNULL)
+        if check and done.returncode:
+            raise AssertionError(f"hostctl {args}: exit {done.returncode}\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def ctl_json(self, *args):
+        return json.loads(self.ctl(*args, "--output", "json").stdout)
+
+    def host_ids(self):
+        done = self.ctl("get", "hosts", "--output", "json", "--timeout-ms", "300", check=False)
+        return [h["id"] for h in json.loads(done.stdout)["hosts"]] if done.returncode == 0 else []
+
+    def inventory(self):
+        """host id -> inventory"""
+        return {i["host_id"]: i for i in self.ctl_json("get", "inventory")["inventories"]}
+
+    def spread(self, component):
+        """zone -> sum of max_instances of this component"""
+        out = {}
+        for inv in self.inventory().values():
+            for c in inv["components"]:
+                if c["id"] == component:
+                    zone = inv["labels"]["zone"]
+                    out[zone] = out.get(zone, 0) + c["max_instances"]
+        return out
+
+    def app_status(self, name):
+        return self.ctl("app", "status", name, check=False).stdout
+
+    def deploy(self, image, name="app", count=10, port=None, spread=None, link=True):
+        """Writes a manifest of one component and an http-server, deploys it; returns the port."""
+        port = port or free_port()
+        path = self.dir / f"{name}.yaml"
+        path.write_text(manifest(name, image, count, port, spread or {"us-east-1": 80, "us-west-1": 20}, link))
+        self.ctl("app", "deploy", path)
+        return port
+
+    # ---- HTTP
+
+    def http(self, port, path="/", method="GET", body=None, headers=None, timeout=20):
+        c = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+        try:
+            c.request(method, path, body, headers or {})
+            r = c.getresponse()
+            return Reply(r.status, dict(r.getheaders()), r.read())
+        finally:
+            c.close()
+
+    def answers(self, port, path="/"):
+        try:
+            return self.http(port, path, timeout=5).status == 200
+        except OSError:
+            return False
+
+    def wait_for_answer(self, port, seconds=15, app="app"):
+        until(lambda: self.answers(port), seconds, lambda: f"no answer on port {port}\n{self.app_status(app)}")
+
+
+def manifest(name, image, count, port, spread, link=True):
+    rows = "".join(f"""
+            - name: {zone}
+              weight: {weight}
+              requirements:
+                zone: {zone}""" for zone, weight in spread.items())
+    traits = f"""
+        - type: link
+          properties:
+            target: {name}
+            namespace: wasi
+            package: http
+            interfaces: [incoming-handler]
+            source:
+              config:
+                - name: {name}-address
+                  properties:
+                    address: 127.0.0.1:{port}""" if link else ""
+    return f"""apiVersion: core.oam.dev/v1beta1
+kind: Application
+metadata:
+  name: {name}
+  annotations:
+    description: a system test
+spec:
+  components:
+    - name: {name}
+      type: component
+      properties:
+        image: file://{image}
+        id: {name}
+      traits:
+        - type: spreadscaler
+          properties:
+            instances: {count}
+            spread:{rows}
+    - name: httpserver
+      type: capability
+      properties:
+        image: ghcr.io/wasmcloud/http-server:0.23.2
+        id: {name}-http
+      traits:
+        - type: spreadscaler
+          properties:
+            instances: 1
+            spread:
+            - name: http
+              requirements:
+                zone: us-east-1{traits}
+"""
+
+
+def children_of(pid):
+    done = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(pid)], text=True, capture_output=True, check=False)
+    return [(int(line.split(None, 1)[0]), line.split(None, 1)[1]) for line in done.stdout.splitlines()]
+
+
+def main():
+    if not shutil.which("nats-server"):
+        print("skipped: nats-server is not installed")
+        sys.exit(77)
+    for program in ("hostd", "hostctl", "http-server"):
+        if not (BIN / program).exists():
+            sys.exit(f"{BIN / program} is not built")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    unittest.main(verbosity=2)

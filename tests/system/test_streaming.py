@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bodies stream both ways through client, provider, bus and guest."""
+
+import hashlib
+import http.client
+import socket
+import threading
+import time
+import unittest
+
+from lattice import PATIENCE, WORKBENCH, Lattice, main
+
+
+class Streaming(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.lat = Lattice()
+        cls.lat.start("us-east-1")
+        cls.port = cls.lat.deploy(WORKBENCH, "bench", count=20, spread={"us-east-1": 100})
+        cls.lat.wait_for_answer(cls.port, app="bench")
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.lat.__exit__(None, None, None)
+
+    def test_an_upload_comes_back_byte_for_byte(self):
+        data = b"".join(hashlib.sha256(str(i).encode()).digest() for i in range(20000))  # 640 kB
+        reply = self.lat.http(self.port, "/echo", "POST", data, timeout=60)
+        self.assertEqual(hashlib.sha256(reply.body).hexdigest(), hashlib.sha256(data).hexdigest())
+
+    def test_a_chunked_upload_of_unknown_length(self):
+        def pieces():
+            for i in range(50):
+                yield b"piece %d\n" % i
+        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        c.request("POST", "/echo", pieces(), {"transfer-encoding": "chunked"}, encode_chunked=True)
+        self.assertEqual(c.getresponse().read(), b"".join(pieces()))
+        c.close()
+
+    def test_an_echo_answers_while_the_upload_is_still_open(self):
+        with socket.create_connection(("127.0.0.1", self.port), 10 * PATIENCE) as s:
+            s.sendall(b"POST /echo HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n")
+            got = b""
+            while b"first" not in got:
+                more = s.recv(4096)
+                self.assertTrue(more, got)
+                got += more
+            s.sendall(b"6\r\nsecond\r\n0\r\n\r\n")
+            while b"0\r\n\r\n" not in got:
+                more = s.recv(4096)
+                self.assertTrue(more, got)
+                got += more
+            self.assertIn(b"second", got)
+
+    def test_the_head_leaves_before_the_body_is_there(self):
+        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        begin = time.monotonic()
+        c.request("GET", "/late")
+        r = c.getresponse()
+        head = time.monotonic() - begin
+        body = r.read()
+        whole = time.monotonic() - begin
+        c.close()
+        self.assertEqual(body, b"piece\n" * 3)
+        self.assertGreaterEqual(whole - head, 0.09)
+
+    def test_a_download_of_32_megabytes(self):
+        n = 32 << 20
+        reply = self.lat.http(self.port, f"/big/{n}", timeout=120)
+        self.assertEqual(len(reply.body), n)
+        self.assertEqual(reply.body[:27], b"abcdefghijklmnopqrstuvwxyza")
+
+    def test_a_slow_reader_does_not_slow_the_others(self):
+        with socket.create_connection(("127.0.0.1", self.port), 10) as slow:
+            slow.sendall(b"GET /big/50000000 HTTP/1.1\r\nhost: x\r\n\r\n")
+            slow.recv(100)  # and then nothing more
+            for _ in range(20):
+                self.assertEqual(self.lat.http(self.port, "/").status, 200)
+
+    def test_keep_alive_and_pipelining(self):
+        with socket.create_connection(("127.0.0.1", self.port), 10 * PATIENCE) as s:
+            s.sendall(b"GET /a HTTP/1.1\r\nhost: x\r\n\r\n" * 5)
+            got = b""
+            while got.count(b"workbench\n") < 5:
+                more = s.recv(65536)
+                self.assertTrue(more, got)
+                got += more
+        self.assertEqual(got.count(b"HTTP/1.1 200"), 5)
+
+    def test_a_client_that_leaves_harms_nobody(self):
+        def leave():
+            s = socket.create_connection(("127.0.0.1", self.port), 10)
+            s.sendall(b"GET /sleep/300 HTTP/1.1\r\nhost: x\r\n\r\n")
+            s.close()
+        threads = [threading.Thread(target=leave) for _ in range(10)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        self.assertEqual(self.lat.http(self.port, "/").status, 200)
+
+
+if __name__ == "__main__":
+    main()
