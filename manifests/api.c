@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The manifest API: one row per operation. Any scheduler of the lattice may get a request (queue group), so what it
  * changes or shows of one application is read from the bucket first; lists and statuses come from what was followed.
- * Keeps: every request gets one answer, at most CALLS_MAX are under way; a write that lost a race is done again from the beginning, three times.
- * Payloads: wadm 0.18 - 0.21, with the arrays that its error replies lack. */
+ * Keeps: every request gets one answer, and at most CALLS_MAX are under way; a write that lost a race is done again
+ * from the beginning, three times. Payloads: wadm 0.18 - 0.21, with the arrays that its error replies lack. */
 #include "manifests/scheduler_int.h"
 
 #include "lattice/base/log.h"
