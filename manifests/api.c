@@ -22,9 +22,11 @@ struct call {
     json_t *manifest;      /* put */
     struct str previous;   /* put: the latest version before */
     uint32_t tries;
-    bool waiting;   /* for the store */
-    bool undeploys; /* del */
-    size_t count;   /* put: versions afterwards */
+    bool waiting;    /* for the store */
+    bool undeploys;  /* del */
+    size_t count;    /* put: versions afterwards */
+    struct buf json; /* the answer */
+    struct err e;
 };
 
 struct api {
@@ -59,39 +61,38 @@ static void call_free(struct call *c)
     if (c->next)
         c->next->at = c->at;
     json_decref(c->manifest);
+    buf_fini(&c->json);
     arena_fini(&c->arena);
     free(c);
 }
 
-/* Sends what was encoded (or that it was not) and ends the call. */
-static void answer(struct call *c, bool encoded, struct buf *json, struct err *e)
+/* Sends what was encoded into c->json (or not: c->e) and ends the call. */
+static void answer(struct call *c, bool encoded)
 {
     if (encoded && c->reply.n > 0)
-        encoded = bus_publish(c->api->s->bus, c->reply, STR_NONE, NULL, 0, buf_span(json), e);
+        encoded =
+            bus_publish(c->api->s->bus, c->reply, STR_NONE, NULL, 0, buf_span(&c->json), &c->e);
     if (!encoded)
-        log_warn("manifest API answer not sent", LS("app", c->app), LE(e));
-    buf_fini(json);
+        log_warn("manifest API answer not sent", LS("app", c->app), LE(&c->e));
     call_free(c);
 }
-
-/* answer with proto_NAME_encode */
-#define ANSWER(c, name, ...)                                               \
-    do {                                                                   \
-        struct buf json_ = BUF_INIT;                                       \
-        struct err e_ = ERR_INIT;                                          \
-        const struct proto_##name m_ = {__VA_ARGS__};                      \
-        answer((c), proto_##name##_encode(&m_, &json_, &e_), &json_, &e_); \
-    } while (0)
 
 static void answer_error(struct call *c, const char *text)
 {
     struct str message = str_of(text);
     if (c->op == PROTO_API_GET && c->app.n == 0)
-        ANSWER(c, api_models, .result = PROTO_RESULT_ERROR, .message = message);
+        answer(c, proto_api_models_encode(
+                      &(struct proto_api_models){.result = PROTO_RESULT_ERROR, .message = message},
+                      &c->json, &c->e));
     else if (c->op == PROTO_API_VERSIONS)
-        ANSWER(c, api_versions, .result = PROTO_RESULT_ERROR, .message = message);
+        answer(c,
+               proto_api_versions_encode(
+                   &(struct proto_api_versions){.result = PROTO_RESULT_ERROR, .message = message},
+                   &c->json, &c->e));
     else
-        ANSWER(c, api_error, .result = PROTO_RESULT_ERROR, .message = message);
+        answer(c, proto_api_error_encode(
+                      &(struct proto_api_error){.result = PROTO_RESULT_ERROR, .message = message},
+                      &c->json, &c->e));
 }
 
 /* before A between B after; A and B are a user's. */
@@ -190,22 +191,35 @@ static void do_get(struct call *c, json_t *doc, uint64_t revision)
     json_t *manifest = doc ? doc_version(doc, c->version) : NULL;
     (void)revision;
     if (manifest)
-        ANSWER(c, api_get, .result = PROTO_RESULT_SUCCESS, .manifest = json_text(c, manifest),
-               .message = say(c, "Found manifest ", c->app, "", STR(""), ""));
+        answer(c, proto_api_get_encode(
+                      &(struct proto_api_get){
+                          .result = PROTO_RESULT_SUCCESS,
+                          .manifest = json_text(c, manifest),
+                          .message = say(c, "Found manifest ", c->app, "", STR(""), "")},
+                      &c->json, &c->e));
     else if (doc)
-        ANSWER(c, api_get, .result = PROTO_RESULT_NOT_FOUND,
-               .message = say(c, "Model ", c->app, " has no version ", c->version, ""));
+        answer(c, proto_api_get_encode(
+                      &(struct proto_api_get){
+                          .result = PROTO_RESULT_NOT_FOUND,
+                          .message = say(c, "Model ", c->app, " has no version ", c->version, "")},
+                      &c->json, &c->e));
     else
-        ANSWER(c, api_get, .result = PROTO_RESULT_NOT_FOUND,
-               .message = say(c, "Model with the name ", c->app, " was not found", STR(""), ""));
+        answer(c, proto_api_get_encode(
+                      &(struct proto_api_get){.result = PROTO_RESULT_NOT_FOUND,
+                                              .message = say(c, "Model with the name ", c->app,
+                                                             " was not found", STR(""), "")},
+                      &c->json, &c->e));
 }
 
 static void do_versions(struct call *c, json_t *doc, uint64_t revision)
 {
     (void)revision;
     if (!doc) {
-        ANSWER(c, api_versions, .result = PROTO_RESULT_NOT_FOUND,
-               .message = say(c, "Model with the name ", c->app, " was not found", STR(""), ""));
+        answer(c, proto_api_versions_encode(
+                      &(struct proto_api_versions){.result = PROTO_RESULT_NOT_FOUND,
+                                                   .message = say(c, "Model with the name ", c->app,
+                                                                  " was not found", STR(""), "")},
+                      &c->json, &c->e));
         return;
     }
     struct proto_model_version *v =
@@ -217,9 +231,12 @@ static void do_versions(struct call *c, json_t *doc, uint64_t revision)
         struct str name = {json_object_iter_key(it), json_object_iter_key_len(it)};
         v[n++] = (struct proto_model_version){name, deployed.p && str_eq(name, deployed)};
     }
-    ANSWER(c, api_versions, .result = PROTO_RESULT_SUCCESS,
-           .message = say(c, "Found the versions of ", c->app, "", STR(""), ""),
-           .versions = {v, n});
+    answer(c, proto_api_versions_encode(
+                  &(struct proto_api_versions){
+                      .result = PROTO_RESULT_SUCCESS,
+                      .message = say(c, "Found the versions of ", c->app, "", STR(""), ""),
+                      .versions = {v, n}},
+                  &c->json, &c->e));
 }
 
 static void do_del(struct call *c, json_t *doc, uint64_t revision)
@@ -228,9 +245,12 @@ static void do_del(struct call *c, json_t *doc, uint64_t revision)
     if (!doc || (!all && !doc_version(doc, c->version))) {
         if (!doc || !doc_deployed(doc).p) /* for whoever missed the first time */
             publish_event(c, PROTO_API_UNPUBLISHED, c->app);
-        ANSWER(c, api_delete, .result = PROTO_RESULT_NOOP,
-               .message = say(c, "Model ", c->app, " ", all ? STR("") : STR("version "),
-                              "not found, nothing deleted"));
+        answer(c, proto_api_delete_encode(
+                      &(struct proto_api_delete){.result = PROTO_RESULT_NOOP,
+                                                 .message = say(c, "Model ", c->app, " ",
+                                                                all ? STR("") : STR("version "),
+                                                                "not found, nothing deleted")},
+                      &c->json, &c->e));
         return;
     }
     struct str deployed = doc_deployed(doc);
@@ -303,16 +323,25 @@ static void do_deploy(struct call *c, json_t *doc, uint64_t revision)
 {
     bool latest = c->version.n == 0 || str_eqz(c->version, "latest");
     if (!doc) {
-        ANSWER(c, api_deploy, .result = PROTO_RESULT_NOT_FOUND, .name = c->app,
-               .version = c->version,
-               .message = say(c, "Model with the name ", c->app, " was not found", STR(""), ""));
+        answer(c, proto_api_deploy_encode(
+                      &(struct proto_api_deploy){.result = PROTO_RESULT_NOT_FOUND,
+                                                 .name = c->app,
+                                                 .version = c->version,
+                                                 .message = say(c, "Model with the name ", c->app,
+                                                                " was not found", STR(""), "")},
+                      &c->json, &c->e));
         return;
     }
     struct str version = latest ? doc_latest(doc) : c->version;
     json_t *manifest = doc_version(doc, version);
     if (!manifest) {
-        ANSWER(c, api_deploy, .result = PROTO_RESULT_ERROR, .name = c->app, .version = c->version,
-               .message = say(c, "Model ", c->app, " has no version ", version, ""));
+        answer(c, proto_api_deploy_encode(
+                      &(struct proto_api_deploy){
+                          .result = PROTO_RESULT_ERROR,
+                          .name = c->app,
+                          .version = c->version,
+                          .message = say(c, "Model ", c->app, " has no version ", version, "")},
+                      &c->json, &c->e));
         return;
     }
     if (!may_deploy(c, manifest))
@@ -325,8 +354,12 @@ static void do_deploy(struct call *c, json_t *doc, uint64_t revision)
 static void do_undeploy(struct call *c, json_t *doc, uint64_t revision)
 {
     if (!doc) {
-        ANSWER(c, api_deploy, .result = PROTO_RESULT_NOT_FOUND, .name = c->app,
-               .message = say(c, "Model with the name ", c->app, " was not found", STR(""), ""));
+        answer(c, proto_api_deploy_encode(
+                      &(struct proto_api_deploy){.result = PROTO_RESULT_NOT_FOUND,
+                                                 .name = c->app,
+                                                 .message = say(c, "Model with the name ", c->app,
+                                                                " was not found", STR(""), "")},
+                      &c->json, &c->e));
         return;
     }
     doc_deploy(doc, STR_NONE);
@@ -344,31 +377,47 @@ static void after_write(struct call *c, json_t *doc)
 {
     switch (c->op) {
     case PROTO_API_PUT:
-        ANSWER(c, api_put,
-               .result = c->count == 1 ? PROTO_RESULT_CREATED : PROTO_RESULT_NEW_VERSION,
-               .message = say(c, "Stored manifest ", c->app, " ", c->previous, ""), .name = c->app,
-               .current_version = c->version, .total_versions = c->count);
+        answer(c, proto_api_put_encode(
+                      &(struct proto_api_put){
+                          .result = c->count == 1 ? PROTO_RESULT_CREATED : PROTO_RESULT_NEW_VERSION,
+                          .message = say(c, "Stored manifest ", c->app, " ", c->previous, ""),
+                          .name = c->app,
+                          .current_version = c->version,
+                          .total_versions = c->count},
+                      &c->json, &c->e));
         return;
     case PROTO_API_DEL:
         if (c->undeploys) {
             publish_event(c, PROTO_API_UNPUBLISHED, c->app);
             tell(c, PROTO_STATUS_UNDEPLOYED, STR(""));
         }
-        ANSWER(c, api_delete, .result = PROTO_RESULT_DELETED, .undeploy = c->undeploys,
-               .message = say(c, "Deleted ", c->app, " ", c->version, ""));
+        answer(c, proto_api_delete_encode(
+                      &(struct proto_api_delete){
+                          .result = PROTO_RESULT_DELETED,
+                          .undeploy = c->undeploys,
+                          .message = say(c, "Deleted ", c->app, " ", c->version, "")},
+                      &c->json, &c->e));
         return;
     case PROTO_API_DEPLOY:
         publish_event(c, PROTO_API_PUBLISHED, json_text(c, doc_version(doc, c->version)));
         tell(c, PROTO_STATUS_RECONCILING, say(c, "deploying ", c->version, "", STR(""), ""));
-        ANSWER(c, api_deploy, .result = PROTO_RESULT_ACKNOWLEDGED, .name = c->app,
-               .version = c->version,
-               .message = say(c, "Deployed model ", c->app, " ", c->version, ""));
+        answer(c, proto_api_deploy_encode(
+                      &(struct proto_api_deploy){
+                          .result = PROTO_RESULT_ACKNOWLEDGED,
+                          .name = c->app,
+                          .version = c->version,
+                          .message = say(c, "Deployed model ", c->app, " ", c->version, "")},
+                      &c->json, &c->e));
         return;
     default: /* undeploy */
         publish_event(c, PROTO_API_UNPUBLISHED, c->app);
         tell(c, PROTO_STATUS_UNDEPLOYED, STR(""));
-        ANSWER(c, api_deploy, .result = PROTO_RESULT_ACKNOWLEDGED, .name = c->app,
-               .message = say(c, "Undeployed model ", c->app, "", STR(""), ""));
+        answer(c, proto_api_deploy_encode(
+                      &(struct proto_api_deploy){
+                          .result = PROTO_RESULT_ACKNOWLEDGED,
+                          .name = c->app,
+                          .message = say(c, "Undeployed model ", c->app, "", STR(""), "")},
+                      &c->json, &c->e));
     }
 }
 
@@ -408,10 +457,14 @@ static void do_list(struct call *c)
         if (a->doc)
             v[n++] = model(c, a);
     if (c->op == PROTO_API_LIST)
-        ANSWER(c, model_list, .v = v, .n = n);
+        answer(c, proto_model_list_encode(&(struct proto_model_list){.v = v, .n = n}, &c->json,
+                                          &c->e));
     else
-        ANSWER(c, api_models, .result = PROTO_RESULT_SUCCESS, .message = STR("Fetched all models"),
-               .models = {v, n});
+        answer(c, proto_api_models_encode(
+                      &(struct proto_api_models){.result = PROTO_RESULT_SUCCESS,
+                                                 .message = STR("Fetched all models"),
+                                                 .models = {v, n}},
+                      &c->json, &c->e));
 }
 
 static void do_status(struct call *c, json_t *doc, uint64_t revision)
@@ -423,7 +476,10 @@ static void do_status(struct call *c, json_t *doc, uint64_t revision)
         message = say(c, "Model with the name ", c->app, " was not found", STR(""), "");
     else if (!statuses_get(c->api->s->statuses, c->app, &status) && doc_deployed(doc).p)
         status.status = (struct proto_status_info){PROTO_STATUS_WAITING, STR("not planned yet")};
-    ANSWER(c, api_status, .result = PROTO_RESULT_OK, .message = message, .status = status);
+    answer(c, proto_api_status_encode(&(struct proto_api_status){.result = PROTO_RESULT_OK,
+                                                                 .message = message,
+                                                                 .status = status},
+                                      &c->json, &c->e));
 }
 
 /* ---- the table ------------------------------------------------------------------------------------- */

@@ -86,7 +86,7 @@ static bool placing_init(struct placing *g, struct planner *p, const struct want
     return true;
 }
 
-/* "no host has zone=us-west-1 (2 hosts seen: a, b)" */
+/* "no host with zone=us-west-1; 2 hosts seen: a, b" */
 static void say_unplaced(struct placing *g, const struct want_entry *en, size_t found,
                          size_t wanted)
 {
@@ -94,20 +94,18 @@ static void say_unplaced(struct placing *g, const struct want_entry *en, size_t 
     struct shown name, key, value;
     const struct observed *seen = g->p->in->seen;
     for (uint32_t i = 0; i < en->requirements.n; i++)
-        buf_printf(&text, "%s%s=%s", i ? ", " : "", show(&key, en->requirements.v[i].key),
+        buf_printf(&text, "%s%s=%s", i ? ", " : " with ", show(&key, en->requirements.v[i].key),
                    show(&value, en->requirements.v[i].value));
-    if (en->requirements.n == 0)
-        buf_str(&text, STR("any labels"));
     buf_printf(&text, "; %zu host%s seen", g->n, g->n == 1 ? "" : "s");
     for (size_t h = 0; h < MIN(g->n, 5); h++)
         buf_printf(&text, "%s%s", h ? ", " : ": ", show(&name, seen->hosts[h]->name));
     if (g->n > 5)
         buf_str(&text, STR(", ..."));
     if (wanted > 1 && g->w->kind == WANT_PROVIDER)
-        plan_say(g->p, g->r, PROTO_STATUS_FAILED, "spread '%s': %zu of %zu hosts found with %.*s",
+        plan_say(g->p, g->r, PROTO_STATUS_FAILED, "spread '%s': %zu of %zu hosts found%.*s",
                  show(&name, en->name), found, wanted, STR_ARG(buf_view(&text)));
     else
-        plan_say(g->p, g->r, PROTO_STATUS_FAILED, "spread '%s' (%u): no host with %.*s",
+        plan_say(g->p, g->r, PROTO_STATUS_FAILED, "spread '%s' (%u): no host%.*s",
                  show(&name, en->name), en->count, STR_ARG(buf_view(&text)));
     buf_fini(&text);
 }
@@ -126,9 +124,10 @@ static bool assign(struct placing *g)
 {
     struct arena *a = &g->p->scratch;
     const struct want *w = g->w;
-    uint32_t *counts = arena_array(a, uint32_t, w->nentries),
-             *rank = arena_array(a, uint32_t, w->nentries);
-    uint32_t *before = arena_array(a, uint32_t, g->n), *owner = arena_array(a, uint32_t, g->n);
+    uint32_t *counts = arena_array(a, uint32_t, w->nentries);
+    uint32_t *rank = arena_array(a, uint32_t, w->nentries);
+    uint32_t *before = arena_array(a, uint32_t, g->n);
+    uint32_t *owner = arena_array(a, uint32_t, g->n);
     struct err e = ERR_INIT;
     g->p->full |= !counts || !rank || !before || !owner;
     if (g->p->full)

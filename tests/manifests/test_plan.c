@@ -45,7 +45,7 @@ static const struct row rows[] = {
      "reconciling"},
     {"more hosts than instances", PLAIN("2"), "A\nB\nC\n",
      "scale A shop-api 1 default\nscale B shop-api 1 default\n", "reconciling"},
-    {"no host at all", PLAIN("2"), "", "", "failed: no host with any labels; 0 hosts seen"},
+    {"no host at all", PLAIN("2"), "", "", "failed: spread 'default' (2): no host; 0 hosts seen"},
     {"a host was lost", SPREAD("100"), "B zone=e : shop-api=40/east\nC zone=w : shop-api=20/west\n",
      "scale B shop-api 80 east\n", "reconciling"},
     {"the last host of a zone was lost", SPREAD("100"), "A zone=e : shop-api=80/east\n", "",

@@ -209,6 +209,63 @@ START_TEST(api_answers)
 }
 END_TEST
 
+static char stored[2048];
+
+static void on_stored(void *user, const struct kv_entry *entry, const struct err *e)
+{
+    (void)user;
+    (void)e;
+    keep(stored, sizeof stored, entry ? span_str(entry->value) : STR("-"));
+}
+
+static const char *read_stored(struct world *w, struct kv *kv, const char *key)
+{
+    struct err e = ERR_INIT;
+    ck_assert(kv_get(kv, str_of(key), on_stored, NULL, &e));
+    run(w, 50);
+    return stored;
+}
+
+/* What wadm would have stored, byte by byte (it reads it after us). */
+START_TEST(stored_form)
+{
+    static const char manifest[] = "{\"apiVersion\":\"a\",\"kind\":\"k\",\"metadata\":{\"name\":\"%"
+                                   "s\",\"annotations\":{\"version\":\"%s\"}},"
+                                   "\"spec\":{\"components\":[{\"name\":\"c\",\"type\":"
+                                   "\"component\",\"properties\":{\"image\":\"i\"}}]}}";
+    struct world w;
+    struct kv *kv = NULL;
+    struct err e = ERR_INIT;
+    char one[512], two[512], want[2048];
+    world_open(&w);
+    sched_open(&w, 0);
+    run(&w, 1000);
+    struct kv_opts opts = {.bucket = STR("wadm_manifests")};
+    ck_assert(kv_open(w.client_bus, &opts, on_kv, &kv, &e));
+    run(&w, 100);
+    snprintf(one, sizeof one, manifest, "zoo", "v9");
+    snprintf(two, sizeof two, manifest, "zoo", "v10");
+    put(&w, one, "created");
+    put(&w, two, "newversion");
+    ask(&w, PROTO_API_DEPLOY, "zoo", "v9", "acknowledged");
+    snprintf(want, sizeof want,
+             "{\"manifests\":{\"v9\":%s,\"v10\":%s},\"deployed_version\":\"v9\"}", one, two);
+    ck_assert_str_eq(read_stored(&w, kv, "default-zoo"), want);
+    ask(&w, PROTO_API_UNDEPLOY, "zoo", NULL, "acknowledged");
+    ask(&w, PROTO_API_DEL, "zoo", "v9", "deleted");
+    snprintf(want, sizeof want, "{\"manifests\":{\"v10\":%s},\"deployed_version\":null}", two);
+    ck_assert_str_eq(read_stored(&w, kv, "default-zoo"), want);
+    snprintf(one, sizeof one, manifest, "ant", "1");
+    put(&w, one, "created");
+    ck_assert_str_eq(read_stored(&w, kv, "default"), "[\"ant\",\"zoo\"]");
+    ask(&w, PROTO_API_DEL, "zoo", NULL, "deleted");
+    ck_assert_str_eq(read_stored(&w, kv, "default"), "[\"ant\"]");
+    ck_assert_str_eq(read_stored(&w, kv, "default-zoo"), "-");
+    kv_close(kv);
+    world_close(&w);
+}
+END_TEST
+
 /* Asked before it has read the store: answers when it has. */
 START_TEST(api_at_start)
 {
@@ -475,6 +532,7 @@ int main(void)
     tcase_set_timeout(t, 60);
     tcase_add_test(t, deploy_and_delete);
     tcase_add_test(t, api_answers);
+    tcase_add_test(t, stored_form);
     tcase_add_test(t, api_at_start);
     tcase_add_test(t, host_lost_and_back);
     tcase_add_test(t, host_silent);
