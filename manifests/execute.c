@@ -261,37 +261,78 @@ static bool send(struct task *t, const struct plan_command *c, struct err *e)
     return false;
 }
 
-static uint32_t in_flight(const struct execute *x, struct str host)
+/* Unanswered commands by host; made for one plan. */
+struct load {
+    UT_hash_handle hh;
+    uint32_t n;
+    char host[];
+};
+
+static struct load *load_of(struct load **all, struct str host)
 {
-    uint32_t n = 0;
-    for (const struct task *t = x->tasks; t; t = t->hh.next)
-        n += t->state == TASK_SENT && str_eqz(host, t->host_id);
-    return n;
+    struct load *l;
+    MAP_FIND(*all, host, l);
+    if (l)
+        return l;
+    l = xalloc(sizeof *l + host.n + 1);
+    if (host.n > 0)
+        memcpy(l->host, host.p, host.n);
+    HASH_ADD_KEYPTR(hh, *all, l->host, host.n, l);
+    return l;
 }
 
-static void task_run(struct task *t, const struct plan_command *c, uint64_t now)
+static struct load *load_count(const struct execute *x)
 {
-    struct err e = ERR_INIT;
-    if (t->state == TASK_ACCEPTED && t->sent != t->content)
+    struct load *all = NULL;
+    for (const struct task *t = x->tasks; t; t = t->hh.next)
+        if (t->state == TASK_SENT)
+            load_of(&all, str_of(t->host_id))->n++;
+    return all;
+}
+
+static void load_free(struct load *all)
+{
+    struct load *l, *next;
+    HASH_ITER(hh, all, l, next)
+    {
+        HASH_DELETE(hh, all, l);
+        free(l);
+    }
+}
+
+/* Accepted long ago: look again, or give up. */
+static void task_confirm(struct task *t, uint64_t now)
+{
+    if (t->sent != t->content) {
         t->state = TASK_IDLE;
-    if (t->state == TASK_ACCEPTED && now >= t->deadline_ms)
+    } else if (now >= t->deadline_ms) {
         fail(t, STR("accepted, but it has had no effect"));
-    if (t->state == TASK_ACCEPTED && now >= t->poll_ms) {
+    } else if (now >= t->poll_ms) {
         t->poll_ms = now + CONFIRM_POLL_MS;
         follow_refresh(t->x->s->follow, str_of(t->host_id));
     }
-    if (t->state != TASK_IDLE || now < t->next_ms ||
-        in_flight(t->x, c->host_id) >= (c->host_id.n ? IN_FLIGHT_MAX : IN_FLIGHT_LATTICE_MAX) ||
-        !lease_held(t->x->s->lease))
+}
+
+static void task_run(struct task *t, const struct plan_command *c, struct load **loads,
+                     uint64_t now)
+{
+    struct err e = ERR_INIT;
+    if (t->state == TASK_ACCEPTED)
+        task_confirm(t, now);
+    if (t->state != TASK_IDLE || now < t->next_ms || !lease_held(t->x->s->lease))
         return;
-    if (send(t, c, &e)) {
-        t->state = TASK_SENT;
-        t->sent = t->content;
-        log_debug("command", LZ("command", ops[t->op].verb), LZ("app", t->app), LZ("object", t->id),
-                  LZ("host", t->host_id));
-    } else {
+    struct load *load = load_of(loads, c->host_id);
+    if (load->n >= (c->host_id.n > 0 ? IN_FLIGHT_MAX : IN_FLIGHT_LATTICE_MAX))
+        return;
+    if (!send(t, c, &e)) {
         fail(t, str_of(e.text));
+        return;
     }
+    load->n++;
+    t->state = TASK_SENT;
+    t->sent = t->content;
+    log_debug("command", LZ("command", ops[t->op].verb), LZ("app", t->app), LZ("object", t->id),
+              LZ("host", t->host_id));
 }
 
 /* ---- plans ----------------------------------------------------------------------------------------- */
@@ -303,14 +344,14 @@ static void on_timer(void *user)
     scheduler_wake(x->s);
 }
 
-/* Wakes when the next task has something to do by itself. */
+/* Wakes when the next task has something to do by itself. One whose time has come waits for an answer to another. */
 static void arm(struct execute *x, uint64_t now)
 {
     uint64_t next = UINT64_MAX;
     for (const struct task *t = x->tasks; t; t = t->hh.next) {
-        uint64_t at = t->state == TASK_SENT       ? UINT64_MAX
-                      : t->state == TASK_ACCEPTED ? MIN(t->poll_ms, t->deadline_ms)
-                                                  : t->next_ms;
+        uint64_t at = t->state == TASK_ACCEPTED ? MIN(t->poll_ms, t->deadline_ms) : t->next_ms;
+        if (t->state == TASK_SENT || (t->state == TASK_IDLE && at <= now))
+            continue;
         next = MIN(next, at);
     }
     loop_timer_stop(&x->timer);
@@ -331,18 +372,20 @@ void execute_plan(struct execute *x, const struct plan *plan)
 {
     struct task *t, *next;
     uint64_t now = loop_now_ms(x->s->loop);
+    struct load *loads = load_count(x);
     for (t = x->tasks; t; t = t->hh.next)
         t->wanted = false;
     for (uint32_t i = 0; i < plan->n; i++) {
         t = task_get(x, &plan->commands[i]);
         task_update(t, &plan->commands[i]);
-        task_run(t, &plan->commands[i], now);
+        task_run(t, &plan->commands[i], &loads, now);
     }
     HASH_ITER(hh, x->tasks, t, next)
     {
         if (!t->wanted && t->state != TASK_SENT)
             task_free(t);
     }
+    load_free(loads);
     collect_accepted(x);
     arm(x, now);
 }
