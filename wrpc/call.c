@@ -73,12 +73,22 @@ struct wrpc_call {
     size_t root_bytes;
     struct loop_timer *deadline;
     uint64_t deadline_ms;
+    struct loop_timer *probe_timer;
+    struct bus_request *probe; /* is the peer still there? */
+    uint32_t unanswered;       /* probes in a row that nobody received */
+    bool heard;                /* from the peer since the last probe */
     wrpc_end_fn *on_end;
     bool over; /* on_end was called */
     struct wit_path paths[];
 };
 
 static const struct wit_path root = {.n = 0};
+
+static void probe_stop(struct wrpc_call *c)
+{
+    loop_timer_stop(&c->probe_timer);
+    bus_cancel(&c->probe);
+}
 
 /* The call's last words; the caller does nothing after it. */
 static void call_over(struct wrpc_call *c, const struct err *why)
@@ -87,8 +97,10 @@ static void call_over(struct wrpc_call *c, const struct err *why)
         return;
     c->over = true;
     loop_timer_stop(&c->deadline);
-    if (why)
+    if (why) {
+        probe_stop(c);
         wrpc_end_leave(&c->end);
+    }
     c->on_end(c->end.user, why);
 }
 
@@ -97,6 +109,60 @@ static void call_fail(struct wrpc_call *c, enum err_code code, const char *text)
     struct err e = ERR_INIT;
     err_set(&e, code, "%s", text);
     call_over(c, &e);
+}
+
+/* ---- is the peer still there? ----
+ * NATS tells nobody that a process died. A process of ours subscribes to everything below its inbox for as long as it
+ * is connected, so a request to the inbox, which is never answered, comes back at once when nobody receives it. Other
+ * peers subscribe to single channels and are not asked. Twice, since a peer may be reconnecting. */
+
+#define PROBE_MS 2000u
+#define PROBES_UNANSWERED_MAX 2u
+
+/* Whatever is still open looks cut short. */
+static void peer_gone(struct wrpc_call *c)
+{
+    if (!c->over) {
+        call_fail(c, ERR_PEER, "the peer is gone");
+        return;
+    }
+    for (uint32_t k = 1; k <= c->end.npaths; k++) {
+        uint64_t bit = UINT64_C(1) << k;
+        if (c->end.ended & bit)
+            continue;
+        c->end.ended |= bit;
+        if (!wrpc_pass(&c->end, k, (struct span){NULL, 0}))
+            return;
+    }
+}
+
+static void on_probe_due(void *user);
+
+static void probe_later(struct wrpc_call *c)
+{
+    c->probe_timer = loop_after(bus_loop(c->end.w->bus), PROBE_MS, on_probe_due, c);
+}
+
+static void on_probed(void *user, const struct bus_msg *m, const struct err *e)
+{
+    struct wrpc_call *c = user;
+    c->probe = NULL;
+    c->unanswered = !m && e->code == ERR_NO_RESPONDERS ? c->unanswered + 1 : 0;
+    if (c->unanswered >= PROBES_UNANSWERED_MAX)
+        peer_gone(c);
+    else
+        probe_later(c);
+}
+
+static void on_probe_due(void *user)
+{
+    struct wrpc_call *c = user;
+    struct err ignored = ERR_INIT; /* our own connection is down: not the peer's fault */
+    c->probe_timer = NULL;
+    if (c->heard || !bus_request(c->end.w->bus, c->end.peer, NULL, 0, (struct span){NULL, 0},
+                                 PROBE_MS, on_probed, c, &c->probe, &ignored))
+        probe_later(c);
+    c->heard = false;
 }
 
 /* What the server says instead of a handshake. */
@@ -147,6 +213,8 @@ static void on_handshake(struct wrpc_end *end, const struct bus_msg *m)
             call_over(c, &e);
         } else if (end->pacing == WRPC_UNPACED) {
             wrpc_outs_room(end);
+        } else {
+            probe_later(c);
         }
     }
 }
@@ -164,6 +232,7 @@ static void on_results(struct wrpc_call *c, struct span piece)
 
 static void on_channel(struct wrpc_end *end, uint32_t channel, struct span piece)
 {
+    ((struct wrpc_call *)end)->heard = true;
     if (channel == 0)
         on_results((struct wrpc_call *)end, piece);
     else
@@ -172,6 +241,7 @@ static void on_channel(struct wrpc_end *end, uint32_t channel, struct span piece
 
 static void on_closed(struct wrpc_end *end)
 {
+    probe_stop((struct wrpc_call *)end);
     call_fail((struct wrpc_call *)end, ERR_CLOSED, "wRPC was closed");
 }
 
@@ -281,6 +351,7 @@ void wrpc_call_free(struct wrpc_call *c)
     if (!c)
         return;
     loop_timer_stop(&c->deadline);
+    probe_stop(c);
     wrpc_end_fini(&c->end);
     buf_fini(&c->rest);
     free((void *)(uintptr_t)c->end.peer.p);

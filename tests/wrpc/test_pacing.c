@@ -10,8 +10,10 @@ static struct err e;
 
 static const struct wit_path body_path = {.n = 2, .i = {0, 0}};
 static struct wrpc_inv *inv;
-static struct buf got; /* by the server, on the body's channel */
+static struct buf got;       /* by the server, on the body's channel */
 static uint32_t rooms, ends; /* on the body's channel, at either reader */
+static uint32_t overs;       /* calls that ended */
+static enum err_code why_code;
 
 static void setup(void)
 {
@@ -56,7 +58,8 @@ static void on_bytes(void *user, const struct wit_path *p, struct span piece)
 static void on_end(void *user, const struct err *why)
 {
     (void)user;
-    (void)why;
+    overs++;
+    why_code = why ? why->code : ERR_NONE;
 }
 
 static void on_room(void *user)
@@ -221,6 +224,42 @@ START_TEST(the_last_chunk_carries_the_end_of_the_stream)
 }
 END_TEST
 
+START_TEST(a_call_ends_soon_after_its_peer_died)
+{
+    struct wrpc_serve *s = serve();
+    struct wrpc_call *c = invoke(true);
+    loop_sim_advance(env.loop, 60000);
+    ck_assert_uint_eq(overs, 0); /* silent, and there */
+    bus_sim_cut(env.net, bus_b, true);
+    loop_sim_advance(env.loop, 10000);
+    ck_assert_uint_eq(overs, 1);
+    ck_assert_int_eq(why_code, ERR_PEER);
+    wrpc_call_free(c);
+    bus_sim_cut(env.net, bus_b, false);
+    wrpc_inv_free(inv);
+    wrpc_serve_close(s);
+}
+END_TEST
+
+START_TEST(a_stream_is_cut_soon_after_its_peer_died)
+{
+    struct wrpc_serve *s = serve();
+    struct wrpc_call *c = invoke(true);
+    loop_sim_advance(env.loop, 10);
+    ck_assert(wrpc_inv_result(inv, str_span(STR("R")), &e));
+    loop_sim_advance(env.loop, 20000);
+    ck_assert_uint_eq(overs, 1);
+    ck_assert_uint_eq(ends, 0);
+    bus_sim_cut(env.net, bus_b, true);
+    loop_sim_advance(env.loop, 10000);
+    ck_assert_uint_eq(ends, 1);
+    wrpc_call_free(c);
+    bus_sim_cut(env.net, bus_b, false);
+    wrpc_inv_free(inv);
+    wrpc_serve_close(s);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("pacing");
@@ -230,6 +269,8 @@ int main(void)
     tcase_add_test(t, results_are_paced_as_well);
     tcase_add_test(t, a_peer_that_does_not_ask_never_notices);
     tcase_add_test(t, a_server_that_does_not_answer_the_offer_is_not_paced);
+    tcase_add_test(t, a_call_ends_soon_after_its_peer_died);
+    tcase_add_test(t, a_stream_is_cut_soon_after_its_peer_died);
     tcase_add_test(t, the_last_chunk_carries_the_end_of_the_stream);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
