@@ -318,6 +318,32 @@ START_TEST(hello_example)
 }
 END_TEST
 
+/* What people have written over the years is read without errors; only the old spelling is mentioned. */
+START_TEST(mixed_spelling)
+{
+    AUTO_FREE char *text = slurp("tests/fuzz/corpus/manifest/mixed.yaml");
+    struct manifest_problems all = {0};
+    struct err e = ERR_INIT;
+    struct manifest *m =
+        manifest_parse_all(str_of(text), MANIFEST_ANY, STR("mixed.yaml"), &all, &e);
+    ck_assert_msg(m != NULL, "%s", e.text);
+    ck_assert_uint_eq(all.n, 2);
+    for (size_t i = 0; i < all.n; i++)
+        ck_assert(strstr(all.list[i].text, "_config' is the old spelling") != NULL);
+    ck_assert(str_eqz(m->version, "0.3"));
+    ck_assert(str_eqz(m->description, "Pages in a bucket, answers over HTTP"));
+    ck_assert_uint_eq(m->components[0].traits[0].scaler.instances, 100);
+    ck_assert_uint_eq(m->components[0].traits[1].link.target_inputs.nconfigs, 1);
+    ck_assert(str_eqz(m->components[0].traits[2].link.name, "events"));
+    ck_assert_int_eq(m->components[1].traits[1].kind, TRAIT_DAEMON);
+    ck_assert(str_eqz(m->components[1].traits[1].scaler.spread[0].requirements.list[0].value,
+                      "us-east-1"));
+    ck_assert(!m->components[3].inputs.configs[0].owned);
+    manifest_problems_fini(&all);
+    manifest_free(m);
+}
+END_TEST
+
 START_TEST(images_become_absolute)
 {
     char dir[] = "/tmp/manifest_test_XXXXXX";
@@ -379,6 +405,7 @@ int main(void)
     tcase_add_test(t, canonical_form);
     tcase_add_test(t, yaml_round_trip);
     tcase_add_test(t, hello_example);
+    tcase_add_test(t, mixed_spelling);
     tcase_add_test(t, images_become_absolute);
     tcase_add_test(t, norm_and_ids);
     suite_add_tcase(s, t);
