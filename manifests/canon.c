@@ -198,9 +198,40 @@ bool manifest_json(const struct manifest *m, struct buf *out, struct err *e)
 
 /* ---- JSON as YAML ---------------------------------------------------------------------------------- */
 
-/* Quoted as JSON does, which every YAML reader understands, unless the text is plainly harmless: starts with a
- * letter or '/', has no character with a meaning, and reads as nothing but a string. */
-static void yaml_text(struct buf *out, struct str s, json_t *v)
+/* Not allowed, or taken for a line break, between YAML's quotes. */
+static bool yaml_escapes(uint32_t code)
+{
+    return code < 0x20 || (code >= 0x7f && code < 0xa0) || code == 0x2028 || code == 0x2029 ||
+           code == 0xfeff || code == 0xfffe || code == 0xffff;
+}
+
+/* s is UTF-8: jansson saw to that. */
+static void yaml_quoted(struct buf *out, struct str s)
+{
+    buf_byte(out, '"');
+    for (size_t i = 0, n; i < s.n; i += n) {
+        uint8_t c = (uint8_t)s.p[i];
+        uint32_t code = c;
+        n = c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+        if (n > 1)
+            code = c & (0xffu >> (n + 1));
+        for (size_t k = 1; k < n; k++)
+            code = code << 6 | ((uint8_t)s.p[i + k] & 0x3fu);
+        if (c == '"' || c == '\\')
+            buf_printf(out, "\\%c", c);
+        else if (c == '\n')
+            buf_str(out, STR("\\n"));
+        else if (yaml_escapes(code))
+            buf_printf(out, "\\u%04X", code);
+        else
+            buf_put(out, s.p + i, n);
+    }
+    buf_byte(out, '"');
+}
+
+/* Quoted, unless the text is plainly harmless: starts with a letter or '/', has no character with a meaning, and reads
+ * as nothing but a string. */
+static void yaml_text(struct buf *out, struct str s)
 {
     static const char *const words[] = {"true", "false", "null", "yes", "no",
                                         "on",   "off",   "y",    "n"};
@@ -213,13 +244,10 @@ static void yaml_text(struct buf *out, struct str s, json_t *v)
     }
     for (size_t i = 0; plain && i < ARRAY_LEN(words); i++)
         plain = !str_ieq(s, str_of(words[i]));
-    if (plain) {
+    if (plain)
         buf_str(out, s);
-        return;
-    }
-    char *quoted = json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY);
-    buf_str(out, str_of(quoted));
-    free(quoted);
+    else
+        yaml_quoted(out, s);
 }
 
 static void yaml_indent(struct buf *out, uint32_t level)
@@ -248,11 +276,9 @@ static void yaml_value(struct buf *out, json_t *v, uint32_t level, bool first)
     if (json_is_object(v) && json_object_size(v) > 0) {
         for (void *it = json_object_iter(v); it; it = json_object_iter_next(v, it)) {
             const char *key = json_object_iter_key(it);
-            json_t *key_json = json_string(key);
             yaml_indent(out, first ? 0 : level);
             first = false;
-            yaml_text(out, str_of(key), key_json);
-            json_decref(key_json);
+            yaml_text(out, (struct str){key, json_object_iter_key_len(it)});
             buf_byte(out, ':');
             yaml_child(out, json_object_iter_value(it), level + 1);
         }
@@ -267,7 +293,7 @@ static void yaml_value(struct buf *out, json_t *v, uint32_t level, bool first)
         struct str text = {json_string_value(v), json_string_length(v)};
         char *other = text.p ? NULL : json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY);
         if (text.p)
-            yaml_text(out, text, v);
+            yaml_text(out, text);
         else
             buf_str(out, str_of(other));
         free(other);
