@@ -309,12 +309,56 @@ static void check_link(struct check *c, const struct manifest_component *comp,
     check_secrets(c, &l->target_inputs);
 }
 
+/* ---- unknown traits: ignored, as upstream does, but for a slip of the pen ---- */
+
+#define TRAIT_NAME_MAX 32
+
+/* Letters to insert, delete or replace to make b of a. */
+static size_t distance(struct str a, struct str b)
+{
+    size_t row[TRAIT_NAME_MAX + 1];
+    for (size_t k = 0; k <= b.n; k++)
+        row[k] = k;
+    for (size_t i = 1; i <= a.n; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t k = 1; k <= b.n; k++) {
+            size_t above = row[k];
+            row[k] = MIN(MIN(above, row[k - 1]) + 1, diagonal + (a.p[i - 1] != b.p[k - 1]));
+            diagonal = above;
+        }
+    }
+    return row[b.n];
+}
+
+static void check_unknown(struct check *c, const struct manifest_component *comp,
+                          const struct manifest_trait *t)
+{
+    static const struct str known[] = {STR_INIT("spreadscaler"), STR_INIT("daemonscaler"),
+                                       STR_INIT("link")};
+    struct shown name, type;
+    show(&name, comp->name);
+    show(&type, t->type);
+    for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+        if (t->type.n <= TRAIT_NAME_MAX && distance(t->type, known[i]) <= known[i].n / 4 &&
+            !str_eq(t->type, known[i])) {
+            ERROR_AT(c, t->pos, "component '%s': unknown trait type '%s', did you mean %s?",
+                     name.text, type.text, known[i].p);
+            return;
+        }
+    }
+    WARN_AT(c, t->pos,
+            "component '%s': unknown trait type '%s' is ignored; known are spreadscaler, "
+            "daemonscaler and link",
+            name.text, type.text);
+}
+
 /* ---- all of it ------------------------------------------------------------------------------------- */
 
 static void check_component(struct check *c, const struct manifest_component *comp)
 {
     uint32_t scalers = 0;
-    struct shown name, type;
+    struct shown name;
     show(&name, comp->name);
     for (size_t i = 0; i < comp->ntraits; i++) {
         const struct manifest_trait *t = &comp->traits[i];
@@ -325,10 +369,7 @@ static void check_component(struct check *c, const struct manifest_component *co
         } else if (t->kind == TRAIT_LINK) {
             check_link(c, comp, t);
         } else {
-            WARN_AT(c, t->pos,
-                    "component '%s': unknown trait type '%s' is ignored; known are spreadscaler, "
-                    "daemonscaler and link",
-                    name.text, show(&type, t->type));
+            check_unknown(c, comp, t);
         }
     }
     check_image(c, comp, scalers);

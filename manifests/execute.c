@@ -31,6 +31,7 @@ struct task {
     enum plan_op op;
     enum task_state state;
     bool wanted; /* is in the plan */
+    bool taken;  /* a host has accepted it, whatever became of it then */
     char *app, *id, *host_id, *scaler;
     uint32_t want, count;
     uint64_t content, sent; /* hashes of what is to be sent, and of what was */
@@ -193,6 +194,7 @@ static void accepted(struct task *t)
 {
     uint64_t now = loop_now_ms(t->x->s->loop);
     t->state = TASK_ACCEPTED;
+    t->taken = true;
     t->deadline_ms = now + ops[t->op].confirm_ms;
     t->poll_ms = now + CONFIRM_POLL_MS;
     if (t->op == PLAN_PROVIDER_STOP)
@@ -219,6 +221,7 @@ void execute_component_event(struct execute *x, const struct proto_component_eve
     struct seen_host *h = observed_host(scheduler_seen(x->s), host);
     if (!t || t->state == TASK_IDLE)
         return;
+    t->taken = true; /* an event may overtake the answer */
     if (!ok)
         fail(t, ev->error);
     else if (h && t->scaler && *t->scaler && ev->max_instances == t->count)
@@ -229,8 +232,10 @@ void execute_provider_event(struct execute *x, const struct proto_provider_event
                             struct str host)
 {
     struct task *t = task_find(x, PLAN_PROVIDER_START, host, ev->provider_id);
-    if (t && t->state != TASK_IDLE)
-        fail(t, ev->error);
+    if (!t || t->state == TASK_IDLE)
+        return;
+    t->taken = true;
+    fail(t, ev->error);
 }
 
 /* ---- sending --------------------------------------------------------------------------------------- */
@@ -363,8 +368,7 @@ static void collect_accepted(struct execute *x)
 {
     set_fini(&x->accepted);
     for (const struct task *t = x->tasks; t; t = t->hh.next)
-        if (t->state == TASK_ACCEPTED &&
-            (t->op == PLAN_PROVIDER_START || (t->op == PLAN_SCALE && t->count > 0)))
+        if (t->taken && (t->op == PLAN_PROVIDER_START || (t->op == PLAN_SCALE && t->count > 0)))
             set_add(&x->accepted, str_of(t->id), t);
 }
 

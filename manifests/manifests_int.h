@@ -289,7 +289,7 @@ struct plan_in {
     const struct plan_past *past;
     uint32_t npast;
     const struct observed *seen;
-    const struct set *accepted; /* ids whose start a host has accepted; may be NULL */
+    const struct set *accepted; /* ids whose start a host has accepted, also if it failed then; may be NULL */
 };
 
 struct plan { /* in the arena */

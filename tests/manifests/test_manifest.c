@@ -219,6 +219,22 @@ START_TEST(warnings_do_not_refuse)
 }
 END_TEST
 
+START_TEST(a_misspelt_trait_is_refused)
+{
+    static const char *const slips[] = {"spreadscalar", "spread-scaler", "Spreadscaler",
+                                        "demonscaler", "lnk"};
+    for (size_t i = 0; i < ARRAY_LEN(slips); i++) {
+        struct err e = ERR_INIT;
+        AUTO_FREE char *text =
+            xasprintf("%s    - name: a\n      type: component\n"
+                      "      properties: {image: i}\n      traits: [{type: %s, properties: {}}]\n",
+                      head, slips[i]);
+        ck_assert_ptr_null(manifest_parse(str_of(text), STR("f"), &e));
+        ck_assert_msg(strstr(e.text, "did you mean") && strstr(e.text, slips[i]), "%s", e.text);
+    }
+}
+END_TEST
+
 START_TEST(scalars_as_strings)
 {
     AUTO_FREE char *text =
@@ -401,6 +417,7 @@ int main(void)
     tcase_add_test(t, hostile_sizes);
     tcase_add_test(t, all_problems_are_listed);
     tcase_add_test(t, warnings_do_not_refuse);
+    tcase_add_test(t, a_misspelt_trait_is_refused);
     tcase_add_test(t, scalars_as_strings);
     tcase_add_test(t, canonical_form);
     tcase_add_test(t, yaml_round_trip);
