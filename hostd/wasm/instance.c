@@ -84,7 +84,7 @@ bool table_grow(struct wasm_table *t, uint64_t n, wasm_slot init)
     if (n == 0)
         return true;
     /* a size the guest chose, bounded by the limit on table elements */
-    wasm_slot *elems = realloc(t->elems, (t->n + n) * sizeof *elems);
+    wasm_slot *elems = try_realloc(t->elems, (t->n + n) * sizeof *elems);
     if (!elems)
         return false;
     for (uint64_t i = 0; i < n; i++)

@@ -35,6 +35,11 @@ void *xrealloc(void *p, size_t size)
     return q;
 }
 
+void *try_realloc(void *p, size_t size)
+{
+    return realloc(p, size ? size : 1);
+}
+
 char *xasprintf(const char *fmt, ...)
 {
     char *out;

@@ -11,6 +11,8 @@
 void *xalloc(size_t size); /* zeroed */
 void *xcalloc(size_t count, size_t size);
 void *xrealloc(void *p, size_t size);
+/* A size that an outsider chose and the caller has bounded: NULL when there is no memory, p stays as it was. */
+void *try_realloc(void *p, size_t size);
 char *xasprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 #define xnew(type) ((type *)xalloc(sizeof(type)))

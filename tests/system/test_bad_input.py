@@ -4,7 +4,7 @@
 import socket
 import unittest
 
-from lattice import HELLO, ROOT, WORKBENCH, Lattice, main, manifest, until
+from lattice import BIN, HELLO, ROOT, WORKBENCH, Lattice, main, manifest, until
 
 GOOD = {"us-east-1": 80, "us-west-1": 20}
 
@@ -99,6 +99,14 @@ class Nats(unittest.TestCase):
             done = lat.ctl("up", "--nats-connect-only", "-d", check=False)
             self.assertEqual(done.returncode, 1)
             self.assertIn(str(lat.nats_port), done.stderr)
+
+    def test_no_nats_server_installed(self):
+        with Lattice() as lat:
+            lat.env["PATH"] = str(BIN)
+            done = lat.ctl("up", "-d", check=False)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("nats-server", done.stderr)
+            self.assertEqual(lat.host_ids(), [])
 
     def test_a_port_taken_by_something_else(self):
         with Lattice() as lat, socket.socket() as taken:

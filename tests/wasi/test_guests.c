@@ -75,8 +75,8 @@ static enum comp_host_status answer_ok(struct comp_host_call *hc, const struct w
     return COMP_HOST_DONE;
 }
 
-static bool bind(void *user, const struct comp_link_site *site, struct str import, const struct wit_func *func, comp_host_fn **fn,
-                 void **func_user, struct err *e)
+static bool bind(void *user, const struct comp_link_site *site, struct str import,
+                 const struct wit_func *func, comp_host_fn **fn, void **func_user, struct err *e)
 {
     (void)site;
     (void)user;

@@ -4,7 +4,7 @@
  *   /big/N       N bytes of body, N decimal                     /late        head first, body 50 ms later, in pieces
  *   /trap        traps before answering                         /trap-body   traps in the middle of the body
  *   /loop        never ends                                     /silent      returns without answering
- *   /log         writes a line to stderr, then answers
+ *   /log         writes a line to stderr, then answers        /ask/TEXT    asks the linked oracle
  *   anything     "workbench\n"
  * No libc; imports are the canonical ABI's flattened forms. Built by tests/guests/build. */
 #include <stddef.h>
@@ -44,6 +44,7 @@ IMPORT(POLL, "[method]pollable.block") void pollable_block(handle_t pollable);
 IMPORT(POLL, "[resource-drop]pollable") void pollable_drop(handle_t pollable);
 IMPORT(CLOCK, "subscribe-duration") handle_t subscribe_duration(int64_t ns);
 IMPORT("wasi:cli/stderr@0.2.2", "get-stderr") handle_t get_stderr(void);
+IMPORT("hostd:tests/oracle", "ask") void oracle_ask(const char *question, size_t n, void *ret);
 
 extern unsigned char __heap_base;
 static uintptr_t top;
@@ -202,6 +203,20 @@ static void log_line(handle_t out)
     answer(out, TEXT("logged\n"));
 }
 
+static void ask(handle_t out, struct text question)
+{
+    struct {
+        uint32_t is_err;
+        char *p;
+        size_t n;
+    } reply;
+    oracle_ask(question.p, question.n, &reply);
+    struct answer a = begin(out);
+    say(a.stream, reply.is_err & 1 ? TEXT("refused: ") : TEXT("answer: "));
+    say(a.stream, (struct text){reply.p, reply.n});
+    end(a);
+}
+
 __attribute__((noinline)) static void trap_here(void)
 {
     __builtin_trap();
@@ -237,6 +252,8 @@ EXPORT("wasi:http/incoming-handler@0.2.2#handle") void handle(handle_t request, 
         }
     } else if (starts(path, TEXT("/silent"))) {
         return;
+    } else if (starts(path, TEXT("/ask/"))) {
+        ask(out, (struct text){path.p + 5, path.n - 5});
     } else if (starts(path, TEXT("/log"))) {
         log_line(out);
     } else {
