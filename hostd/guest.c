@@ -445,6 +445,19 @@ static void ended(struct guest *g)
     g->opts.ops->ended(g->opts.user, &g->end);
 }
 
+static bool is_whole_response(const struct note *n)
+{
+    return n->kind == NOTE_HEAD && n->next && n->next->kind == NOTE_BODY &&
+           n->next->number == GUEST_BODY_FINISHED;
+}
+
+static void note_free(struct note *n)
+{
+    buf_fini(&n->text);
+    buf_fini(&n->more);
+    free(n);
+}
+
 static void deliver_note(struct guest *g, struct note *n)
 {
     const struct guest_ops *ops = g->opts.ops;
@@ -486,10 +499,17 @@ static void deliver(void *user)
     struct note *n = b->head;
     while (n) {
         struct note *next = n->next;
-        deliver_note(b->guest, n);
-        buf_fini(&n->text);
-        buf_fini(&n->more);
-        free(n);
+        if (is_whole_response(n)) {
+            const struct guest_opts *o = &b->guest->opts;
+            o->ops->response(o->user, buf_span(&n->text), buf_span(&next->text),
+                             buf_span(&next->more));
+            note_free(n);
+            n = next;
+            next = n->next;
+        } else {
+            deliver_note(b->guest, n);
+        }
+        note_free(n);
         n = next;
     }
     free(b);

@@ -33,6 +33,8 @@ enum guest_body { GUEST_BODY_MORE, GUEST_BODY_FINISHED, GUEST_BODY_ABORTED };
 struct guest_ops {
     void (*head)(void *user,
                  struct span root); /* response-outparam.set: result<response, error-code> */
+    /* head and all of the body in one, where the guest was that quick */
+    void (*response)(void *user, struct span root, struct span body, struct span trailers);
     /* trailers: option<fields>, with FINISHED only */
     void (*body)(void *user, struct span data, enum guest_body end, struct span trailers);
     void (*consumed)(void *user, size_t n);                /* bytes of the request body */

@@ -55,7 +55,9 @@ struct serving {
     struct comp_inst *idle[IDLE_INSTANCES_MAX];
     uint32_t nidle, nrunning, nwaiting;
     struct invocation *running, *waiting;
+    struct config_map *last_config; /* once closed: what waits still needs it */
     bool closed;
+    bool held; /* being walked */
 };
 
 static const struct str HTTP_HANDLER = STR_INIT("wasi:http/incoming-handler@0.2.0");
@@ -71,11 +73,12 @@ static void run_others(struct invoke_host *h);
 
 static void serving_free_if_done(struct serving *s)
 {
-    if (!s->closed || s->running || s->waiting)
+    if (!s->closed || s->held || s->running || s->waiting)
         return;
     DL_DELETE(s->opts.host->servings, s);
     for (uint32_t i = 0; i < s->nidle; i++)
         comp_inst_free(s->idle[i]);
+    config_unref(s->last_config);
     comp_linked_unref(s->opts.linked);
     bridge_free(s->opts.bridge);
     arena_fini(&s->arena);
@@ -120,6 +123,8 @@ static void invocation_end(struct invocation *v)
     serving_free_if_done(s);
     if (was_full)
         run_others(h);
+    if (h->busy == 0 && h->idle)
+        h->idle(h->user);
 }
 
 static void answer_http_error(struct invocation *v, enum http_error_code code, const char *text)
@@ -159,6 +164,12 @@ static void on_room(void *user)
     guest_body_credit(v->guest, n);
 }
 
+static void response_lost(struct invocation *v, const struct err *e)
+{
+    log_warn("response lost", LS("component", v->s->opts.id), LZ("request", v->request_id), LE(e));
+    guest_cancel(v->guest, WASM_TRAP_HOST);
+}
+
 static void on_head(void *user, struct span root)
 {
     struct invocation *v = user;
@@ -171,11 +182,8 @@ static void on_head(void *user, struct span root)
         if (ok)
             wrpc_out_on_room(v->body_out, on_room, v);
     }
-    if (!ok) {
-        log_warn("response lost", LS("component", v->s->opts.id), LZ("request", v->request_id),
-                 LE(&e));
-        guest_cancel(v->guest, WASM_TRAP_HOST);
-    }
+    if (!ok)
+        response_lost(v, &e);
 }
 
 /* Trailers are always completed: a peer waits for them. */
@@ -213,13 +221,28 @@ static void on_body(void *user, struct span data, enum guest_body end, struct sp
         v->credit_owed += data.n;
         on_room(v);
     }
-    if (!ok) {
-        log_warn("response lost", LS("component", v->s->opts.id), LZ("request", v->request_id),
-                 LE(&e));
-        guest_cancel(v->guest, WASM_TRAP_HOST);
-    }
+    if (!ok)
+        response_lost(v, &e);
     if (!ok || end == GUEST_BODY_ABORTED)
         abort_body(v);
+}
+
+/* To a caller of ours in one message. */
+static void on_response(void *user, struct span root, struct span body, struct span trailers)
+{
+    struct invocation *v = user;
+    struct err e = ERR_INIT;
+    if (body.n == 0 || root.p[0] != 0 || !wrpc_inv_ours(v->inv)) {
+        on_head(v, root);
+        on_body(v, body, GUEST_BODY_FINISHED, trailers);
+        return;
+    }
+    struct buf whole = BUF_INIT;
+    http_response_join(root, body, trailers, &whole);
+    v->answered = true;
+    if (!wrpc_inv_result(v->inv, buf_span(&whole), &e))
+        response_lost(v, &e);
+    buf_fini(&whole);
 }
 
 static void on_consumed(void *user, size_t n)
@@ -300,6 +323,7 @@ static void on_ended(void *user, const struct guest_end *end)
 
 static const struct guest_ops guest_ops = {
     .head = on_head,
+    .response = on_response,
     .body = on_body,
     .consumed = on_consumed,
     .result = on_result,
@@ -458,7 +482,8 @@ static void begin(struct invocation *v)
                               .workers = s->opts.host->workers,
                               .ops = &guest_ops,
                               .user = v,
-                              .config = s->opts.config ? grant_config_now(s->opts.config) : NULL};
+                              .config = s->opts.config ? grant_config_now(s->opts.config)
+                                                       : s->last_config};
     v->guest = guest_new(&opts, inst);
     wrpc_inv_read(v->inv, on_bytes, v); /* may end v */
 }
@@ -597,13 +622,16 @@ void serving_close(struct serving *s)
     for (uint32_t i = 0; i < s->nfuncs; i++)
         wrpc_serve_close(s->funcs[i].serve);
     s->closed = true;
+    if (s->opts.config)
+        s->last_config = config_ref(grant_config_now(s->opts.config));
     s->opts.config = NULL; /* the workload's, and that may go now */
     serving_free_if_done(s);
 }
 
-void serving_cancel(struct serving *s)
+static void cancel(struct serving *s)
 {
     struct invocation *v, *next;
+    s->held = true;
     DL_FOREACH_SAFE(s->waiting, v, next)
     refuse(v, HTTP_CONNECTION_TERMINATED, "the host is stopping");
     DL_FOREACH_SAFE(s->running, v, next)
@@ -613,4 +641,14 @@ void serving_cancel(struct serving *s)
         else
             refuse(v, HTTP_CONNECTION_TERMINATED, "the host is stopping");
     }
+    s->held = false;
+    serving_free_if_done(s);
+}
+
+void servings_cancel(struct invoke_host *h)
+{
+    struct serving *s, *next;
+    h->instances_max = 0; /* what waits must not start now */
+    DL_FOREACH_SAFE(h->servings, s, next)
+    cancel(s);
 }

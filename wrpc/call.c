@@ -3,8 +3,8 @@
  *
  *   us    {prefix}.wrpc.0.0.1.{instance}.{function}   reply Rc: the parameters' first bytes
  *   peer  Rc                                          reply Rs: the handshake
- *   us    Rs.params                                   the rest, then an empty message; always
- *   us    Rs.params.{path}                            async parameters
+ *   us    Rs.params                                   the rest, then an empty message; always, but for a peer of
+ *   us    Rs.params.{path}                            async parameters               ours that knows them already
  *   peer  Rc.results, Rc.results.{path}
  *
  * Keeps: on_end is called at most once, and never after wrpc_call_free; every callback is the last thing done for a
@@ -70,6 +70,7 @@ struct str wrpc_func_name(struct str component_name)
 struct wrpc_call {
     struct wrpc_end end;
     struct buf rest; /* of the parameters, until the handshake */
+    enum wrpc_offer offer;
     size_t root_bytes;
     struct loop_timer *deadline;
     uint64_t deadline_ms;
@@ -185,13 +186,18 @@ static void on_status(struct wrpc_call *c, uint16_t status)
     }
 }
 
-/* The rest of the parameters goes out, and its end: servers wait for it even where there are no parameters. */
-static bool send_rest(struct wrpc_call *c, struct err *e)
+/* The rest of the parameters goes out, and its end: servers wait for it even where there are no parameters, unless they
+ * understood that nothing follows. */
+static bool send_rest(struct wrpc_call *c, enum wrpc_offer understood, struct err *e)
 {
-    if (!wrpc_send(&c->end, &root, buf_span(&c->rest), e) || !wrpc_send_end(&c->end, &root, e))
+    if (understood < WRPC_WHOLE &&
+        (!wrpc_send(&c->end, &root, buf_span(&c->rest), e) || !wrpc_send_end(&c->end, &root, e)))
         return false;
     buf_fini(&c->rest);
-    return wrpc_outs_flush(&c->end, e);
+    if (understood < WRPC_BARE)
+        return wrpc_outs_flush(&c->end, e);
+    wrpc_outs_drop(&c->end);
+    return true;
 }
 
 static void on_handshake(struct wrpc_end *end, const struct bus_msg *m)
@@ -206,9 +212,9 @@ static void on_handshake(struct wrpc_end *end, const struct bus_msg *m)
         call_fail(c, ERR_PROTOCOL, "the peer did not say where it takes parameters");
     } else {
         end->peer = (struct str){str_dup(m->reply), m->reply.n};
-        if (end->pacing == WRPC_PACING_UNKNOWN)
-            end->pacing = wrpc_has_credit(m->headers, m->nheaders) ? WRPC_PACED : WRPC_UNPACED;
-        if (!send_rest(c, &e)) {
+        enum wrpc_offer understood = MIN(wrpc_offer_of(m->headers, m->nheaders), c->offer);
+        end->pacing = understood ? WRPC_PACED : WRPC_UNPACED;
+        if (!send_rest(c, understood, &e)) {
             err_wrap(&e, "send parameters");
             call_over(c, &e);
         } else if (end->pacing == WRPC_UNPACED) {
@@ -292,9 +298,13 @@ static bool call_start(struct wrpc_call *c, const struct wrpc_target *t, struct 
     if (nheaders)
         memcpy(headers, t->headers, nheaders * sizeof headers[0]);
     if (t->paced)
-        headers[nheaders++] = (struct bus_header){STR(WRPC_CREDIT_HEADER), STR("1")};
+        headers[nheaders++] = wrpc_offer_header(WRPC_CREDIT);
     c->end.pacing = t->paced ? WRPC_PACING_UNKNOWN : WRPC_UNPACED;
     struct span first = {params.p, MIN(params.n, first_piece_max(c, headers, nheaders))};
+    if (t->paced) {
+        c->offer = first.n < params.n ? WRPC_CREDIT : t->bare ? WRPC_BARE : WRPC_WHOLE;
+        headers[nheaders - 1] = wrpc_offer_header(c->offer);
+    }
     if (!bus_publish(w->bus, buf_view(&w->scratch), str_of(c->end.inbox), headers, nheaders, first,
                      e))
         return false;

@@ -157,6 +157,19 @@ static void on_credit(struct wrpc_end *end, struct str path_text, struct span da
         wrpc_outs_credit(end, &path, n);
 }
 
+/* False: the end is gone. */
+static bool take_piece(struct wrpc_end *end, uint32_t channel, struct span piece)
+{
+    bool freed = false, *outer = end->freed;
+    end->freed = &freed;
+    end->ops->on_channel(end, channel, piece);
+    if (!freed)
+        end->freed = outer;
+    else if (outer)
+        *outer = true;
+    return !freed;
+}
+
 static void on_message(void *user, const struct bus_msg *m)
 {
     struct wrpc *w = user;
@@ -180,9 +193,11 @@ static void on_message(void *user, const struct bus_msg *m)
     uint64_t bit = UINT64_C(1) << channel;
     if (end->ended & bit)
         return;
-    if (m->data.n == 0)
+    bool joined = m->data.n && m->reply.n && end->pacing != WRPC_UNPACED;
+    if (m->data.n == 0 || joined)
         end->ended |= bit;
-    end->ops->on_channel(end, channel, m->data);
+    if (take_piece(end, channel, m->data) && joined)
+        take_piece(end, channel, (struct span){NULL, 0});
 }
 
 /* ---- to the reader ---- */

@@ -70,23 +70,43 @@ static bool publish(struct wrpc_end *end, struct str subject, struct span bytes,
     return bus_publish(end->w->bus, subject, STR_NONE, NULL, 0, bytes, e);
 }
 
+/* Everything but the last message. */
+static bool publish_most(struct wrpc_end *end, struct str subject, struct span *bytes,
+                         struct err *e)
+{
+    size_t max = bus_max_payload(end->w->bus);
+    while (bytes->n > max) {
+        if (!publish(end, subject, (struct span){bytes->p, max}, e))
+            return false;
+        *bytes = (struct span){bytes->p + max, bytes->n - max};
+    }
+    return true;
+}
+
 static bool publish_pieces(struct wrpc_end *end, struct str subject, struct span bytes,
                            struct err *e)
 {
-    size_t max = bus_max_payload(end->w->bus);
-    while (bytes.n) {
-        struct span piece = {bytes.p, MIN(bytes.n, max)};
-        if (!publish(end, subject, piece, e))
-            return false;
-        bytes = (struct span){bytes.p + piece.n, bytes.n - piece.n};
-    }
-    return true;
+    return publish_most(end, subject, &bytes, e) &&
+           (bytes.n == 0 || publish(end, subject, bytes, e));
 }
 
 bool wrpc_send(struct wrpc_end *end, const struct wit_path *path, struct span bytes, struct err *e)
 {
     struct subject s;
     return publish_pieces(end, subject_of(end, path, &s), bytes, e);
+}
+
+/* A message of a channel with a reply subject is the last one, between our own. */
+bool wrpc_send_root(struct wrpc_end *end, struct span bytes, struct err *e)
+{
+    static const struct wit_path root = {.n = 0};
+    struct subject s;
+    struct str subject = subject_of(end, &root, &s);
+    if (bytes.n == 0 || end->pacing != WRPC_PACED)
+        return publish_pieces(end, subject, bytes, e) &&
+               publish(end, subject, (struct span){NULL, 0}, e);
+    return publish_most(end, subject, &bytes, e) &&
+           bus_publish(end->w->bus, subject, str_of(end->inbox), NULL, 0, bytes, e);
 }
 
 bool wrpc_send_end(struct wrpc_end *end, const struct wit_path *path, struct err *e)
@@ -184,12 +204,23 @@ bool wrpc_out_last_chunk(struct wrpc_out *o, struct span bytes, struct err *e)
 
 /* ---- pacing ---- */
 
-bool wrpc_has_credit(const struct bus_header *headers, size_t n)
+static const struct str offers[] = {STR_INIT(""), STR_INIT("1"), STR_INIT("2"), STR_INIT("3")};
+
+enum wrpc_offer wrpc_offer_of(const struct bus_header *headers, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        if (str_eqz(headers[i].name, WRPC_CREDIT_HEADER))
-            return true;
-    return false;
+    size_t i = 0, k = WRPC_BARE;
+    while (i < n && !str_eqz(headers[i].name, WRPC_CREDIT_HEADER))
+        i++;
+    if (i == n)
+        return WRPC_NO_OFFER;
+    while (k > WRPC_CREDIT && !str_eq(headers[i].value, offers[k]))
+        k--;
+    return (enum wrpc_offer)k;
+}
+
+struct bus_header wrpc_offer_header(enum wrpc_offer offer)
+{
+    return (struct bus_header){STR(WRPC_CREDIT_HEADER), offers[offer]};
 }
 
 uint64_t wrpc_out_room(const struct wrpc_out *o)
@@ -290,6 +321,15 @@ bool wrpc_outs_flush(struct wrpc_end *end, struct err *e)
             wrpc_out_close(o);
     }
     return true;
+}
+
+void wrpc_outs_drop(struct wrpc_end *end)
+{
+    for (struct wrpc_out *o = end->outs, *next; o; o = next) {
+        next = o->next;
+        if (o->closed)
+            out_free(o);
+    }
 }
 
 void wrpc_outs_free(struct wrpc_end *end)

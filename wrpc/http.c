@@ -221,7 +221,7 @@ static bool put_fields(struct buf *out, const struct http_field *f, size_t n, st
     return buf_ok(out, e);
 }
 
-/* Body and trailers always travel on their own channels. */
+/* Body and trailers travel on their own channels. */
 static void put_pending_body(struct buf *out)
 {
     buf_byte(out, 0);
@@ -244,6 +244,18 @@ bool http_response_encode(const struct http_response *r, struct buf *out, struct
     put_pending_body(out);
     buf_leb_u64(out, r->status);
     return put_fields(out, r->fields, r->nfields, e);
+}
+
+void http_response_join(struct span response, struct span body, struct span trailers,
+                        struct buf *out)
+{
+    assert(response.n > 3 && response.p[0] == 0 && body.n && trailers.n);
+    buf_byte(out, 0); /* ok */
+    buf_leb_u64(out, body.n);
+    buf_put(out, body.p, body.n);
+    buf_byte(out, 1); /* ready */
+    buf_put(out, trailers.p, trailers.n);
+    buf_put(out, response.p + 3, response.n - 3);
 }
 
 /* A payload that was left out: every payload is an option, or a record of options; all are none. */
@@ -307,9 +319,9 @@ static bool get_fields(const struct wit_value *entries, struct arena *a,
     return true;
 }
 
-static bool check_pending(const struct wit_value *record, struct err *e)
+static bool check_pending(const struct wit_value *request, struct err *e)
 {
-    if (record->v[REQUEST_BODY].n != WIT_READY && record->v[REQUEST_TRAILERS].n != WIT_READY)
+    if (request->v[REQUEST_BODY].n != WIT_READY && request->v[REQUEST_TRAILERS].n != WIT_READY)
         return true;
     return err_set(e, ERR_UNSUPPORTED, "a body inside the message instead of on its own channel");
 }
@@ -333,13 +345,27 @@ bool http_request_decode(struct span in, struct arena *a, struct http_request *o
     return true;
 }
 
+/* option<fields> */
+static bool get_trailers(const struct wit_value *v, struct arena *a,
+                         const struct http_field **fields, size_t *n, struct err *e)
+{
+    *fields = NULL;
+    *n = 0;
+    return v->n == 0 || get_fields(v->v, a, fields, n, e);
+}
+
 static bool get_response(const struct wit_value *v, struct arena *a, struct http_response *out,
                          struct err *e)
 {
     struct http_response r = {.status = (uint16_t)v->v[RESPONSE_STATUS].u64};
     if (r.status < 100 || r.status > 999)
         return err_set(e, ERR_INVALID, "HTTP status %u", r.status);
-    if (!check_pending(v, e) || !get_fields(&v->v[RESPONSE_HEADERS], a, &r.fields, &r.nfields, e))
+    const struct wit_value *body = &v->v[RESPONSE_BODY], *trailers = &v->v[RESPONSE_TRAILERS];
+    if (body->n == WIT_READY)
+        r.body = (struct span){body->p, body->aux};
+    r.trailers_ready = trailers->n == WIT_READY;
+    if (!get_fields(&v->v[RESPONSE_HEADERS], a, &r.fields, &r.nfields, e) ||
+        (r.trailers_ready && !get_trailers(trailers->v, a, &r.trailers, &r.ntrailers, e)))
         return false;
     *out = r;
     return true;
@@ -379,9 +405,5 @@ bool http_trailers_decode(struct span in, struct arena *a, const struct http_fie
     size_t used;
     if (!wit_decode(&trailers_type, 1, in, a, &v, &used, NULL, e))
         return false;
-    if (v.n)
-        return get_fields(v.v, a, fields, nfields, e);
-    *fields = NULL;
-    *nfields = 0;
-    return true;
+    return get_trailers(&v, a, fields, nfields, e);
 }

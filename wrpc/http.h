@@ -28,6 +28,11 @@ struct http_response {
     uint16_t status;
     const struct http_field *fields;
     size_t nfields;
+    /* Decoded: what came inside the root instead of on its own channel. */
+    struct span body; /* all of it; empty: it has its channel */
+    bool trailers_ready;
+    const struct http_field *trailers;
+    size_t ntrailers;
 };
 
 /* wasi:http/types.error-code, in the order of its cases. */
@@ -118,6 +123,10 @@ extern const char http_plain_types_wit[];
 bool http_request_encode(const struct http_request *r, struct buf *out, struct err *e);
 bool http_request_decode(struct span in, struct arena *a, struct http_request *out, struct err *e);
 bool http_response_encode(const struct http_response *r, struct buf *out, struct err *e);
+/* Puts a body that is not empty, and encoded trailers, into an encoded response. Only our own processes are known to
+ * read that form. */
+void http_response_join(struct span response, struct span body, struct span trailers,
+                        struct buf *out);
 /* A payload that was left out is encoded as absent; internal-error takes its text then. */
 bool http_error_encode(const struct http_error *x, struct buf *out, struct err *e);
 /* *is_error tells which of the two was filled. */

@@ -38,6 +38,7 @@ struct wrpc_inv {
     struct piece *pieces, **last;
     size_t root_bytes, queued_bytes;
     bool answered; /* the results were sent, and their end */
+    enum wrpc_offer offer;
     uint32_t nheaders;
     struct bus_header headers[]; /* their texts, and the peer's inbox, are behind them */
 };
@@ -118,6 +119,15 @@ static struct piece *inv_next_piece(struct wrpc_inv *i)
     return p;
 }
 
+/* What the caller's offer says without messages. */
+static void pass_implied(struct wrpc_inv *i)
+{
+    static const uint8_t zero[1] = {0};
+    bool there = i->offer < WRPC_WHOLE || inv_pass(i, 0, (struct span){NULL, 0});
+    for (uint32_t k = 1; there && i->offer == WRPC_BARE && k <= i->end.npaths; k++)
+        there = inv_pass(i, k, (struct span){zero, 1});
+}
+
 void wrpc_inv_read(struct wrpc_inv *i, wrpc_bytes_fn *on_bytes, void *user)
 {
     assert(!i->end.on_bytes);
@@ -131,6 +141,8 @@ void wrpc_inv_read(struct wrpc_inv *i, wrpc_bytes_fn *on_bytes, void *user)
         there = inv_pass(i, p->channel, (struct span){p->bytes, p->n});
         free(p);
     }
+    if (there)
+        pass_implied(i);
 }
 
 struct str wrpc_inv_header(const struct wrpc_inv *i, struct str name)
@@ -151,10 +163,9 @@ bool wrpc_inv_result(struct wrpc_inv *i, struct span results, struct err *e)
     if (results.n > i->end.w->limits.root_bytes_max)
         return err_set(e, ERR_LIMIT, "results of %zu bytes, the limit is root_bytes_max",
                        results.n);
-    if (!wrpc_send(&i->end, &root, results, e))
-        return false; /* freeing it will end the results too early, which is how failure is told */
-    i->answered = true;
-    return wrpc_send_end(&i->end, &root, e);
+    /* when not, freeing it will end the results too early, which is how failure is told */
+    i->answered = wrpc_send_root(&i->end, results, e);
+    return i->answered;
 }
 
 bool wrpc_inv_result_out(struct wrpc_inv *i, const struct wit_path *p, struct wrpc_out **out,
@@ -166,6 +177,11 @@ bool wrpc_inv_result_out(struct wrpc_inv *i, const struct wit_path *p, struct wr
 void wrpc_inv_consumed(struct wrpc_inv *i, const struct wit_path *p, size_t n)
 {
     wrpc_consumed(&i->end, p, n);
+}
+
+bool wrpc_inv_ours(const struct wrpc_inv *i)
+{
+    return i->offer != WRPC_NO_OFFER;
 }
 
 static void serve_release(struct wrpc_serve *s)
@@ -222,10 +238,12 @@ static struct wrpc_inv *inv_new(struct wrpc_serve *s, const struct bus_msg *m)
 /* Says where parameters go, before anything else. */
 static bool handshake(struct wrpc_inv *i, struct err *e)
 {
-    const struct bus_header accepted = {STR(WRPC_CREDIT_HEADER), STR("1")};
-    i->end.pacing = wrpc_has_credit(i->headers, i->nheaders) ? WRPC_PACED : WRPC_UNPACED;
+    i->offer = wrpc_offer_of(i->headers, i->nheaders);
+    i->end.pacing = i->offer ? WRPC_PACED : WRPC_UNPACED;
+    i->end.ended = i->offer == WRPC_BARE ? UINT64_MAX : i->offer == WRPC_WHOLE ? 1 : 0;
+    const struct bus_header accepted = wrpc_offer_header(i->offer);
     return bus_publish(i->end.w->bus, i->end.peer, str_of(i->end.inbox), &accepted,
-                       i->end.pacing == WRPC_PACED ? 1 : 0, (struct span){NULL, 0}, e);
+                       i->offer ? 1 : 0, (struct span){NULL, 0}, e);
 }
 
 /* More calls than we may hold: the caller is told at once, by results that end before they begin. The inbox he

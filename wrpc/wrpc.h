@@ -9,6 +9,7 @@
  * Back-pressure: NATS has none. Between two of our own processes the reader of a stream tells what it consumed and the
  * writer keeps at most WRPC_WINDOW_BYTES under way (wrpc_out_room); this is offered in a header of the invocation and
  * accepted in one of the handshake, so other peers never notice, and towards those nothing holds a writer back.
+ * The same header spares our own processes the messages that say nothing (docs/decisions/0007-fewer-messages.md).
  * Channels are handed to their reader as they come; what nobody reads yet (an invocation before wrpc_inv_read) waits up
  * to channel_bytes_max and then looks cut short, so that only that call fails.
  * Spec: protocol of wRPC's NATS transport 0.29, sections named in call.c. */
@@ -50,6 +51,9 @@ struct wrpc_target {
     const struct bus_header *headers;  /* source-id, link-name, traceparent */
     size_t nheaders;
     bool paced; /* offer credit: see wrpc_out_room */
+    /* Each async parameter is just one zero byte: an empty stream, a future of none. They are written as always, and
+     * only sent to a peer that does not know it by this. Needs paced. */
+    bool bare;
 };
 /* params: the encoded root tuple, copied or published before return. result_paths: wit_paths of the results.
  * deadline_ms is a duration over the whole call until the root results ended; 0: none. */
@@ -70,6 +74,8 @@ bool wrpc_serve_open(struct wrpc *w, struct str prefix, struct str group, struct
 void wrpc_serve_close(struct wrpc_serve *s); /* no new invocations; open ones go on */
 struct str wrpc_inv_header(const struct wrpc_inv *i,
                            struct str name); /* empty view if absent; lives as long as i */
+/* The caller is a process of ours: it takes results in any form that http.h reads. */
+bool wrpc_inv_ours(const struct wrpc_inv *i);
 /* Starts delivery: what has come so far at once, then the rest. */
 void wrpc_inv_read(struct wrpc_inv *i, wrpc_bytes_fn *on_bytes, void *user);
 /* Root tuple and its end. Once. */

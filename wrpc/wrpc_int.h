@@ -18,6 +18,15 @@
 
 enum wrpc_pacing { WRPC_UNPACED, WRPC_PACING_UNKNOWN /* offered */, WRPC_PACED };
 
+/* What the header says, each with all before it: in an invocation what holds, in a handshake what of it was
+ * understood. A value of a later version counts as WRPC_CREDIT. */
+enum wrpc_offer {
+    WRPC_NO_OFFER,
+    WRPC_CREDIT, /* "1": streams are paced */
+    WRPC_WHOLE,  /* "2": the root is complete in the invocation, its end does not follow */
+    WRPC_BARE,   /* "3": every sub-channel holds just one zero byte, which does not follow */
+};
+
 struct wrpc_end {
     struct wrpc *w; /* NULL after wrpc_close */
     struct wrpc_end *prev, *next;
@@ -89,6 +98,8 @@ void wrpc_serve_detach(struct wrpc_serve *s);
 
 /* Publishes bytes to a channel of the peer, cut at max payload. Empty bytes publish nothing. */
 bool wrpc_send(struct wrpc_end *end, const struct wit_path *path, struct span bytes, struct err *e);
+/* The same to the root, and its end: in the last message where the peer is known to understand that. */
+bool wrpc_send_root(struct wrpc_end *end, struct span bytes, struct err *e);
 /* The empty message that ends a channel. */
 bool wrpc_send_end(struct wrpc_end *end, const struct wit_path *path, struct err *e);
 
@@ -96,6 +107,8 @@ bool wrpc_out_open(struct wrpc_end *end, const struct wit_path *path, struct wrp
                    struct err *e);
 /* The peer became known: sends what was queued. */
 bool wrpc_outs_flush(struct wrpc_end *end, struct err *e);
+/* The peer knows what was queued: frees the writers whose owner is done with them. */
+void wrpc_outs_drop(struct wrpc_end *end);
 /* Ends what is still open and frees all. */
 void wrpc_outs_free(struct wrpc_end *end);
 /* The peer's reader took n bytes of this channel. The writer's owner is told and may free end. */
@@ -104,6 +117,7 @@ void wrpc_outs_credit(struct wrpc_end *end, const struct wit_path *path, uint64_
 void wrpc_outs_room(struct wrpc_end *end);
 /* Our reader took n bytes. */
 void wrpc_consumed(struct wrpc_end *end, const struct wit_path *path, size_t n);
-bool wrpc_has_credit(const struct bus_header *headers, size_t n);
+enum wrpc_offer wrpc_offer_of(const struct bus_header *headers, size_t n);
+struct bus_header wrpc_offer_header(enum wrpc_offer offer);
 
 #endif

@@ -236,6 +236,25 @@ static void on_trailers(struct call *c, struct span piece)
         finish(c);
 }
 
+/* Body and trailers that came with the head. False: c is gone. */
+static bool take_joined(struct call *c, const struct http_response *r)
+{
+    struct err e = ERR_INIT;
+    if (r->trailers_ready) { /* too many to write: as good as none, see finish */
+        http_trailers_encode(r->trailers, r->ntrailers, &c->trailer_bytes, &e);
+        c->trailers_ended = true;
+    }
+    if (r->body.n == 0)
+        return true;
+    put_data(c, r->body);
+    c->body_ended = true;
+    if (c->queued_bytes > REPLY_QUEUE_BYTES_MAX) {
+        fail_with(c, 502, "client reads too slowly");
+        return false;
+    }
+    return true;
+}
+
 static void start_response(struct call *c, const struct http_response *r)
 {
     struct http_header headers[FIELDS_MAX + 1];
@@ -264,7 +283,7 @@ static void start_response(struct call *c, const struct http_response *r)
     watch(provider_of(c));
     struct buf early = c->early;
     c->early = (struct buf)BUF_INIT;
-    bool alive = (early.n == 0 || take_body(c, buf_span(&early))) &&
+    bool alive = take_joined(c, r) && (early.n == 0 || take_body(c, buf_span(&early))) &&
                  (!c->early_ended || take_body(c, (struct span){NULL, 0}));
     buf_fini(&early);
     if (alive && c->body_ended && c->trailers_ended)
@@ -446,12 +465,30 @@ static struct http_request wire_request(const struct call *c, struct http_field 
 
 static void pace(void *user);
 
+/* Both are over when this returns. On failure trailers are lost with the call, which its end will tell. */
+static void end_bodies(struct call *c, const struct http_field *trailers, size_t n)
+{
+    struct buf out = BUF_INIT;
+    struct err e = ERR_INIT;
+    wrpc_out_finish_stream(c->body);
+    if (http_trailers_encode(trailers, n, &out, &e) &&
+        wrpc_out_write(c->trailers, buf_span(&out), &e))
+        wrpc_out_done(c->trailers);
+    else
+        wrpc_out_close(c->trailers);
+    c->body = c->trailers = NULL;
+    buf_fini(&out);
+}
+
 static bool open_bodies(struct call *c, struct err *e)
 {
     if (!wrpc_call_param(c->wrpc, &body_path, &c->body, e) ||
         !wrpc_call_param(c->wrpc, &trailers_path, &c->trailers, e))
         return false;
-    wrpc_out_on_room(c->body, pace, c);
+    if (http_exchange_head(c->x)->has_body)
+        wrpc_out_on_room(c->body, pace, c);
+    else
+        end_bodies(c, NULL, 0);
     return true;
 }
 
@@ -486,6 +523,7 @@ static bool invoke(struct call *c, struct err *e)
         .nheaders = trace_headers(&r, trace),
         .deadline_ms = timeout_ms ? timeout_ms : CALL_TIMEOUT_MS,
         .paced = true,
+        .bare = !http_exchange_head(c->x)->has_body,
     };
     buf_clear(&p->params);
     return http_request_encode(&r, &p->params, e) &&
@@ -594,21 +632,13 @@ static void on_request_end(void *user, struct http_exchange *x, const struct htt
 {
     struct call *c = http_exchange_user(x);
     struct http_field fields[FIELDS_MAX];
-    struct buf out = BUF_INIT;
-    struct err e = ERR_INIT;
     (void)user;
+    if (!c->trailers)
+        return; /* there was no body, which is known since the beginning */
     n = MIN(n, FIELDS_MAX);
     for (size_t i = 0; i < n; i++)
         fields[i] = (struct http_field){trailers[i].name, trailers[i].value};
-    wrpc_out_finish_stream(c->body);
-    /* on failure they are lost with the call, which its end will tell */
-    if (http_trailers_encode(fields, n, &out, &e) &&
-        wrpc_out_write(c->trailers, buf_span(&out), &e))
-        wrpc_out_done(c->trailers);
-    else
-        wrpc_out_close(c->trailers);
-    c->body = c->trailers = NULL;
-    buf_fini(&out);
+    end_bodies(c, fields, n);
 }
 
 static void on_drained(void *user, struct http_exchange *x)

@@ -324,7 +324,8 @@ bool sdk_invoke(struct sdk *sdk, const struct sdk_call *call, struct span params
                             .func = call->func,
                             .headers = headers,
                             .nheaders = 2,
-                            .paced = call->paced};
+                            .paced = call->paced,
+                            .bare = call->bare};
     assert(call->nheaders <= SDK_HEADERS_MAX);
     for (size_t i = 0; i < call->nheaders; i++)
         headers[t.nheaders++] = call->headers[i];

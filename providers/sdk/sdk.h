@@ -79,6 +79,7 @@ struct sdk_call {
     size_t nheaders;
     uint64_t deadline_ms; /* 0: none */
     bool paced;           /* wrpc_out_room bounds the writers, wrpc_call_consumed the peer's */
+    bool bare;            /* as in struct wrpc_target */
 };
 
 #define SDK_HEADERS_MAX 6u

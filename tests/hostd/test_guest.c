@@ -59,6 +59,12 @@ static void on_result(void *user, struct span root)
     (void)root;
 }
 
+static void on_response(void *user, struct span root, struct span body, struct span trailers)
+{
+    on_head(user, root);
+    on_body(user, body, GUEST_BODY_FINISHED, trailers);
+}
+
 static void on_consumed(void *user, size_t n)
 {
     ((struct run *)user)->consumed += n;
@@ -102,6 +108,7 @@ static void on_ended(void *user, const struct guest_end *end)
 
 static const struct guest_ops ops = {
     .head = on_head,
+    .response = on_response,
     .body = on_body,
     .consumed = on_consumed,
     .result = on_result,

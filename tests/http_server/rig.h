@@ -31,6 +31,7 @@ struct rig {
     /* what the component does: */
     bool hold;                      /* nothing until the test calls respond() */
     bool fail;                      /* ends without a result */
+    bool join;                      /* head, body and trailers in one message */
     const struct http_error *error; /* answers this */
     struct http_response response;
     const char *body, *trailer;
@@ -75,9 +76,28 @@ static inline void send_part(struct rig *r, enum part what)
     buf_fini(&out);
 }
 
+static inline void send_joined(struct rig *r)
+{
+    struct err e = ERR_INIT;
+    struct buf head = BUF_INIT, trailers = BUF_INIT, out = BUF_INIT;
+    struct http_field t = {STR("x-t"), str_of(r->trailer)};
+    ck_assert(http_response_encode(&r->response, &head, &e) &&
+              http_trailers_encode(&t, r->trailer ? 1 : 0, &trailers, &e));
+    http_response_join(buf_span(&head), str_span(str_of(r->body)), buf_span(&trailers), &out);
+    ck_assert(wrpc_inv_result(r->inv, buf_span(&out), &e));
+    buf_fini(&head);
+    buf_fini(&trailers);
+    buf_fini(&out);
+}
+
 static inline void respond(struct rig *r)
 {
     r->responded = true;
+    if (r->join) {
+        send_joined(r);
+        wrpc_inv_free(MOVE(r->inv));
+        return;
+    }
     if (!r->fail)
         send_part(r, PART_HEAD);
     if (!r->fail && !r->error) {

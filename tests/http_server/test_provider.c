@@ -123,6 +123,27 @@ START_TEST(body_before_head)
 }
 END_TEST
 
+START_TEST(joined_response)
+{
+    struct rig r;
+    rig_open(&r, LINK_TO("hello", "\"address\":\"127.0.0.1:8080\""));
+    connect_client(&r);
+    r.join = r.hold = true;
+    put(&r, GET);
+    ck_assert(r.body_ended && r.request_trailers.n == 1); /* as if both had been sent */
+    respond(&r);
+    loop_sim_advance(r.loop, 10);
+    const char *reply = got(&r);
+    ck_assert_msg(ends(reply, "\r\n\r\n5\r\nhello\r\n0\r\n\r\n"), "%s", reply);
+    r.trailer = "v";
+    r.hold = false;
+    put(&r, GET);
+    reply = got(&r);
+    ck_assert_msg(ends(reply, "5\r\nhello\r\n0\r\nx-t: v\r\n\r\n"), "%s", reply);
+    rig_close(&r);
+}
+END_TEST
+
 START_TEST(trailers_never_come)
 {
     struct rig r;
@@ -323,6 +344,7 @@ int main(void)
     tcase_add_test(t, post_streams);
     tcase_add_test(t, body_before_head);
     tcase_add_test(t, trailers_never_come);
+    tcase_add_test(t, joined_response);
     tcase_add_test(t, failures);
     tcase_add_test(t, nobody_there);
     tcase_add_test(t, timeout);

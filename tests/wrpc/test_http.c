@@ -155,11 +155,38 @@ START_TEST(test_response)
 }
 END_TEST
 
+START_TEST(test_joined_response)
+{
+    static const struct http_field field = {STR_INIT("a"), STR_INIT("b")};
+    static const struct http_field trailer = {STR_INIT("x"), STR_INIT("y")};
+    struct http_response r = {.status = 200, .fields = &field, .nfields = 1}, got;
+    struct http_error error;
+    struct buf root = BUF_INIT, trailers = BUF_INIT;
+    bool is_error;
+    ck_assert(http_response_encode(&r, &root, &e));
+    for (size_t n = 0; n < 2; n++) {
+        buf_clear(&trailers);
+        buf_clear(&out);
+        ck_assert(http_trailers_encode(&trailer, n, &trailers, &e));
+        http_response_join(buf_span(&root), str_span(STR("hey")), buf_span(&trailers), &out);
+        if (n == 0)
+            assert_hex("00 03 68 65 79 01 00 c8 01 01 01 61 01 01 62");
+        ck_assert(http_result_decode(buf_span(&out), &arena, &got, &error, &is_error, &e));
+        ck_assert(!is_error && got.status == 200 && got.nfields == 1 && got.trailers_ready);
+        ck_assert(got.body.n == 3 && memcmp(got.body.p, "hey", 3) == 0);
+        assert_field(&got.fields[0], "a", "b");
+        ck_assert_uint_eq(got.ntrailers, n);
+    }
+    assert_field(&got.trailers[0], "x", "y");
+    buf_fini(&root);
+    buf_fini(&trailers);
+}
+END_TEST
+
 START_TEST(test_bad_responses)
 {
-    static const uint8_t status[] = {0, 0, 0, 99, 0}, ready[] = {0, 1, 65, 0, 100, 0},
-                         error[] = {1, 39};
-    static const struct span all[] = {{status, 5}, {ready, 6}, {error, 2}};
+    static const uint8_t status[] = {0, 0, 0, 99, 0}, error[] = {1, 39};
+    static const struct span all[] = {{status, 5}, {error, 2}};
     struct http_response r;
     struct http_error x;
     bool is_error;
@@ -266,6 +293,7 @@ int main(void)
     tcase_add_test(c, test_names_are_merged);
     tcase_add_test(c, test_trailers);
     tcase_add_test(c, test_response);
+    tcase_add_test(c, test_joined_response);
     tcase_add_test(c, test_bad_responses);
     tcase_add_test(c, test_errors);
     tcase_add_test(c, test_error_payloads);

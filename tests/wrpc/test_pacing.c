@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* wrpc: pacing of streams between two processes of ours, and none towards others. */
 #include <check.h>
+#include "lattice/base/alloc.h"
 #include "tests/bus/env.h"
 #include "wrpc/wrpc.h"
 
@@ -224,6 +225,122 @@ START_TEST(the_last_chunk_carries_the_end_of_the_stream)
 }
 END_TEST
 
+/* ---- fewer messages ---- */
+
+static uint32_t messages;
+static char last_subject[200];
+
+static void count_all(void *user, const struct bus_msg *m)
+{
+    (void)user;
+    (void)m;
+    messages++;
+}
+
+static struct wrpc_call *invoke_bare(void)
+{
+    struct wrpc_call *c;
+    struct wrpc_out *body;
+    struct wit_pendings p = paths();
+    struct wrpc_target t = {.prefix = STR("l.t"),
+                            .instance = STR("a:b/c"),
+                            .func = STR("f"),
+                            .paced = true,
+                            .bare = true};
+    ck_assert(wrpc_invoke(client, &t, str_span(STR("P")), &p, 0, on_bytes, on_end, NULL, &c, &e));
+    ck_assert(wrpc_call_param(c, &body_path, &body, &e));
+    wrpc_out_finish_stream(body);
+    return c;
+}
+
+static uint32_t root_ends, root_bytes;
+
+static void on_param(void *user, const struct wit_path *p, struct span piece)
+{
+    root_bytes += p->n ? 0 : (uint32_t)piece.n;
+    root_ends += p->n == 0 && piece.n == 0;
+    on_bytes(user, p, piece);
+}
+
+START_TEST(a_bare_call_takes_three_messages)
+{
+    for (uint32_t late = 0; late < 2; late++) { /* read at once, or later */
+        struct bus_sub *spy;
+        struct wrpc_serve *s = serve();
+        messages = overs = root_ends = root_bytes = 0;
+        ck_assert(bus_subscribe(bus_a, STR(">"), STR_NONE, count_all, NULL, &spy, &e));
+        struct wrpc_call *c = invoke_bare();
+        loop_sim_advance(env.loop, late ? 100 : 10);
+        ck_assert(wrpc_inv_ours(inv));
+        wrpc_inv_read(inv, on_param, NULL);
+        ck_assert_uint_eq(root_bytes, 1);
+        ck_assert_uint_eq(root_ends, 1);
+        ck_assert_uint_eq(got.n, 1);
+        ck_assert_uint_eq(got.p[0], 0);
+        ck_assert(wrpc_inv_result(inv, str_span(STR("R")), &e));
+        loop_sim_advance(env.loop, 10);
+        ck_assert_uint_eq(overs, 1);
+        ck_assert_int_eq(why_code, ERR_NONE);
+        ck_assert_uint_eq(messages, 3); /* invocation, handshake, results */
+        buf_clear(&got);
+        bus_unsubscribe(&spy);
+        wrpc_inv_free(inv);
+        wrpc_call_free(c);
+        wrpc_serve_close(s);
+    }
+}
+END_TEST
+
+static void note_subject(void *user, const struct bus_msg *m)
+{
+    (void)user;
+    snprintf(last_subject, sizeof last_subject, "%.*s", STR_ARG(m->subject));
+    messages++;
+}
+
+START_TEST(a_bare_call_tells_others_everything)
+{
+    struct bus_sub *sub, *params;
+    ck_assert(
+        bus_subscribe(bus_b, STR("l.t.wrpc.0.0.1.a:b/c.f"), STR_NONE, on_foreign, NULL, &sub, &e));
+    ck_assert(bus_subscribe(bus_b, STR("foreign.rs.>"), STR_NONE, note_subject, NULL, &params, &e));
+    loop_sim_advance(env.loop, 10);
+    messages = 0;
+    struct wrpc_call *c = invoke_bare();
+    loop_sim_advance(env.loop, 10);
+    ck_assert_uint_eq(messages, 3); /* the end of the root; the body's zero, its end */
+    ck_assert_str_eq(last_subject, "foreign.rs.params.0.0");
+    wrpc_call_free(c);
+    bus_unsubscribe(&params);
+    bus_unsubscribe(&sub);
+}
+END_TEST
+
+static struct wrpc_call *victim;
+
+static void on_bytes_free(void *user, const struct wit_path *p, struct span piece)
+{
+    on_bytes(user, p, piece);
+    wrpc_call_free(MOVE(victim));
+}
+
+START_TEST(results_that_end_in_their_message_may_free_the_call)
+{
+    struct wrpc_serve *s = serve();
+    struct wrpc_target t = {
+        .prefix = STR("l.t"), .instance = STR("a:b/c"), .func = STR("f"), .paced = true};
+    ck_assert(wrpc_invoke(client, &t, str_span(STR("P")), NULL, 0, on_bytes_free, on_end, NULL,
+                          &victim, &e));
+    loop_sim_advance(env.loop, 10);
+    ck_assert(wrpc_inv_result(inv, str_span(STR("R")), &e));
+    loop_sim_advance(env.loop, 10);
+    ck_assert_ptr_null(victim);
+    ck_assert_uint_eq(overs, 0);
+    wrpc_inv_free(inv);
+    wrpc_serve_close(s);
+}
+END_TEST
+
 START_TEST(a_call_ends_soon_after_its_peer_died)
 {
     struct wrpc_serve *s = serve();
@@ -271,6 +388,9 @@ int main(void)
     tcase_add_test(t, a_server_that_does_not_answer_the_offer_is_not_paced);
     tcase_add_test(t, a_call_ends_soon_after_its_peer_died);
     tcase_add_test(t, a_stream_is_cut_soon_after_its_peer_died);
+    tcase_add_test(t, a_bare_call_takes_three_messages);
+    tcase_add_test(t, a_bare_call_tells_others_everything);
+    tcase_add_test(t, results_that_end_in_their_message_may_free_the_call);
     tcase_add_test(t, the_last_chunk_carries_the_end_of_the_stream);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
