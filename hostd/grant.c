@@ -281,14 +281,14 @@ bool grants_open(const struct grant_opts *opts, struct grants **out, struct err 
 
 /* ---- changes --------------------------------------------------------------------------------------- */
 
-enum op_kind { OP_PUT, OP_DEL, OP_ENSURE };
+enum op_kind { OP_PUT, OP_DEL, OP_ENSURE, OP_CLAIMS };
 
 struct grant_op {
     struct grant_op *prev, *next;
     struct grants *g;
     struct arena arena;
     enum op_kind kind;
-    struct str id;             /* whose spec */
+    struct str id;             /* whose spec or claims */
     struct proto_link link;    /* OP_PUT */
     struct proto_link_del del; /* OP_DEL */
     struct str url;            /* OP_ENSURE */
@@ -296,15 +296,21 @@ struct grant_op {
     struct buf missing;        /* ... and those that are not there */
     uint32_t tries;
     struct buf json; /* what is being written */
-    bool found, removed;
+    bool found, removed, forgotten;
     struct proto_link removed_link;
-    grant_done_fn *done; /* OP_PUT, OP_ENSURE */
+    grant_done_fn *done; /* all but OP_DEL */
     grant_removed_fn *removed_fn;
     void *user;
 };
 
 static void op_start(struct grant_op *op);
 static void op_read(struct grant_op *op);
+
+static bool op_key(const struct grant_op *op, struct proto_subject *key, struct err *e)
+{
+    return op->kind == OP_CLAIMS ? proto_key_claims(op->id, key, e)
+                                 : proto_key_spec(op->id, key, e);
+}
 
 static void op_free(struct grant_op *op)
 {
@@ -331,7 +337,9 @@ static void op_end(struct grant_op *op, const struct err *e)
     loop_timer_stop(&g->retry);
     if (g->ops)
         g->retry = loop_after(g->loop, 0, op_next, g);
-    if (op->kind == OP_DEL)
+    if (op->forgotten)
+        ;
+    else if (op->kind == OP_DEL)
         op->removed_fn(op->user, op->removed ? &op->removed_link : NULL, op->found, e);
     else
         op->done(op->user, e);
@@ -372,7 +380,7 @@ static void op_write(struct grant_op *op, const struct proto_spec *spec, uint64_
     struct proto_subject key;
     struct err e = ERR_INIT;
     buf_clear(&op->json);
-    bool ok = proto_key_spec(op->id, &key, &e) && proto_spec_encode(spec, &op->json, &e) &&
+    bool ok = op_key(op, &key, &e) && proto_spec_encode(spec, &op->json, &e) &&
               kv_update(op->g->data, proto_subject_str(&key), buf_span(&op->json), revision,
                         on_written, op, &e);
     if (!ok)
@@ -476,9 +484,29 @@ static void op_read(struct grant_op *op)
 {
     struct proto_subject key;
     struct err e = ERR_INIT;
-    if (!proto_key_spec(op->id, &key, &e) ||
+    if (!op_key(op, &key, &e) ||
         !kv_get(op->g->data, proto_subject_str(&key), on_spec_read, op, &e))
         op_fail(op, &e, "read the component spec");
+}
+
+/* ---- claims are just written: the subject is a key, and whoever has that says the same ---- */
+
+static void on_claims_written(void *user, const struct kv_entry *entry, const struct err *e)
+{
+    struct grant_op *op = user;
+    if (entry)
+        op_end(op, NULL);
+    else
+        op_fail(op, e, "store the claims");
+}
+
+static void op_write_claims(struct grant_op *op)
+{
+    struct proto_subject key;
+    struct err e = ERR_INIT;
+    if (!op_key(op, &key, &e) || !kv_put(op->g->data, proto_subject_str(&key), buf_span(&op->json),
+                                         on_claims_written, op, &e))
+        op_fail(op, &e, "store the claims");
 }
 
 /* ---- a link's configs must exist ---- */
@@ -527,6 +555,8 @@ static void op_start(struct grant_op *op)
     op->g->retry = NULL;
     if (op->kind == OP_PUT)
         check_next_config(op);
+    else if (op->kind == OP_CLAIMS)
+        op_write_claims(op);
     else
         op_read(op);
 }
@@ -547,7 +577,7 @@ static bool op_push(struct grant_op *op, struct err *e)
 {
     struct grants *g = op->g;
     struct proto_subject key;
-    bool ok = proto_key_spec(op->id, &key, e);
+    bool ok = op_key(op, &key, e);
     if (ok && (!g->data || !g->config))
         ok = err_set(e, ERR_CLOSED, "the lattice data is not open yet");
     if (ok && g->nops >= GRANT_OPS_MAX)
@@ -600,6 +630,26 @@ bool grant_spec_ensure(struct grants *g, struct str id, struct str url, grant_do
     op->id = arena_str(&op->arena, id);
     op->url = arena_str(&op->arena, url);
     return op_push(op, e);
+}
+
+bool grant_claims_put(struct grants *g, const struct proto_claims *claims, grant_done_fn *fn,
+                      void *user, struct err *e)
+{
+    struct grant_op *op = op_new(g, OP_CLAIMS, user);
+    op->done = fn;
+    op->id = arena_str(&op->arena, claims->subject);
+    if (!proto_claims_encode(claims, &op->json, e)) {
+        op_free(op);
+        return false;
+    }
+    return op_push(op, e);
+}
+
+void grant_forget(struct grants *g, const void *user)
+{
+    struct grant_op *op;
+    DL_FOREACH(g->ops, op)
+    op->forgotten |= op->user == user;
 }
 
 void grants_close(struct grants *g)

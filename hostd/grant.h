@@ -74,6 +74,11 @@ bool grant_link_del(struct grants *g, const struct proto_link_del *del, grant_re
 /* A component or provider starts: its spec exists afterwards (an existing one is left as it is). */
 bool grant_spec_ensure(struct grants *g, struct str id, struct str url, grant_done_fn *fn,
                        void *user, struct err *e);
+/* ... and what it says of itself is known to the lattice. */
+bool grant_claims_put(struct grants *g, const struct proto_claims *claims, grant_done_fn *fn,
+                      void *user, struct err *e);
+/* Open operations of this user go on, but it is not called back. */
+void grant_forget(struct grants *g, const void *user);
 
 /* ---- named configuration ---- */
 

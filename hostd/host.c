@@ -268,10 +268,17 @@ static struct host *farewell_end(struct farewell *f, const struct err *e)
     return h;
 }
 
+/* Without a connection there is nothing to wait for. */
 static void flush(struct host *h, struct bus *bus, void (*done)(void *user, const struct err *e))
 {
+    struct err e = ERR_INIT;
     h->farewell = xnew(struct farewell);
     h->farewell->h = h;
+    if (bus_state(bus) != BUS_UP) {
+        err_set(&e, ERR_CLOSED, "no connection to the NATS server");
+        done(h->farewell, &e);
+        return;
+    }
     bus_flush(bus, FLUSH_MS, done, h->farewell);
 }
 
@@ -296,6 +303,34 @@ static void on_sidecars_gone(void *user)
     flush(h, h->opts.ctl, on_ctl_flushed);
 }
 
+static void on_drained(void *user)
+{
+    struct host *h = user;
+    if (!h->drain)
+        return; /* its time was over before */
+    loop_timer_stop(&h->drain);
+    sidecars_stop_all(h->sidecars, on_sidecars_gone, h);
+}
+
+static void on_drain_end(void *user)
+{
+    struct host *h = user;
+    h->drain = NULL;
+    log_warn("ending invocations that still run", LS("host", host_id(h)));
+    workloads_cancel(h->workloads);
+    sidecars_stop_all(h->sidecars, on_sidecars_gone, h);
+}
+
+/* Providers go after the invocations, which may need them. Of the time, half or more is the invocations'; without a
+ * connection nobody would get their answers. */
+static void drain(struct host *h, uint64_t timeout_ms)
+{
+    uint64_t after_ms = MIN(timeout_ms / 2, h->settings->provider_shutdown_ms + FLUSH_MS);
+    bool connected = bus_state(h->opts.rpc) == BUS_UP;
+    h->drain = loop_after(h->loop, connected ? timeout_ms - after_ms : 0, on_drain_end, h);
+    workloads_drain(h->workloads, on_drained, h);
+}
+
 void host_stop(struct host *h, uint64_t timeout_ms)
 {
     if (h->stopping)
@@ -307,7 +342,7 @@ void host_stop(struct host *h, uint64_t timeout_ms)
     scheduler_close(h->scheduler);
     h->scheduler = NULL;
     h->deadline = loop_after(h->loop, timeout_ms, on_deadline, h);
-    sidecars_stop_all(h->sidecars, on_sidecars_gone, h);
+    drain(h, timeout_ms);
 }
 
 void host_close(struct host *h)
@@ -316,6 +351,7 @@ void host_close(struct host *h)
         return;
     loop_timer_stop(&h->heartbeat);
     loop_timer_stop(&h->deadline);
+    loop_timer_stop(&h->drain);
     if (h->farewell)
         h->farewell->h = NULL;
     scheduler_close(h->scheduler);

@@ -25,7 +25,8 @@ struct host_opts {
     void *user;
 };
 bool host_open(const struct host_opts *opts, struct host **out, struct err *e);
-/* Leaves the lattice: providers are asked to stop, host_stopped goes out, connections are flushed. Again: ignored. */
+/* Leaves the lattice: nothing new is served, what runs may finish, providers are asked to stop, host_stopped goes
+ * out, connections are flushed. Again: ignored. */
 void host_stop(struct host *h, uint64_t timeout_ms);
 void host_close(struct host *h); /* at once; NULL is fine; not from within a callback of the host */
 

@@ -31,6 +31,7 @@ struct host {
     struct sidecars *sidecars;
     struct scheduler *scheduler; /* NULL: not offered */
     struct loop_timer *heartbeat, *deadline;
+    struct loop_timer *drain;  /* until what runs is ended; NULL afterwards */
     struct farewell *farewell; /* while a connection is being flushed for the last time */
 };
 

@@ -19,9 +19,11 @@ struct invoke_host {
     struct workers *workers;
     struct str lattice;
     uint32_t queue_max, instances_max;
-    uint32_t instances; /* running now */
-    uint32_t busy;      /* running or waiting */
-    struct serving *servings;
+    uint32_t instances;       /* running now */
+    uint32_t busy;            /* running or waiting */
+    struct serving *servings; /* closed ones included while something of theirs runs */
+    loop_fn *idle;            /* the last of them ended; may be called in the middle of its end */
+    void *user;
 };
 
 struct serving_opts {
@@ -39,6 +41,6 @@ void serving_set_max(struct serving *s, uint32_t max_instances);
 void serving_set_config(struct serving *s,
                         const struct grant_config *config); /* NULL: none any more */
 void serving_close(struct serving *s);                      /* NULL is fine */
-void serving_cancel(struct serving *s); /* ends what runs and drops what waits, soon */
+void servings_cancel(struct invoke_host *h); /* for good: ends what runs soon, drops what waits */
 
 #endif

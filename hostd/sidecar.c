@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Providers as supervised processes. Each goes through
- *     PREPARING (image -> spec -> config) -> BUILDING (links) -> SPAWNING -> RUNNING -> (exit) WAITING -> BUILDING ...
+ *     PREPARING (image -> claims -> spec -> config) -> BUILDING (links) -> SPAWNING -> RUNNING -> (exit) WAITING -> BUILDING ...
  * and leaves by STOPPING (shutdown request, a moment for it to go, kill) or by a failure.
  * Owns: the table, per provider its process, its requests and its xkey.
  * Keeps: at most one process per id; what changes (links, config) between reading it for the host data and the first
@@ -43,9 +43,9 @@ static struct sidecar_info describe(const struct sidecar *s)
         .image_ref = s->image_ref,
         .given_ref = s->spec.ref,
         .annotations = s->spec.annotations,
-        .name = s->claims ? s->claims->name : STR_NONE,
-        .revision = s->claims && s->claims->revision.set ? (int32_t)s->claims->revision.v : 0,
-        .claims = s->claims,
+        .name = s->claims ? s->claims->event.name : STR_NONE,
+        .revision = s->claims ? s->claims->revision : 0,
+        .claims = s->claims ? &s->claims->event : NULL,
     };
 }
 
@@ -158,7 +158,7 @@ static void build(void *user)
     sidecar_resolve_links(s, spawn);
 }
 
-/* ---- preparation: image, spec, config -------------------------------------------------------------- */
+/* ---- preparation: image, claims, spec, config -------------------------------------------------------------- */
 
 static void on_config_changed(void *user)
 {
@@ -178,16 +178,28 @@ static void on_config(void *user, const struct err *e)
 
 static void on_spec(void *user, const struct err *why)
 {
-    struct lookup *l = user;
-    struct sidecar *s = l->s;
+    struct sidecar *s = user;
     struct err e = ERR_INIT;
-    lookup_end(l);
-    if (!s)
-        return;
     if (why)
         fail(s, why, "store the provider's spec");
     else if (!grant_config_open(s->ss->opts.grants, &s->spec.config, on_config, s, &s->config, &e))
         fail(s, &e, "read the provider's configuration");
+}
+
+static void ensure_spec(struct sidecar *s)
+{
+    struct err e = ERR_INIT;
+    if (!grant_spec_ensure(s->ss->opts.grants, s->spec.id, s->image_ref, on_spec, s, &e))
+        fail(s, &e, "store the provider's spec");
+}
+
+static void on_claims(void *user, const struct err *why)
+{
+    struct sidecar *s = user;
+    if (why)
+        fail(s, why, "store the provider's claims");
+    else
+        ensure_spec(s);
 }
 
 static void on_image(void *user, const struct image_provider *p, const struct err *why)
@@ -203,15 +215,12 @@ static void on_image(void *user, const struct image_provider *p, const struct er
         return;
     }
     s->path = str_dup(p->path);
-    if (!sidecar_read_claims(s, p->token, &e)) {
+    if (!claims_of_provider(p->token, &s->claims, &e))
         fail(s, &e, "check the provider's claims");
-        return;
-    }
-    l = lookup_new(s);
-    if (!grant_spec_ensure(s->ss->opts.grants, s->spec.id, s->image_ref, on_spec, l, &e)) {
-        lookup_end(l);
-        fail(s, &e, "store the provider's spec");
-    }
+    else if (!s->claims)
+        ensure_spec(s);
+    else if (!grant_claims_put(s->ss->opts.grants, &s->claims->stored, on_claims, s, &e))
+        fail(s, &e, "store the provider's claims");
 }
 
 static bool fetch(struct sidecar *s, struct err *e)
@@ -278,6 +287,7 @@ static void sidecar_free(struct sidecar *s)
     MAP_DEL(s->ss->table, s);
     while (s->lookups)
         lookup_forget(s->lookups);
+    grant_forget(s->ss->opts.grants, s);
     loop_timer_stop(&s->timer);
     sidecar_health_end(s);
     sidecar_drop_links(s);
@@ -285,6 +295,7 @@ static void sidecar_free(struct sidecar *s)
     grant_config_close(&s->config);
     process_free(s->process);
     id_key_fini(&s->xkey);
+    claims_free(s->claims);
     free(s->path);
     arena_fini(&s->arena);
     free(s);

@@ -3,11 +3,12 @@
 #ifndef HOSTD_SIDECAR_INT_H
 #define HOSTD_SIDECAR_INT_H
 
+#include "hostd/claims.h"
 #include "hostd/sidecar.h"
 #include "lattice/base/map.h"
 
 #define SIDECARS_MAX 1024u
-#define SIDECAR_BYTES_MAX (4u << 20) /* what one provider's command and claims may take */
+#define SIDECAR_BYTES_MAX (4u << 20) /* what one provider's command may take */
 #define SIDECAR_LINKS_MAX 4096u      /* of one provider */
 #define HEALTH_SOON_MS 50      /* first check after the start, doubling until it answers ... */
 #define HEALTH_FIRST_MS 5000   /* ... up to this */
@@ -30,7 +31,7 @@ enum state {
 struct process;
 struct sidecar;
 
-/* An operation that cannot be cancelled: forgets its sidecar when that goes first. */
+/* Looking for the image cannot be cancelled: it forgets its sidecar when that goes first. */
 struct lookup {
     struct lookup *prev, *next;
     struct sidecar *s; /* NULL: gone */
@@ -61,10 +62,10 @@ struct link_slot {
 struct sidecar {
     UT_hash_handle hh;
     struct sidecars *ss;
-    struct arena arena; /* of spec, image_ref and claims */
+    struct arena arena; /* of spec and image_ref */
     struct sidecar_spec spec;
     struct str image_ref;
-    const struct proto_event_claims *claims;
+    struct claims *claims;
     struct id_key xkey; /* its own, the same over restarts */
     enum state state;
     bool listed; /* was started once: inventory has it until it is gone */
@@ -103,7 +104,6 @@ struct sidecars {
 };
 
 /* sidecar_talk.c */
-bool sidecar_read_claims(struct sidecar *s, struct str token, struct err *e);
 /* Resolves all links of the provider, then calls back; those that cannot be are left out, with a warning. */
 void sidecar_resolve_links(struct sidecar *s, void (*ready)(struct sidecar *s));
 void sidecar_drop_links(struct sidecar *s);

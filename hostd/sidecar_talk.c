@@ -40,36 +40,6 @@ void lookup_forget(struct lookup *l)
     l->s = NULL;
 }
 
-/* ---- claims ---------------------------------------------------------------------------------------- */
-
-static struct str date_text(struct arena *a, uint64_t seconds, uint64_t never)
-{
-    return seconds == never ? STR("never") : str_of(arena_printf(a, "%" PRIu64, seconds));
-}
-
-bool sidecar_read_claims(struct sidecar *s, struct str token, struct err *e)
-{
-    struct id_claims c;
-    if (token.n == 0)
-        return true;
-    if (!id_claims_decode(token, &s->arena, &c, e) ||
-        !id_claims_check(&c, clock_wall_ns() / 1000000000u, e))
-        return false;
-    struct proto_event_claims *claims = arena_new(&s->arena, struct proto_event_claims);
-    if (!claims)
-        return arena_full(&s->arena, e);
-    *claims = (struct proto_event_claims){
-        .issuer = c.issuer,
-        .name = c.name,
-        .version = c.version,
-        .not_before_human = date_text(&s->arena, c.not_before_s, 0),
-        .expires_human = date_text(&s->arena, c.expires_s, ID_NEVER),
-        .revision = {c.revision > 0 ? (uint64_t)c.revision : 0, c.has_revision},
-    };
-    s->claims = claims;
-    return true;
-}
-
 /* ---- links ----------------------------------------------------------------------------------------- */
 
 static struct link_slot *slot_new(struct sidecar *s, const struct proto_link *link)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Components on this host. A command for a component id waits until the ones before it are done; it goes through the
- * steps fetch → compile (pool thread) → config → spec → serve, and whatever fails ends it with a reason and leaves
- * what ran before as it was.
+ * steps fetch → verify and compile (pool thread) → config → claims → spec → serve, and whatever fails ends it with a
+ * reason and leaves what ran before as it was.
  * Keeps: a workload exists in the table while it runs or has commands; `now` is what runs. */
 #include "hostd/workload.h"
 
@@ -9,11 +9,11 @@
 #include <string.h>
 #include <unistd.h>
 #include <utlist.h>
+#include "hostd/claims.h"
 #include "hostd/image/image.h"
 #include "hostd/invoke.h"
 #include "lattice/base/alloc.h"
 #include "lattice/base/log.h"
-#include "lattice/base/loop.h"
 #include "lattice/base/map.h"
 #include "lattice/base/num.h"
 
@@ -32,6 +32,7 @@ struct command {
     /* steps */
     uint64_t execution_ms_max, memory_bytes_max;
     struct span image;
+    struct claims *claims; /* NULL: not signed */
     struct comp_linked *linked;
     struct bridge *bridge;
     struct grant_config *config;
@@ -51,6 +52,7 @@ struct workload {
     struct grant_config *config;
     struct arena arena; /* of `now` */
     struct workload_spec now;
+    struct claims *claims; /* NULL: not signed */
 };
 
 struct workloads {
@@ -58,14 +60,17 @@ struct workloads {
     struct invoke_host host;
     struct workload *table;
     char *lattice;
-    bool closing;
+    bool draining;    /* for good */
+    loop_fn *drained; /* when nothing runs any more */
+    void *drained_user;
+    struct loop_timer *drained_soon;
 };
 
 static void next_command(void *user);
 
 static void schedule(struct workload *w)
 {
-    if (w->posted || w->ws->closing)
+    if (w->posted || w->ws->draining)
         return;
     w->posted = true;
     loop_post(w->ws->opts.loop, next_command, w);
@@ -73,18 +78,26 @@ static void schedule(struct workload *w)
 
 /* ---- ends of commands ---- */
 
-static void describe(const struct workload_spec *spec, struct workload_info *info)
+static void describe(const struct workload_spec *spec, const struct claims *claims,
+                     struct workload_info *info)
 {
     *info = (struct workload_info){.id = spec->id,
                                    .image_ref = spec->image_ref,
                                    .max_instances = spec->max_instances,
                                    .annotations = spec->annotations,
                                    .limits = spec->limits};
+    if (!claims)
+        return;
+    info->name = claims->event.name;
+    info->revision = claims->revision;
+    info->public_key = claims->public_key;
+    info->claims = &claims->event;
 }
 
 static void command_free(struct command *c)
 {
     free((void *)c->image.p);
+    claims_free(c->claims);
     comp_linked_unref(c->linked);
     bridge_free(c->bridge);
     grant_config_close(&c->config);
@@ -105,17 +118,18 @@ static void workload_free(struct workload *w)
         else
             command_free(c);
     }
+    claims_free(w->claims);
     arena_fini(&w->arena);
     free(w->id_text);
     free(w);
 }
 
-/* The head command ends: e NULL is success, described by spec. */
+/* The head command ends: e NULL is success, described by spec and what runs (or ran). */
 static void command_done(struct command *c, const struct workload_spec *spec, const struct err *e)
 {
     struct workload *w = c->w;
     struct workload_info info;
-    describe(spec ? spec : &c->spec, &info);
+    describe(spec ? spec : &c->spec, e ? c->claims : w->claims, &info);
     DL_DELETE(w->commands, c);
     c->fn(c->user, &info, e);
     command_free(c);
@@ -129,7 +143,7 @@ static void command_failed(struct command *c, const char *doing)
     command_done(c, NULL, &c->e);
 }
 
-/* ---- step 5: serve ---- */
+/* ---- step 6: serve ---- */
 
 static bool copy_spec(struct arena *a, const struct workload_spec *in, struct workload_spec *out,
                       struct err *e)
@@ -160,10 +174,22 @@ static bool set_now(struct workload *w, const struct workload_spec *spec, struct
     return true;
 }
 
+/* Meanwhile the host may have begun to stop. */
+static bool may_serve(struct command *c)
+{
+    if (!c->w->ws->draining)
+        return true;
+    err_set(&c->e, ERR_CLOSED, "the host is stopping");
+    command_failed(c, "start serving");
+    return false;
+}
+
 static void serve(struct command *c)
 {
     struct workload *w = c->w;
     struct serving *fresh;
+    if (!may_serve(c))
+        return;
     struct serving_opts opts = {.host = &w->ws->host,
                                 .id = c->spec.id,
                                 .linked = MOVE(c->linked),
@@ -184,10 +210,12 @@ static void serve(struct command *c)
     grant_config_close(&w->config);
     w->serving = fresh;
     w->config = MOVE(c->config);
+    claims_free(w->claims);
+    w->claims = MOVE(c->claims);
     command_done(c, &w->now, NULL);
 }
 
-/* ---- steps 3 and 4: config and spec ---- */
+/* ---- steps 3 to 5: config, claims and spec ---- */
 
 static void on_spec(void *user, const struct err *e)
 {
@@ -206,6 +234,25 @@ static void ensure_spec(struct command *c)
         command_failed(c, "store the component spec");
 }
 
+static void on_claims(void *user, const struct err *e)
+{
+    struct command *c = user;
+    if (e) {
+        c->e = *e;
+        command_failed(c, "store the claims");
+    } else {
+        ensure_spec(c);
+    }
+}
+
+static void store_claims(struct command *c)
+{
+    if (!c->claims)
+        ensure_spec(c);
+    else if (!grant_claims_put(c->w->ws->opts.grants, &c->claims->stored, on_claims, c, &c->e))
+        command_failed(c, "store the claims");
+}
+
 static void on_config(void *user, const struct err *e)
 {
     struct command *c = user;
@@ -215,7 +262,7 @@ static void on_config(void *user, const struct err *e)
         c->e = *e;
         command_failed(c, "read configuration");
     } else {
-        ensure_spec(c);
+        store_claims(c);
     }
 }
 
@@ -225,12 +272,14 @@ static void open_config(struct command *c)
         command_failed(c, "read configuration");
 }
 
-/* ---- steps 1 and 2: fetch and compile ---- */
+/* ---- steps 1 and 2: fetch, verify and compile ---- */
 
 /* Pool thread: touches the command's own members only. */
 static void compile(void *user)
 {
     struct command *c = user;
+    if (!claims_of_component(c->image, &c->claims, &c->e))
+        return;
     struct comp_limits limits = {.memory_pages_max =
                                      (uint32_t)(c->memory_bytes_max / WASM_PAGE_BYTES)};
     struct comp *comp = comp_load(c->image, &limits, &c->e);
@@ -351,7 +400,7 @@ static void on_new_config(void *user, const struct err *e)
     if (e) {
         c->e = *e;
         command_failed(c, "read configuration");
-    } else {
+    } else if (may_serve(c)) {
         rescaled(c);
     }
 }
@@ -394,7 +443,7 @@ static void next_command(void *user)
 {
     struct workload *w = user;
     w->posted = false;
-    if (w->busy || w->ws->closing)
+    if (w->busy || w->ws->draining)
         return;
     if (w->commands) {
         w->busy = true;
@@ -460,7 +509,7 @@ bool workload_find(const struct workloads *ws, struct str id, struct workload_in
     if (!w || !w->serving)
         return false;
     if (info)
-        describe(&w->now, info);
+        describe(&w->now, w->claims, info);
     return true;
 }
 
@@ -476,7 +525,7 @@ bool workload_next(struct workload_iter *it)
         w = w->hh.next;
     if (!w)
         return false;
-    describe(&w->now, &it->info);
+    describe(&w->now, w->claims, &it->info);
     it->at = w->hh.next;
     return true;
 }
@@ -509,26 +558,52 @@ struct workloads *workloads_open(const struct workload_opts *opts)
     return ws;
 }
 
+static void drained(void *user)
+{
+    struct workloads *ws = user;
+    ws->drained_soon = NULL;
+    ws->drained(ws->drained_user);
+}
+
+static void on_idle(void *user)
+{
+    struct workloads *ws = user;
+    if (!ws->drained_soon)
+        ws->drained_soon = loop_after(ws->opts.loop, 0, drained, ws);
+}
+
+void workloads_drain(struct workloads *ws, loop_fn *done, void *user)
+{
+    struct workload *w, *tmp;
+    ws->draining = true;
+    ws->drained = done;
+    ws->drained_user = user;
+    HASH_ITER(hh, ws->table, w, tmp)
+    serving_close(MOVE(w->serving));
+    ws->host.user = ws;
+    ws->host.idle = on_idle;
+    if (ws->host.busy == 0)
+        on_idle(ws);
+}
+
+void workloads_cancel(struct workloads *ws)
+{
+    servings_cancel(&ws->host);
+}
+
 void workloads_close(struct workloads *ws)
 {
     struct workload *w, *tmp;
     if (!ws)
         return;
-    ws->closing = true;
-    HASH_ITER(hh, ws->table, w, tmp)
-    {
-        if (w->serving)
-            serving_cancel(w->serving);
-    }
+    ws->draining = true;
+    ws->host.idle = NULL;
+    loop_timer_stop(&ws->drained_soon);
+    servings_cancel(&ws->host);
     workers_free(ws->host.workers); /* every guest has ended when this returns */
     loop_drain(ws->opts.loop);      /* and has said so */
     HASH_ITER(hh, ws->table, w, tmp)
     workload_free(w);
     free(ws->lattice);
     free(ws);
-}
-
-uint32_t workloads_busy(const struct workloads *ws)
-{
-    return ws->host.busy;
 }

@@ -5,10 +5,10 @@
 #ifndef HOSTD_WORKLOAD_H
 #define HOSTD_WORKLOAD_H
 
+#include "lattice/base/loop.h"
 #include "lattice/proto/proto.h"
 
 struct workloads;
-struct loop;
 struct wrpc;
 struct grants;
 
@@ -26,10 +26,13 @@ struct workload_opts {
     uint32_t instances_max;    /* of all components together */
 };
 struct workloads *workloads_open(const struct workload_opts *opts);
-/* Serves nothing new at once; what runs is ended, then everything freed. NULL is fine. */
+/* For good: serves nothing new from now on and begins no command; what runs or waits may go on. done once, as soon
+ * as nothing does, never before this returned. */
+void workloads_drain(struct workloads *ws, loop_fn *done, void *user);
+/* After a drain that took too long: ends what still runs, soon. */
+void workloads_cancel(struct workloads *ws);
+/* At once: what runs is ended, then everything freed. NULL is fine. */
 void workloads_close(struct workloads *ws);
-/* Invocations that run or wait, for a graceful stop. */
-uint32_t workloads_busy(const struct workloads *ws);
 
 /* Copied by the call. */
 struct workload_spec {

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a signed component or provider says of itself, verified, in the words of events and of the lattice data.
+ * Pure; any thread. Spec: lattice protocol 2.3, 3.4, 5.3. */
+#ifndef HOSTD_CLAIMS_H
+#define HOSTD_CLAIMS_H
+
+#include "lattice/proto/proto.h"
+
+struct claims {
+    struct arena arena; /* of all texts */
+    struct str public_key;
+    int32_t revision; /* 0: none */
+    struct proto_event_claims event;
+    struct proto_claims stored;
+};
+
+/* *out NULL: it is not signed, which is no error. */
+bool claims_of_component(struct span wasm, struct claims **out, struct err *e);
+bool claims_of_provider(struct str token, struct claims **out, struct err *e);
+void claims_free(struct claims *c); /* NULL is fine */
+
+#endif
