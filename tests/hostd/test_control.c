@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The control interface of whole hosts in a simulated lattice: requests, their answers, events and KV. */
+#include <stdio.h>
+
+#include "lattice/base/alloc.h"
+#include "lattice/id/id.h"
 #include "tests/hostd/world.h"
 
 #define CTL "wasmbus.ctl.v1.default."
@@ -314,6 +318,104 @@ START_TEST(component_failures)
 }
 END_TEST
 
+/* ---- signed components ---- */
+
+#define SUBJECT "MAU2ZOXBIG6MV4FSFYNJJU2NBPDTMHSSNUF74EWIS6KLZEZCSZW5PMMJ"
+
+static void read_file(const char *path, struct buf *out)
+{
+    uint8_t piece[4096];
+    size_t n;
+    FILE *f = fopen(path, "rb");
+    ck_assert_ptr_nonnull(f);
+    while ((n = fread(piece, 1, sizeof piece, f)) > 0)
+        buf_put(out, piece, n);
+    fclose(f);
+}
+
+/* Signs the hello component; `changed` flips a byte afterwards. Returns a file reference, valid until the next. */
+static struct str signed_ref(const char *extra, bool changed)
+{
+    static char path[64], ref[96];
+    struct buf plain = BUF_INIT, token = BUF_INIT, out = BUF_INIT;
+    struct id_key key;
+    char issuer[ID_PUBLIC_LEN + 1], hash[ID_HASH_LEN + 1];
+    id_key_generate(ID_ACCOUNT, &key);
+    read_file("deploy/examples/hello/hello.wasm", &plain);
+    AUTO_FREE char *json = xasprintf(
+        "{\"jti\":\"1\",\"iat\":1700000000,\"iss\":\"%s\",\"sub\":\"" SUBJECT "\"%s,\"wascap\":"
+        "{\"name\":\"hello "
+        "there\",\"hash\":\"%s\",\"tags\":[\"demo\"],\"rev\":7,\"ver\":\"1.2.3\"},"
+        "\"wascap_revision\":3}",
+        id_key_public(&key, issuer), extra, id_hash(buf_span(&plain), hash));
+    id_token_sign(&key, str_of(json), &token);
+    ck_assert(id_component_embed(buf_span(&plain), buf_view(&token), &out, &we));
+    if (changed)
+        out.p[plain.n / 2] ^= 1;
+    snprintf(path, sizeof path, "/tmp/hostd-signed-XXXXXX");
+    int fd = mkstemp(path);
+    ck_assert_int_eq(write(fd, out.p, out.n), (ssize_t)out.n);
+    close(fd);
+    snprintf(ref, sizeof ref, "file://%s", path);
+    buf_fini(&plain);
+    buf_fini(&token);
+    buf_fini(&out);
+    return str_of(ref);
+}
+
+static void remove_ref(struct str ref)
+{
+    unlink(ref.p + strlen("file://"));
+}
+
+START_TEST(a_signed_component_is_known_by_its_claims)
+{
+    struct str ref = signed_ref("", false);
+    scale(ref, 2);
+    const struct proto_component_event *ev =
+        world_wait(PROTO_EVENT_COMPONENT_SCALED)->data.component;
+    remove_ref(ref);
+    ck_assert(str_eqz(ev->public_key, SUBJECT));
+    ck_assert_ptr_nonnull(ev->claims);
+    ck_assert(str_eqz(ev->claims->name, "hello there") && str_eqz(ev->claims->version, "1.2.3"));
+    ck_assert(ev->claims->revision.set && ev->claims->revision.v == 7);
+    ck_assert(str_eqz(ev->claims->expires_human, "never"));
+    loop_sim_advance(w.loop, 6000);
+    const struct proto_component *c =
+        &world_wait(PROTO_EVENT_HOST_HEARTBEAT)->data.inventory->components.v[0];
+    ck_assert(str_eqz(c->name, "hello there") && c->revision == 7);
+    struct str claims = world_ask(CTL "claims.get", "");
+    ck_assert_msg(contains(claims, SUBJECT) && contains(claims, "\"tags\":\"demo\"") &&
+                      contains(claims, "\"rev\":\"7\""),
+                  "%.*s", STR_ARG(claims));
+}
+END_TEST
+
+START_TEST(bad_claims_refuse_a_component)
+{
+    static const struct {
+        const char *extra;
+        bool changed;
+        const char *why;
+    } cases[] = {{"", true, "changed after it was signed"},
+                 {",\"exp\":1600000000", false, "expired"},
+                 {",\"nbf\":99999999999", false, "is valid in"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct str ref = signed_ref(cases[i].extra, cases[i].changed);
+        uint32_t before = world_count(PROTO_EVENT_COMPONENT_SCALE_FAILED);
+        scale(ref, 2);
+        for (int k = 0; k < 100 && world_count(PROTO_EVENT_COMPONENT_SCALE_FAILED) == before; k++)
+            loop_sim_advance(w.loop, 10);
+        const struct proto_component_event *ev =
+            world_wait(PROTO_EVENT_COMPONENT_SCALE_FAILED)->data.component;
+        remove_ref(ref);
+        ck_assert_msg(contains(ev->error, cases[i].why) && contains(ev->error, ref.p), "%.*s",
+                      STR_ARG(ev->error));
+    }
+    ck_assert(!contains(world_ask(CTL "claims.get", ""), SUBJECT));
+}
+END_TEST
+
 START_TEST(a_component_needs_its_configuration)
 {
     struct str name = STR("absent");
@@ -386,6 +488,8 @@ int main(void)
     tcase_add_test(tc, no_link_is_lost);
     tcase_add_test(tc, component_life);
     tcase_add_test(tc, component_failures);
+    tcase_add_test(tc, a_signed_component_is_known_by_its_claims);
+    tcase_add_test(tc, bad_claims_refuse_a_component);
     tcase_add_test(tc, a_component_needs_its_configuration);
     tcase_add_test(tc, provider_failures);
     tcase_add_test(tc, oversized_and_odd_bodies);
