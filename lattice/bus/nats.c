@@ -11,7 +11,8 @@
  *   - every write goes out at once (SendAsap): the flusher thread would add a millisecond;
  *   - a subscription is unsubscribed, then the server is asked for an echo, and only when that has come back is it
  *     destroyed: until then the library's reader may still be using it;
- *   - the inlet outlives the bus until the library has said "closed". */
+ *   - the inlet outlives the bus until the library has said "closed";
+ *   - messages are destroyed by the dozen: the library frees on a thread of its own, which it wakes for a single one. */
 #include "lattice/bus/bus_int.h"
 
 #include <errno.h>
@@ -30,6 +31,8 @@
 #define RECONNECT_MAX_MS 2000
 #define CLOSE_FLUSH_MS 1000
 #define REAP_TIMEOUT_MS 5000
+#define USED_MAX 64
+#define USED_BYTES_MAX (1u << 20)
 
 struct nats_bus;
 
@@ -75,6 +78,8 @@ struct nats_bus {
     struct nats_sub *live, *dead, *reaping;
     struct bus_copy *outbox, **outbox_last;
     size_t outbox_bytes;
+    natsMsg *used[USED_MAX]; /* messages that wait for their destruction */
+    size_t nused, used_bytes;
 };
 
 /* Attempts to connect for the first time, on a pool thread each; the last one may outlive the bus. From then on the
@@ -197,6 +202,26 @@ static int64_t reconnect_delay_ms(natsConnection *nc, int attempts, void *closur
                              (uint64_t)(delay / 2 + 1)); /* a crowd must not come back at once */
 }
 
+/* ---- used messages -------------------------------------------------------------------------------- */
+
+static void used_destroy(struct nats_bus *b)
+{
+    while (b->nused)
+        natsMsg_Destroy(b->used[--b->nused]);
+    b->used_bytes = 0;
+}
+
+/* Takes the message, which may be NULL. */
+static void used_put(struct nats_bus *b, natsMsg *msg)
+{
+    if (!msg)
+        return;
+    b->used[b->nused++] = msg;
+    b->used_bytes += (size_t)natsMsg_GetDataLength(msg);
+    if (b->nused == USED_MAX || b->used_bytes > USED_BYTES_MAX)
+        used_destroy(b);
+}
+
 /* ---- delivery on the loop ------------------------------------------------------------------------- */
 
 /* Fills headers (at most BUS_HEADERS_MAX; the rest is dropped) and status. */
@@ -289,6 +314,8 @@ static void inlet_drain(void *user)
         struct event *next = ev->next;
         if (in->bus)
             handle_event(in->bus, ev);
+        if (in->bus)
+            used_put(in->bus, MOVE(ev->msg));
         event_free(ev);
         ev = next;
     }
@@ -309,7 +336,7 @@ static bool nats_failed(struct nats_bus *b, natsStatus s, const char *what, stru
     return err_set(e, code, "%s over %s: %s", what, b->base.url, natsStatus_GetText(s));
 }
 
-static natsStatus send_with_headers(natsConnection *conn, const char *subject, const char *reply,
+static natsStatus send_with_headers(struct nats_bus *b, const char *subject, const char *reply,
                                     const struct bus_msg *m)
 {
     natsMsg *nm = NULL;
@@ -320,8 +347,8 @@ static natsStatus send_with_headers(natsConnection *conn, const char *subject, c
         s = natsMsgHeader_Add(nm, name, value);
     }
     if (s == NATS_OK)
-        s = natsConnection_PublishMsg(conn, nm);
-    natsMsg_Destroy(nm);
+        s = natsConnection_PublishMsg(b->conn, nm);
+    used_put(b, nm);
     return s;
 }
 
@@ -339,7 +366,7 @@ static bool send_now(struct nats_bus *b, const struct bus_msg *m, struct err *e)
     const char *reply_z = m->reply.n ? terminate(m->reply, reply) : NULL;
     natsStatus s;
     if (m->nheaders)
-        s = send_with_headers(b->conn, subject, reply_z, m);
+        s = send_with_headers(b, subject, reply_z, m);
     else if (reply_z)
         s = natsConnection_PublishRequest(b->conn, subject, reply_z, m->data.p, (int)m->data.n);
     else
@@ -687,6 +714,7 @@ static void nats_close(struct bus *base)
         while (*lists[i])
             sub_free(*lists[i]);
     natsConnection_Destroy(b->conn);
+    used_destroy(b);
     outbox_drop(b);
     inlet_unref(in);
     free(b);
