@@ -13,7 +13,7 @@
 #include "lattice/base/num.h"
 #include "lattice/base/rand.h"
 
-#define IDLE_INSTANCES_MAX 16     /* kept warm per component */
+#define IDLE_INSTANCES_MAX 64     /* kept warm per component: more than usually run at a time */
 #define ROOT_BYTES_MAX (8u << 20) /* encoded parameters */
 #define TRAILERS_BYTES_MAX (64u << 10)
 #define LOG_LINE_BYTES_MAX 1024
