@@ -512,6 +512,11 @@ START_TEST(failed_starts)
 }
 END_TEST
 
+static void on_moment(void *user)
+{
+    bump(user);
+}
+
 START_TEST(stopped_while_starting)
 {
     put_config("{}");
@@ -520,6 +525,19 @@ START_TEST(stopped_while_starting)
     wait_for(&stopped, 1, "the stop");
     ck_assert_int_eq(news[SIDECAR_START_FAILED], 1);
     ck_assert_int_eq(sidecar_state(ss, STR("p")), SIDECAR_NONE);
+}
+END_TEST
+
+/* Wherever the start has come to, nothing of it stays behind (the sanitizer build sees to that). */
+START_TEST(closed_while_starting)
+{
+    int passed = 0;
+    put_config("{}");
+    start_provider(good_provider());
+    loop_after(loop, (uint64_t)_i, on_moment, &passed);
+    wait_for(&passed, 1, "the moment");
+    sidecars_close(ss);
+    ss = NULL;
 }
 END_TEST
 
@@ -569,6 +587,7 @@ int main(int argc, char **argv)
     tcase_add_test(tc, lost_when_its_program_is_gone);
     tcase_add_test(tc, failed_starts);
     tcase_add_test(tc, stopped_while_starting);
+    tcase_add_loop_test(tc, closed_while_starting, 0, 12);
     tcase_add_test(tc, health_turns);
     tcase_add_test(tc, all_stop_together);
     suite_add_tcase(suite, alone);
