@@ -212,7 +212,8 @@ static void on_handshake(struct wrpc_end *end, const struct bus_msg *m)
         call_fail(c, ERR_PROTOCOL, "the peer did not say where it takes parameters");
     } else {
         end->peer = (struct str){str_dup(m->reply), m->reply.n};
-        enum wrpc_offer understood = MIN(wrpc_offer_of(m->headers, m->nheaders), c->offer);
+        enum wrpc_offer understood =
+            MIN(wrpc_offer_of((struct str){(const char *)m->data.p, m->data.n}), c->offer);
         end->pacing = understood ? WRPC_PACED : WRPC_UNPACED;
         if (!send_rest(c, understood, &e)) {
             err_wrap(&e, "send parameters");
@@ -298,12 +299,13 @@ static bool call_start(struct wrpc_call *c, const struct wrpc_target *t, struct 
     if (nheaders)
         memcpy(headers, t->headers, nheaders * sizeof headers[0]);
     if (t->paced)
-        headers[nheaders++] = wrpc_offer_header(WRPC_CREDIT);
+        headers[nheaders++] =
+            (struct bus_header){STR(WRPC_CREDIT_HEADER), wrpc_offer_text(WRPC_CREDIT)};
     c->end.pacing = t->paced ? WRPC_PACING_UNKNOWN : WRPC_UNPACED;
     struct span first = {params.p, MIN(params.n, first_piece_max(c, headers, nheaders))};
     if (t->paced) {
         c->offer = first.n < params.n ? WRPC_CREDIT : t->bare ? WRPC_BARE : WRPC_WHOLE;
-        headers[nheaders - 1] = wrpc_offer_header(c->offer);
+        headers[nheaders - 1].value = wrpc_offer_text(c->offer);
     }
     if (!bus_publish(w->bus, buf_view(&w->scratch), str_of(c->end.inbox), headers, nheaders, first,
                      e))

@@ -206,21 +206,19 @@ bool wrpc_out_last_chunk(struct wrpc_out *o, struct span bytes, struct err *e)
 
 static const struct str offers[] = {STR_INIT(""), STR_INIT("1"), STR_INIT("2"), STR_INIT("3")};
 
-enum wrpc_offer wrpc_offer_of(const struct bus_header *headers, size_t n)
+enum wrpc_offer wrpc_offer_of(struct str text)
 {
-    size_t i = 0, k = WRPC_BARE;
-    while (i < n && !str_eqz(headers[i].name, WRPC_CREDIT_HEADER))
-        i++;
-    if (i == n)
+    size_t k = WRPC_BARE;
+    if (text.n == 0)
         return WRPC_NO_OFFER;
-    while (k > WRPC_CREDIT && !str_eq(headers[i].value, offers[k]))
+    while (k > WRPC_CREDIT && !str_eq(text, offers[k]))
         k--;
     return (enum wrpc_offer)k;
 }
 
-struct bus_header wrpc_offer_header(enum wrpc_offer offer)
+struct str wrpc_offer_text(enum wrpc_offer offer)
 {
-    return (struct bus_header){STR(WRPC_CREDIT_HEADER), offers[offer]};
+    return offers[offer];
 }
 
 uint64_t wrpc_out_room(const struct wrpc_out *o)

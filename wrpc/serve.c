@@ -238,12 +238,11 @@ static struct wrpc_inv *inv_new(struct wrpc_serve *s, const struct bus_msg *m)
 /* Says where parameters go, before anything else. */
 static bool handshake(struct wrpc_inv *i, struct err *e)
 {
-    i->offer = wrpc_offer_of(i->headers, i->nheaders);
+    i->offer = wrpc_offer_of(wrpc_inv_header(i, STR(WRPC_CREDIT_HEADER)));
     i->end.pacing = i->offer ? WRPC_PACED : WRPC_UNPACED;
     i->end.ended = i->offer == WRPC_BARE ? UINT64_MAX : i->offer == WRPC_WHOLE ? 1 : 0;
-    const struct bus_header accepted = wrpc_offer_header(i->offer);
-    return bus_publish(i->end.w->bus, i->end.peer, str_of(i->end.inbox), &accepted,
-                       i->offer ? 1 : 0, (struct span){NULL, 0}, e);
+    return bus_publish(i->end.w->bus, i->end.peer, str_of(i->end.inbox), NULL, 0,
+                       str_span(wrpc_offer_text(i->offer)), e);
 }
 
 /* More calls than we may hold: the caller is told at once, by results that end before they begin. The inbox he

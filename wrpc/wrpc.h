@@ -8,7 +8,7 @@
  *
  * Back-pressure: NATS has none. Between two of our own processes the reader of a stream tells what it consumed and the
  * writer keeps at most WRPC_WINDOW_BYTES under way (wrpc_out_room); this is offered in a header of the invocation and
- * accepted in one of the handshake, so other peers never notice, and towards those nothing holds a writer back.
+ * accepted in the payload of the handshake, so other peers never notice, and towards those nothing holds a writer back.
  * The same header spares our own processes the messages that say nothing (docs/decisions/0007-fewer-messages.md).
  * Channels are handed to their reader as they come; what nobody reads yet (an invocation before wrpc_inv_read) waits up
  * to channel_bytes_max and then looks cut short, so that only that call fails.

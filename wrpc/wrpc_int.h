@@ -18,8 +18,8 @@
 
 enum wrpc_pacing { WRPC_UNPACED, WRPC_PACING_UNKNOWN /* offered */, WRPC_PACED };
 
-/* What the header says, each with all before it: in an invocation what holds, in a handshake what of it was
- * understood. A value of a later version counts as WRPC_CREDIT. */
+/* What the header of an invocation says, each with all before it; the payload of the handshake, which other peers leave
+ * empty, says what of it was understood. A text of a later version counts as WRPC_CREDIT. */
 enum wrpc_offer {
     WRPC_NO_OFFER,
     WRPC_CREDIT, /* "1": streams are paced */
@@ -117,7 +117,7 @@ void wrpc_outs_credit(struct wrpc_end *end, const struct wit_path *path, uint64_
 void wrpc_outs_room(struct wrpc_end *end);
 /* Our reader took n bytes. */
 void wrpc_consumed(struct wrpc_end *end, const struct wit_path *path, size_t n);
-enum wrpc_offer wrpc_offer_of(const struct bus_header *headers, size_t n);
-struct bus_header wrpc_offer_header(enum wrpc_offer offer);
+enum wrpc_offer wrpc_offer_of(struct str text);
+struct str wrpc_offer_text(enum wrpc_offer offer);
 
 #endif

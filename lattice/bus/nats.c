@@ -12,7 +12,7 @@
  *   - a subscription is unsubscribed, then the server is asked for an echo, and only when that has come back is it
  *     destroyed: until then the library's reader may still be using it;
  *   - the inlet outlives the bus until the library has said "closed";
- *   - messages are destroyed by the dozen: the library frees on a thread of its own, which it wakes for a single one. */
+ *   - messages are destroyed by the dozen: the library frees on a thread of its own, and wakes it for a single one. */
 #include "lattice/bus/bus_int.h"
 
 #include <errno.h>
