@@ -55,7 +55,7 @@ START_TEST(control_parse_is_exact)
         ck_assert(arg.n == 0 || str_eqz(arg, "thing"));
     }
     static const char *const unknown[] = {
-        "wasmbus.ctl.v1.default.host.foo." HOST,
+        ("wasmbus.ctl.v1.default.host.foo." HOST),
         "wasmbus.ctl.v1.default.config.get.a.b",
         "wasmbus.ctl.v1.default.host.ping.extra",
         "wasmbus.ctl.v1.default.host.get",
