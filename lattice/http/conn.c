@@ -181,7 +181,11 @@ void conn_kill(struct http_conn *c, enum http_gone why)
 void conn_retire(struct http_conn *c)
 {
     c->closing = true;
-    if (c->phase == CONN_IDLE || (c->phase == CONN_HEAD && !c->x.begun))
+    if (c->phase != CONN_IDLE && (c->phase != CONN_HEAD || c->x.begun))
+        return;
+    if (conn_queued(c) > 0)
+        linger(c); /* its last reply has not left yet */
+    else
         conn_kill(c, HTTP_GONE_CLOSED);
 }
 

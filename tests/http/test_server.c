@@ -496,6 +496,23 @@ START_TEST(graceful_stop)
 }
 END_TEST
 
+START_TEST(stop_sends_what_was_answered)
+{
+    struct harness h;
+    harness_open(&h, ANSWER_HELLO, NULL);
+    http_sim_put(h.client, STR("GET /1 HTTP/1.1\r\nHost: h\r\n\r\n"));
+    http_server_stop(h.server, 60000, on_stopped,
+                     &h); /* the reply leaves at the end of this turn */
+    harness_wait(&h, 1);
+    ck_assert_uint_gt(http_sim_got(h.client).n, 0);
+    ck_assert(http_sim_ended(h.client));
+    http_sim_put_eof(h.client);
+    harness_wait(&h, 1);
+    ck_assert_uint_eq(h.stopped, 1);
+    harness_close(&h);
+}
+END_TEST
+
 START_TEST(stop_does_not_wait_for_ever)
 {
     struct harness h;
@@ -553,6 +570,7 @@ int main(void)
     tcase_add_test(t, client_that_does_not_read);
     tcase_add_test(t, connection_limits);
     tcase_add_test(t, graceful_stop);
+    tcase_add_test(t, stop_sends_what_was_answered);
     tcase_add_test(t, stop_does_not_wait_for_ever);
     tcase_add_test(t, address_in_use);
     suite_add_tcase(s, t);
