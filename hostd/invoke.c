@@ -186,7 +186,7 @@ static void on_head(void *user, struct span root)
         response_lost(v, &e);
 }
 
-/* Trailers are always completed: a peer waits for them. */
+/* A peer waits for trailers even where there are none. */
 static void end_trailers(struct invocation *v, struct span trailers)
 {
     static const uint8_t none[1] = {0};
@@ -195,14 +195,15 @@ static void end_trailers(struct invocation *v, struct span trailers)
     wrpc_out_done(v->trailers_out);
 }
 
-/* The body ends without its proper end: the reader sees it cut short. */
+/* The body ends without its proper end and the trailers without a value: both say "cut short", and upstream's readers
+ * understand only the latter. */
 static void abort_body(struct invocation *v)
 {
     if (!v->body_out)
         return;
     wrpc_out_close(v->body_out);
-    v->body_out = NULL;
-    end_trailers(v, (struct span){0});
+    wrpc_out_close(v->trailers_out);
+    v->body_out = v->trailers_out = NULL;
 }
 
 static void on_body(void *user, struct span data, enum guest_body end, struct span trailers)
