@@ -115,6 +115,6 @@ const struct abi *abi_new(struct arena *a, const struct wit_func *f, enum abi_si
     bool heap_in = params && params->has_heap, heap_out = f->result && f->result->has_heap;
     abi->needs_memory = abi->params_spill || abi->result_spill || heap_in || heap_out;
     abi->needs_realloc = side == ABI_LIFT ? abi->params_spill || heap_in : heap_out;
-    abi->core = (struct wasm_functype){(uint16_t)np, (uint16_t)nr, types};
+    abi->core = (struct wasm_functype){(uint16_t)np, (uint16_t)nr, types, NULL};
     return abi;
 }

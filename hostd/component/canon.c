@@ -23,7 +23,7 @@ static const char *const opt_names[] = {"utf8",    "utf16",       "latin1+utf16"
                                         "realloc", "post-return", "async",        "callback"};
 
 static const uint8_t i32s[] = {WASM_I32, WASM_I32, WASM_I32, WASM_I32, WASM_I32};
-static const struct wasm_functype realloc_type = {4, 1, i32s};
+static const struct wasm_functype realloc_type = {4, 1, i32s, NULL};
 
 static bool dec_memory(struct decoder *d, uint32_t *out)
 {
@@ -107,7 +107,8 @@ static bool check_post_return(struct decoder *d, const struct abi *abi, uint32_t
 {
     if (index == NONE)
         return true;
-    const struct wasm_functype want = {abi->core.nresults, 0, abi->core.types + abi->core.nparams};
+    const struct wasm_functype want = {abi->core.nresults, 0, abi->core.types + abi->core.nparams,
+                                        NULL};
     return wasm_functype_eq(dec_get(d, S_CORE_FUNC, index)->core.func, &want) ||
            dec_fail(d, ERR_INVALID,
                     "canonical option `post-return` uses a core function with an "
@@ -176,8 +177,8 @@ static bool dec_lower(struct decoder *d)
 
 /* ---- built-ins ---- */
 
-static const struct wasm_functype sig_i_i = {1, 1, i32s};
-static const struct wasm_functype sig_i = {1, 0, i32s};
+static const struct wasm_functype sig_i_i = {1, 1, i32s, NULL};
+static const struct wasm_functype sig_i = {1, 0, i32s, NULL};
 
 static bool dec_resource_builtin(struct decoder *d, enum op_kind kind)
 {
@@ -257,7 +258,7 @@ static bool dec_stub(struct decoder *d, size_t row)
         types[at++] = WASM_I32;
         n[results && c > results]++;
     }
-    *type = (struct wasm_functype){n[0], n[1], types};
+    *type = (struct wasm_functype){n[0], n[1], types, NULL};
     struct op op = {.kind = OP_STUB, .name = str_of(stubs[row].name)};
     return dec_stub_imms(d, stubs[row].imms) && dec_provide(d, &op, type);
 }

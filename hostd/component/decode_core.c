@@ -34,7 +34,7 @@ static bool dec_core_func(struct decoder *d, struct thing *out)
     dec_valtypes(d, types, nparams);
     uint32_t nresults = rd_count(d->r, 1, CORE_VALUES_MAX, "core results");
     dec_valtypes(d, types + nparams, nresults);
-    *f = (struct wasm_functype){(uint16_t)nparams, (uint16_t)nresults, types};
+    *f = (struct wasm_functype){(uint16_t)nparams, (uint16_t)nresults, types, NULL};
     *out = (struct thing){.sort = S_CORE_TYPE, .core_func_type = f};
     return rd_ok(d->r);
 }

@@ -339,7 +339,7 @@ static bool dec_resource_def(struct decoder *d, struct def *out)
         return dec_fail(d, ERR_INVALID, "invalid leading byte 0x%02x of a destructor", has_dtor);
     if (has_dtor) {
         static const uint8_t i32[] = {WASM_I32};
-        const struct wasm_functype dtor = {1, 0, i32};
+        const struct wasm_functype dtor = {1, 0, i32, NULL};
         op.index = rd_u32(d->r);
         const struct thing *f = dec_get(d, S_CORE_FUNC, op.index);
         if (!f)

@@ -28,12 +28,12 @@ static bool full(struct reader *r)
 
 /* ---- types and expressions ---- */
 
-static uint16_t read_valtypes(struct reader *r, const uint8_t **types, const char *what)
+static uint16_t read_valtypes(struct wasm_module *m, struct reader *r, uint8_t *types,
+                              const char *what)
 {
     uint32_t n = rd_count(r, 1, SIGNATURE_MAX, what);
-    *types = r->p;
     for (uint32_t i = 0; i < n && rd_ok(r); i++)
-        rd_valtype(r);
+        types[i] = rd_valtype(r, m);
     return (uint16_t)n;
 }
 
@@ -48,17 +48,20 @@ static bool read_functype(struct wasm_module *m, struct reader *r, struct wasm_f
                            form);
         return rd_fail(r, ERR_INVALID, "malformed type form 0x%02x", form);
     }
-    const uint8_t *params, *results;
-    uint16_t nparams = read_valtypes(r, &params, "parameters of a function type");
-    uint16_t nresults = read_valtypes(r, &results, "results of a function type");
+    uint8_t list[2 * SIGNATURE_MAX];
+    uint16_t nparams = read_valtypes(m, r, list, "parameters of a function type");
+    uint16_t nresults = read_valtypes(m, r, list + nparams, "results of a function type");
     if (!rd_ok(r))
         return false;
-    uint8_t *types = arena_alloc(&m->arena, (size_t)nparams + nresults, 1);
+    size_t n = (size_t)nparams + nresults;
+    uint8_t *types = arena_alloc(&m->arena, n, 1);
     if (!types)
         return full(r);
-    memcpy(types, params, nparams);
-    memcpy(types + nparams, results, nresults);
-    *out = (struct wasm_functype){nparams, nresults, types};
+    memcpy(types, list, n);
+    *out = (struct wasm_functype){nparams, nresults, types, NULL};
+    for (size_t i = 0; i < n; i++)
+        if (type_is_indexed(types[i]))
+            out->refs = &m->type_refs;
     return true;
 }
 
@@ -87,15 +90,15 @@ static struct wasm_limits_type read_limits(struct reader *r)
     return t;
 }
 
-static struct table_type read_table_type(struct reader *r)
+static struct table_type read_table_type(struct wasm_module *m, struct reader *r)
 {
-    uint8_t elem = rd_reftype(r);
+    uint8_t elem = rd_reftype(r, m);
     return (struct table_type){elem, read_limits(r)};
 }
 
-static struct global_type read_global_type(struct reader *r)
+static struct global_type read_global_type(struct wasm_module *m, struct reader *r)
 {
-    struct global_type t = {.type = rd_valtype(r)};
+    struct global_type t = {.type = rd_valtype(r, m)};
     uint8_t mutability = rd_u8(r);
     if (mutability > 1)
         rd_fail(r, ERR_INVALID, "malformed mutability 0x%02x", mutability);
@@ -120,7 +123,7 @@ static bool skip_const_op(struct reader *r, uint32_t op)
         rd_bytes(r, 8);
         return true;
     case OP_REF_NULL:
-        rd_reftype(r);
+        rd_s33(r);
         return true;
     case OP_REF_FUNC:
     case OP_GLOBAL_GET:
@@ -189,12 +192,17 @@ static bool too_many_memories(struct reader *r)
 
 static bool read_types(struct wasm_module *m, struct reader *r)
 {
-    m->ntypes = rd_count(r, 3, TYPES_MAX, "types");
-    m->types = arena_array(&m->arena, struct wasm_functype, m->ntypes);
+    uint32_t n = rd_count(r, 3, TYPES_MAX, "types");
+    m->types = arena_array(&m->arena, struct wasm_functype, n);
     if (!m->types)
         return full(r);
-    for (uint32_t i = 0; i < m->ntypes && rd_ok(r); i++)
-        read_functype(m, r, &m->types[i]);
+    m->type_refs.all = m->types;
+    for (uint32_t i = 0; i < n && rd_ok(r); i++) {
+        m->ntypes = i + 1; /* a type may refer to itself and those before it */
+        m->type_refs.reading = i;
+        if (read_functype(m, r, &m->types[i]))
+            type_refs_close(m, i);
+    }
     return rd_ok(r);
 }
 
@@ -222,7 +230,7 @@ static bool read_import(struct wasm_module *m, struct reader *r, struct import *
         imp->index = m->nimported_funcs++;
         return rd_ok(r);
     case WASM_TABLE:
-        desc->table = read_table_type(r);
+        desc->table = read_table_type(m, r);
         imp->index = m->nimported_tables++;
         return rd_ok(r);
     case WASM_MEMORY:
@@ -230,7 +238,7 @@ static bool read_import(struct wasm_module *m, struct reader *r, struct import *
         imp->index = m->nimported_memories++;
         return rd_ok(r);
     case WASM_GLOBAL:
-        desc->global = read_global_type(r);
+        desc->global = read_global_type(m, r);
         imp->index = m->nimported_globals++;
         return rd_ok(r);
     default:
@@ -309,7 +317,8 @@ static bool read_functions(struct wasm_module *m, struct reader *r)
 }
 
 /* A table may carry an initial value: 0x40 0x00 type expression. */
-static void read_table(struct reader *r, struct table_type *type, struct const_expr *init)
+static void read_table(struct wasm_module *m, struct reader *r, struct table_type *type,
+                       struct const_expr *init)
 {
     bool has_init = rd_more(r) && rd_peek(r) == 0x40;
     if (has_init) {
@@ -317,7 +326,7 @@ static void read_table(struct reader *r, struct table_type *type, struct const_e
         if (rd_u8(r) != 0)
             rd_fail(r, ERR_INVALID, "malformed table");
     }
-    *type = read_table_type(r);
+    *type = read_table_type(m, r);
     if (has_init)
         *init = read_const_expr(r);
 }
@@ -334,7 +343,7 @@ static bool read_tables(struct wasm_module *m, struct reader *r)
     m->ntables = first + n;
     m->table_inits = inits;
     for (uint32_t i = 0; i < n && rd_ok(r); i++)
-        read_table(r, &tables[first + i], &inits[i]);
+        read_table(m, r, &tables[first + i], &inits[i]);
     return rd_ok(r);
 }
 
@@ -365,7 +374,7 @@ static bool read_globals(struct wasm_module *m, struct reader *r)
     m->globals = globals;
     m->nglobals = first + n;
     for (uint32_t i = 0; i < n && rd_ok(r); i++) {
-        globals[first + i] = read_global_type(r);
+        globals[first + i] = read_global_type(m, r);
         m->global_inits[i] = read_const_expr(r);
     }
     return rd_ok(r);
@@ -424,13 +433,13 @@ static bool read_elem(struct wasm_module *m, struct reader *r, struct elem_segme
         return rd_fail(r, ERR_INVALID, "malformed element segment flags %u", flags);
     bool active = !(flags & ELEM_NOT_ACTIVE), has_type = flags & (ELEM_NOT_ACTIVE | ELEM_EXPLICIT);
     s->mode = active ? SEG_ACTIVE : flags & ELEM_EXPLICIT ? SEG_DECLARED : SEG_PASSIVE;
-    s->type = WASM_FUNCREF;
+    s->type = flags & ELEM_EXPRS ? WASM_FUNCREF : TYPE_REF_FUNC;
     if (active) {
         s->table = flags & ELEM_EXPLICIT ? rd_u32(r) : 0;
         s->offset = read_const_expr(r);
     }
     if (has_type && (flags & ELEM_EXPRS))
-        s->type = rd_reftype(r);
+        s->type = rd_reftype(r, m);
     else if (has_type && rd_u8(r) != 0)
         return rd_fail(r, ERR_INVALID, "malformed element kind");
     return rd_ok(r) && read_elem_items(m, r, s, flags & ELEM_EXPRS);

@@ -108,6 +108,7 @@ struct wasm_table {
     wasm_slot *elems;
     uint64_t n, max;
     uint8_t elem_type;
+    const struct wasm_type_refs *refs; /* elem_type is to be read with */
     struct wasm_limits_type type;
     struct wasm_inst *
         *orphans; /* instances whose instantiation failed after it had filled this table */
@@ -117,6 +118,7 @@ struct wasm_table {
 struct wasm_global {
     uint8_t type;
     bool mutable_;
+    const struct wasm_type_refs *refs; /* type is to be read with */
     wasm_slot value[2];
 };
 

@@ -500,6 +500,32 @@ HANDLER(RETURN_CALL_INDIRECT)
     START_INSTEAD(f->code);
 }
 
+/* The same of the function in slot a: its type is right by validation. */
+#define REF_CALLEE(f)                                             \
+    USE_FUEL;                                                     \
+    struct wasm_func *f = (struct wasm_func *)(uintptr_t)SLOT(1); \
+    if (UNLIKELY(!f))                                             \
+        TRAP(WASM_TRAP_NULL_FUNC);                                \
+    if (UNLIKELY(f->inst != vm->inst)) {                          \
+        vm->callee = f;                                           \
+        vm->callee_slots = &SLOT(0);                              \
+        pc += 3;                                                  \
+        TAIL h_CALL_ANY(STATE);                                   \
+    }
+
+HANDLER(CALL_REF)
+{
+    REF_CALLEE(f);
+    uint64_t *frame = &SLOT(0);
+    CHECK_STACK(frame + f->code->frame_slots);
+    START(f->code, frame, pc + 3, fp);
+}
+HANDLER(RETURN_CALL_REF)
+{
+    REF_CALLEE(f);
+    START_INSTEAD(f->code);
+}
+
 #define RETURN_TO(header_)                                \
     do {                                                  \
         pc = (const uint64_t *)(uintptr_t)(header_)[0];   \
@@ -584,6 +610,12 @@ HANDLER(TABLE_SET)
     if (UNLIKELY(i >= t->n))
         TRAP(WASM_TRAP_TABLE);
     t->elems[i] = SLOT(1);
+    NEXT(2);
+}
+HANDLER(CHECK_REF)
+{
+    if (UNLIKELY(!SLOT(1)))
+        TRAP(WASM_TRAP_NULL_REF);
     NEXT(2);
 }
 HANDLER(DATA_DROP)

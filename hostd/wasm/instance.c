@@ -22,7 +22,7 @@ struct wasm_func *wasm_func_host(const struct wasm_functype *type, wasm_host_fn 
     uint8_t *types = (uint8_t *)(copy + 1);
     if (ntypes)
         memcpy(types, type->types, ntypes);
-    *copy = (struct wasm_functype){type->nparams, type->nresults, types};
+    *copy = (struct wasm_functype){type->nparams, type->nresults, types, type->refs};
     *f = (struct wasm_func){.type = copy, .fn = fn, .user = user};
     return f;
 }
@@ -94,11 +94,12 @@ bool table_grow(struct wasm_table *t, uint64_t n, wasm_slot init)
     return true;
 }
 
-static struct wasm_table *table_new(uint8_t elem_type, const struct wasm_limits_type *type,
+static struct wasm_table *table_new(struct type_in elem, const struct wasm_limits_type *type,
                                     uint64_t elems_max, wasm_slot init, struct err *e)
 {
     struct wasm_table *t = xnew(struct wasm_table);
-    t->elem_type = elem_type;
+    t->elem_type = elem.type;
+    t->refs = elem.refs;
     t->type = *type;
     t->max = type->has_max ? MIN(type->max, elems_max) : elems_max;
     if (type->min > t->max || !table_grow(t, type->min, init)) {
@@ -113,7 +114,7 @@ static struct wasm_table *table_new(uint8_t elem_type, const struct wasm_limits_
 struct wasm_table *wasm_table_new(uint8_t elem_type, const struct wasm_limits_type *type,
                                   wasm_slot init, struct err *e)
 {
-    return table_new(elem_type, type, TABLE_ELEMS_DEFAULT, init, e);
+    return table_new((struct type_in){elem_type, NULL}, type, TABLE_ELEMS_DEFAULT, init, e);
 }
 
 static void inst_destroy(struct wasm_inst *i);
@@ -159,7 +160,7 @@ wasm_slot const_eval(const struct wasm_inst *i, struct const_expr x)
             stack[n++] = i->globals[rd_u32(&r)]->value[0];
             break;
         case OP_REF_NULL:
-            rd_u8(&r);
+            rd_s33(&r);
             stack[n++] = 0;
             break;
         case OP_REF_FUNC:
@@ -197,21 +198,30 @@ static bool limits_match(uint64_t size, const struct wasm_limits_type *have,
            have->is64 == want->is64 && have->shared == want->shared;
 }
 
+/* What can be written must be of the very type. */
+static bool type_fits(struct type_in have, struct type_in want, bool written)
+{
+    return type_matches(have, want) && (!written || type_matches(want, have));
+}
+
 static bool import_matches(const struct wasm_extern_type *want, const struct wasm_extern *have)
 {
     if (have->kind != want->kind || !have->any)
         return false;
+    struct type_in type = {want->type, want->refs};
     switch (want->kind) {
     case WASM_FUNC:
         return wasm_functype_eq(have->func->type, want->func);
     case WASM_TABLE:
-        return have->table->elem_type == want->type &&
+        return type_fits((struct type_in){have->table->elem_type, have->table->refs}, type, true) &&
                limits_match(have->table->n, &have->table->type, &want->limits);
     case WASM_MEMORY:
         return limits_match(have->memory->size_bytes / WASM_PAGE, &have->memory->type,
                             &want->limits);
     case WASM_GLOBAL:
-        return have->global->type == want->type && have->global->mutable_ == want->mutable_;
+        return have->global->mutable_ == want->mutable_ &&
+               type_fits((struct type_in){have->global->type, have->global->refs}, type,
+                         want->mutable_);
     case WASM_TAG:
         return wasm_functype_eq(have->tag->type, want->func);
     }
@@ -271,6 +281,7 @@ static void make_globals(struct wasm_inst *i)
     for (uint32_t n = m->nimported_globals; n < m->nglobals; n++) {
         struct wasm_global *g = &i->own_globals[n - m->nimported_globals];
         g->type = m->globals[n].type;
+        g->refs = &m->type_refs;
         g->mutable_ = m->globals[n].mutable_;
         i->globals[n] = g;
         g->value[0] = const_eval(i, m->global_inits[n - m->nimported_globals]);
@@ -285,7 +296,8 @@ static bool make_tables(struct wasm_inst *i, uint32_t elems_max, struct err *e)
         if (m->table_inits)
             x = m->table_inits[n - m->nimported_tables];
         wasm_slot init = x.code.p ? const_eval(i, x) : 0;
-        i->tables[n] = table_new(m->tables[n].elem, &m->tables[n].limits, elems_max, init, e);
+        struct type_in elem = {m->tables[n].elem, &m->type_refs};
+        i->tables[n] = table_new(elem, &m->tables[n].limits, elems_max, init, e);
         if (!i->tables[n])
             return false;
     }

@@ -95,7 +95,7 @@ void wasm_module_unref(struct wasm_module *m)
 static struct wasm_extern_type extern_type(const struct wasm_module *m, enum wasm_kind kind,
                                            uint32_t index)
 {
-    struct wasm_extern_type t = {.kind = kind};
+    struct wasm_extern_type t = {.kind = kind, .refs = &m->type_refs};
     switch (kind) {
     case WASM_FUNC:
         t.func = &m->types[m->funcs[index].type];
@@ -166,12 +166,6 @@ struct span wasm_module_custom(const struct wasm_module *m, struct str name, uin
         if (str_eq(m->customs[i].name, name) && nth-- == 0)
             return m->customs[i].bytes;
     return (struct span){NULL, 0};
-}
-
-bool wasm_functype_eq(const struct wasm_functype *a, const struct wasm_functype *b)
-{
-    return a == b || (a->nparams == b->nparams && a->nresults == b->nresults &&
-                      memcmp(a->types, b->types, (size_t)a->nparams + a->nresults) == 0);
 }
 
 /* ---- names ---- */

@@ -22,31 +22,32 @@ enum opcode {
 /* What follows an opcode in the code. All indices and constants are LEB128. */
 enum imm {
     IMM_NONE,
-    IMM_BLOCK,         /* block type: 0x40, a value type, or a type index (s33) */
-    IMM_LABEL,         /* relative depth */
-    IMM_BR_TABLE,      /* n, n labels, default label */
+    IMM_BLOCK,    /* block type: 0x40, a value type, or a type index (s33) */
+    IMM_LABEL,    /* relative depth */
+    IMM_BR_TABLE, /* n, n labels, default label */
     IMM_FUNC,
+    IMM_TYPE,
     IMM_CALL_INDIRECT, /* type, table */
     IMM_SELECT,        /* n = 1, value type */
     IMM_LOCAL,
     IMM_GLOBAL,
     IMM_TABLE,
-    IMM_REF_TYPE,
-    IMM_MEM8,          /* alignment, offset */
+    IMM_HEAP_TYPE, /* s33 */
+    IMM_MEM8,      /* alignment, offset */
     IMM_MEM16,
     IMM_MEM32,
     IMM_MEM64,
-    IMM_MEMORY,        /* memory */
-    IMM_I32,           /* s32 */
-    IMM_I64,           /* s64 */
-    IMM_F32,           /* 4 bytes */
-    IMM_F64,           /* 8 bytes */
+    IMM_MEMORY, /* memory */
+    IMM_I32,    /* s32 */
+    IMM_I64,    /* s64 */
+    IMM_F32,    /* 4 bytes */
+    IMM_F64,    /* 8 bytes */
     IMM_DATA,
     IMM_DATA_MEMORY,   /* data segment, memory */
     IMM_MEMORY_MEMORY, /* destination, source */
     IMM_ELEM,
-    IMM_ELEM_TABLE,    /* element segment, table */
-    IMM_TABLE_TABLE,   /* destination, source */
+    IMM_ELEM_TABLE,  /* element segment, table */
+    IMM_TABLE_TABLE, /* destination, source */
 };
 
 /* opcodes.c: the table by opcode. */
@@ -57,17 +58,77 @@ struct op_info {
 };
 const struct op_info *op_info(uint32_t op); /* NULL: not an instruction we know */
 uint32_t rd_opcode(struct reader *r);
-/* Marks r failed at the opcode or type: ERR_UNSUPPORTED naming the feature it belongs to, else ERR_INVALID. */
+/* Marks r failed at the opcode: ERR_UNSUPPORTED naming the feature it belongs to, else ERR_INVALID. */
 bool op_refuse(struct reader *r, uint32_t op);
-uint8_t rd_valtype(struct reader *r);
-uint8_t rd_reftype(struct reader *r);
-const char *type_name(uint8_t type); /* "i32"; "any" for 0 */
+
+/* ---- value types ---- types.c. One byte; besides those of enum wasm_type and references to function types: */
+enum {
+    TYPE_ANY = 0, /* of an operand nobody pushed: what unreachable code pops. Matches every type */
+    TYPE_REF_FUNC = 1,   /* (ref func) */
+    TYPE_REF_EXTERN = 2, /* (ref extern) */
+    TYPE_REF_ANY = 3, /* of such an operand once it must be a reference. Matches every reference */
+    TYPE_REF_FIRST = 0x80,
+};
+#define TYPE_REFS_MAX 64u /* function types that reference types of one module may name */
+
+/* What the bytes from TYPE_REF_FIRST on mean in a module. */
+struct wasm_type_refs {
+    const struct wasm_functype *all; /* the module's types */
+    uint32_t n;
+    uint32_t indices[TYPE_REFS_MAX]; /* into all */
+    uint32_t reading;                /* index of the type being decoded: not to be looked at yet */
+};
+
+static inline bool type_is_indexed(uint8_t type)
+{
+    return type >= TYPE_REF_FIRST;
+}
+
+static inline uint32_t type_entry(uint8_t type)
+{
+    return (uint32_t)(type - TYPE_REF_FIRST) / 2;
+}
+
+static inline bool type_is_ref(uint8_t type)
+{
+    return type_is_indexed(type) || type == WASM_FUNCREF || type == WASM_EXTERNREF ||
+           (type >= TYPE_REF_FUNC && type <= TYPE_REF_ANY);
+}
+
+static inline bool type_is_nullable(uint8_t type)
+{
+    return type_is_indexed(type) ? type & 1 : type == WASM_FUNCREF || type == WASM_EXTERNREF;
+}
+
+/* Has values that need no initialiser. */
+static inline bool type_is_defaultable(uint8_t type)
+{
+    return !type_is_ref(type) || type_is_nullable(type);
+}
+
+/* Readers of the binary format; 0 when r failed. */
+uint8_t rd_valtype(struct reader *r, struct wasm_module *m);
+uint8_t rd_reftype(struct reader *r, struct wasm_module *m);
+uint8_t rd_heaptype(struct reader *r, struct wasm_module *m, bool nullable);
+/* The type that refers to function type `index`; 0, and r failed, when there are too many. */
+uint8_t type_ref(struct reader *r, struct wasm_module *m, uint32_t index, bool nullable);
+/* Type `index` has been decoded: it may refer to itself and be equal to an earlier one. */
+void type_refs_close(struct wasm_module *m, uint32_t index);
+
+struct type_in { /* a type and the module it is of */
+    uint8_t type;
+    const struct wasm_type_refs *refs;
+};
+bool type_matches(struct type_in have, struct type_in want); /* is a subtype of */
+uint8_t type_not_null(uint8_t type);                         /* the same reference without null */
+const uint8_t *type_alone(uint8_t type);                     /* a list of one */
+const char *type_name(uint8_t type);                         /* "i32"; "any" for 0 */
 
 /* Bounds that validation guarantees to translation. Locals (at most 50,000 unless a module was loaded with its
  * own limit), operands and frame header together number below 65,536 slots. */
-#define WASM_HEIGHT_MAX 15000     /* operand stack of one function, in slots */
-#define WASM_BLOCKS_MAX 50000     /* nesting of blocks in one function */
-#define WASM_CONST_HEIGHT_MAX 64  /* operand stack of a constant expression */
+#define WASM_HEIGHT_MAX 15000    /* operand stack of one function, in slots */
+#define WASM_BLOCKS_MAX 50000    /* nesting of blocks in one function */
+#define WASM_CONST_HEIGHT_MAX 64 /* operand stack of a constant expression */
 
 /* A constant expression, kept as bytes (including its `end`): evaluated by instance.c, checked by validate.c.
  * May use t.const, ref.null, ref.func, global.get (immutable, earlier) and i32/i64 add, sub, mul. */
@@ -142,6 +203,7 @@ struct wasm_module {
     uint32_t nimported_funcs, nimported_tables, nimported_memories, nimported_globals,
         nimported_tags;
     struct wasm_functype *types;
+    struct wasm_type_refs type_refs;
     struct func_decl *funcs;
     struct table_type *tables;
     const struct const_expr *table_inits; /* one per own table; code.p NULL: null */

@@ -44,6 +44,16 @@ static uint32_t read_op(struct translation *t)
     return op < 0xfb || op > 0xfe ? op : op << 8 | leb_u32(t);
 }
 
+uint8_t skip_valtype(struct translation *t)
+{
+    enum { REF_NULL = -0x1d, REF = -0x1c };
+    int64_t code = leb_s64(t);
+    if (code != REF_NULL && code != REF)
+        return (uint8_t)(code & 0x7f);
+    leb_s64(t); /* heap type */
+    return WASM_FUNCREF;
+}
+
 static void skip_immediates(struct translation *t, uint32_t op)
 {
     uint32_t n = 1;
@@ -59,8 +69,11 @@ static void skip_immediates(struct translation *t, uint32_t op)
     case IMM_BR_TABLE:
         n = leb_u32(t) + 1;
         break;
-    case IMM_CALL_INDIRECT:
     case IMM_SELECT:
+        leb_u32(t); /* one type */
+        skip_valtype(t);
+        return;
+    case IMM_CALL_INDIRECT:
     case IMM_MEM8:
     case IMM_MEM16:
     case IMM_MEM32:

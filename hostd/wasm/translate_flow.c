@@ -75,6 +75,7 @@ static struct label *push_label(struct translation *t, uint8_t op)
 
 static void read_block_type(struct translation *t, struct label *l)
 {
+    const uint8_t *at = t->p;
     int64_t v = leb_s64(t);
     if (v >= 0) {
         const struct wasm_functype *type = &t->m->types[v];
@@ -83,8 +84,9 @@ static void read_block_type(struct translation *t, struct label *l)
         l->params = type->types;
         l->results = type->types + type->nparams;
     } else if (v != -0x40) {
+        t->p = at;
         l->nresults = 1;
-        l->results = t->p - 1; /* a value type is one byte */
+        l->results = type_alone(skip_valtype(t));
     }
 }
 
@@ -288,6 +290,39 @@ static void branch_if(struct translation *t, struct label *l)
     forget(t);
 }
 
+/* A cell that branches when the reference in slot is null, or when it is not. */
+static uint32_t branch_on_slot(struct translation *t, uint32_t slot, bool null, bool back)
+{
+    const struct op_row *row = op_row(null ? OP_I64_EQ : OP_I64_NE);
+    uint32_t cell = emit(t, (enum handler)(row->branch + PAIR_SK * 2 + back), 2);
+    set_field(t, cell, 0, slot);
+    return cell;
+}
+
+/* br_on_null leaves the reference out of the branch, br_on_non_null carries it and drops it
+ * otherwise. */
+static void branch_on_ref(struct translation *t, struct label *l, bool on_null)
+{
+    flush(t, 0); /* both ways must find everything */
+    struct value ref = t->stack[t->sp - 1];
+    uint32_t slot = home(t, t->sp - 1);
+    if (on_null)
+        pop(t);
+    bool straight = !is_function(t, l) && in_place(t, l);
+    uint32_t cell = branch_on_slot(t, slot, on_null == straight, straight && l->op == OP_LOOP);
+    if (straight) {
+        aim(t, l, cell, 0);
+    } else {
+        write_branch(t, l);
+        aim_here(t, cell);
+        forget(t);
+    }
+    if (on_null)
+        push(t, AT_HOME, ref.type, 0);
+    else
+        pop(t);
+}
+
 /* One target of a branch table: straight at the label, or at a stub behind the table that moves
  * the values first. */
 static void aim_table(struct translation *t, struct label *l, uint32_t table, uint32_t word)
@@ -431,6 +466,20 @@ static const struct wasm_functype *call_indirect(struct translation *t, enum han
     return type;
 }
 
+/* The function is on top of the arguments. */
+static const struct wasm_functype *call_ref(struct translation *t, enum handler h)
+{
+    const struct wasm_functype *type = &t->m->types[leb_u32(t)];
+    flush(t, 0);
+    uint32_t func = home(t, t->sp - 1);
+    pop(t);
+    uint32_t cell = emit(t, h, 3);
+    set_field(t, cell, 0, home(t, t->sp - type->nparams));
+    set_field(t, cell, 1, func);
+    t->code[cell + 2] = (uint64_t)(uintptr_t)t->fc;
+    return type;
+}
+
 /* After a call that was to be a tail call: its results lie at slot. */
 static void return_from(struct translation *t, uint32_t slot)
 {
@@ -458,6 +507,12 @@ static void return_call(struct translation *t, uint32_t func)
 static void return_call_indirect(struct translation *t)
 {
     const struct wasm_functype *type = call_indirect(t, H_RETURN_CALL_INDIRECT);
+    return_from(t, home(t, t->sp - type->nparams));
+}
+
+static void return_call_ref(struct translation *t)
+{
+    const struct wasm_functype *type = call_ref(t, H_RETURN_CALL_REF);
     return_from(t, home(t, t->sp - type->nparams));
 }
 
@@ -507,6 +562,17 @@ void flow(struct translation *t, uint32_t op)
     case OP_RETURN_CALL_INDIRECT:
         return_call_indirect(t);
         t->dead = true;
+        break;
+    case OP_CALL_REF:
+        push_results(t, call_ref(t, H_CALL_REF));
+        break;
+    case OP_RETURN_CALL_REF:
+        return_call_ref(t);
+        t->dead = true;
+        break;
+    case OP_BR_ON_NULL:
+    case OP_BR_ON_NON_NULL:
+        branch_on_ref(t, label_at(t, leb_u32(t)), op == OP_BR_ON_NULL);
         break;
     case OP_UNREACHABLE:
         emit(t, H_UNREACHABLE, 2);

@@ -341,7 +341,8 @@ static bool constant_op(struct translation *t, uint32_t op)
         float_constant(t, WASM_F64);
         return true;
     case OP_REF_NULL:
-        push(t, CONSTANT, *t->p++, 0);
+        leb_s64(t); /* heap type */
+        push(t, CONSTANT, WASM_FUNCREF, 0);
         return true;
     default:
         return false;
@@ -350,7 +351,7 @@ static bool constant_op(struct translation *t, uint32_t op)
 
 bool other(struct translation *t, uint32_t op)
 {
-    uint32_t local;
+    uint32_t local, slot;
     switch (op) {
     case OP_LOCAL_GET:
         local = leb_u32(t);
@@ -378,12 +379,16 @@ bool other(struct translation *t, uint32_t op)
     case OP_REF_FUNC:
         produce(t, H_REF_FUNC, 2, leb_u32(t), WASM_FUNCREF);
         return true;
+    case OP_REF_AS_NON_NULL:
+        slot = force_slot(t, t->sp - 1);
+        set_field(t, emit(t, H_CHECK_REF, 2), 1, slot);
+        return true;
     case OP_DROP:
         pop(t);
         return true;
     case OP_SELECT_T:
         leb_u32(t); /* one type */
-        t->p++;
+        skip_valtype(t);
         select_one(t);
         return true;
     case OP_SELECT:

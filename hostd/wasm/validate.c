@@ -30,24 +30,53 @@ bool val_fail(struct validator *v, enum err_code code, const char *fmt, ...)
     return rd_fail(&v->r, code, "%s: %s", v->op_text, text);
 }
 
-bool val_push(struct validator *v, uint8_t type)
+bool val_matches(const struct validator *v, uint8_t have, uint8_t want)
+{
+    const struct wasm_type_refs *refs = &v->m->type_refs;
+    return have == want || have == TYPE_ANY || want == TYPE_ANY ||
+           type_matches((struct type_in){have, refs}, (struct type_in){want, refs});
+}
+
+bool val_lists_match(const struct validator *v, struct type_list have, struct type_list want)
+{
+    if (have.n != want.n)
+        return false;
+    for (uint32_t i = 0; i < have.n; i++)
+        if (!val_matches(v, have.types[i], want.types[i]))
+            return false;
+    return true;
+}
+
+/* Is it a function of just the type that is wanted? */
+static bool names_func(const struct validator *v, struct operand o, uint8_t want)
+{
+    const struct wasm_type_refs *refs = &v->m->type_refs;
+    return o.func != NO_FUNC && type_is_indexed(want) &&
+           wasm_functype_eq(&v->m->types[o.func], &refs->all[refs->indices[type_entry(want)]]);
+}
+
+bool val_push_operand(struct validator *v, struct operand operand)
 {
     if (v->height >= v->height_limit)
         return val_fail(v, ERR_LIMIT, "more than %u operands on the stack", v->height_limit);
-    v->operands[v->height++] = type;
+    v->operands[v->height++] = operand;
     v->max_height = MAX(v->max_height, v->height);
     return true;
 }
 
+bool val_push(struct validator *v, uint8_t type)
+{
+    return val_push_operand(v, (struct operand){type, NO_FUNC});
+}
+
 bool val_pop(struct validator *v, uint8_t want)
 {
-    uint8_t type;
     if (v->height > val_block(v)->height) {
-        type = v->operands[--v->height];
-        if (type == want || type == TYPE_ANY || want == TYPE_ANY)
+        struct operand o = v->operands[--v->height];
+        if (o.type == want || val_matches(v, o.type, want) || names_func(v, o, want))
             return true;
         return val_fail(v, ERR_INVALID, "type mismatch: wants %s, found %s", type_name(want),
-                        type_name(type));
+                        type_name(o.type));
     }
     if (val_block(v)->unreachable)
         return true;
@@ -57,8 +86,23 @@ bool val_pop(struct validator *v, uint8_t want)
 bool val_pop_any(struct validator *v, uint8_t *type)
 {
     bool have = v->height > val_block(v)->height;
-    *type = have ? v->operands[v->height - 1] : TYPE_ANY;
+    *type = have ? v->operands[v->height - 1].type : TYPE_ANY;
     return val_pop(v, TYPE_ANY);
+}
+
+bool val_pop_ref(struct validator *v, struct operand *operand)
+{
+    struct operand o = {TYPE_ANY, NO_FUNC};
+    if (v->height > val_block(v)->height)
+        o = v->operands[v->height - 1];
+    if (!val_pop(v, TYPE_ANY))
+        return false;
+    if (o.type == TYPE_ANY)
+        o.type = TYPE_REF_ANY;
+    *operand = o;
+    return type_is_ref(o.type) ||
+           val_fail(v, ERR_INVALID, "type mismatch: wants a reference, found %s",
+                    type_name(o.type));
 }
 
 static bool spend(struct validator *v, uint32_t n)
@@ -93,7 +137,7 @@ bool val_enter(struct validator *v, uint16_t op, struct type_list params, struct
         v->blocks_cap = v->blocks_cap ? 2 * v->blocks_cap : 64;
         v->blocks = xrealloc(v->blocks, v->blocks_cap * sizeof *v->blocks);
     }
-    v->blocks[v->nblocks++] = (struct block){params, results, v->height, op, false};
+    v->blocks[v->nblocks++] = (struct block){params, results, v->height, v->nset, op, false};
     return val_push_list(v, params);
 }
 
@@ -105,6 +149,8 @@ bool val_leave(struct validator *v, struct block *left)
     if (v->height != block.height)
         return val_fail(v, ERR_INVALID, "type mismatch: %u values too many on the stack",
                         v->height - block.height);
+    while (v->nset > block.nset)
+        v->unset[v->set[--v->nset]] = true;
     v->nblocks--;
     *left = block;
     return true;
@@ -202,7 +248,7 @@ static bool count_locals(struct validator *v, uint32_t nparams, uint32_t *nlocal
     uint32_t groups = rd_count(&v->r, 2, UINT32_MAX, "groups of locals");
     for (uint32_t i = 0; i < groups && rd_ok(&v->r); i++) {
         total += rd_u32(&v->r);
-        rd_valtype(&v->r);
+        rd_valtype(&v->r, v->m);
         if (total > v->m->limits.locals_max)
             return rd_fail(&v->r, ERR_LIMIT, "too many locals, the limit is %u",
                            v->m->limits.locals_max);
@@ -228,11 +274,31 @@ static bool read_locals(struct validator *v, struct func_decl *f)
     uint32_t at = type->nparams;
     for (uint32_t groups = rd_u32(&again); groups > 0; groups--) {
         uint32_t n = rd_u32(&again);
-        memset(locals + at, rd_valtype(&again), n);
+        memset(locals + at, rd_valtype(&again, v->m), n);
         at += n;
     }
     f->locals = locals;
     return true;
+}
+
+/* Locals without a default value: not to be read before they are set. */
+static void note_unset(struct validator *v, const struct func_decl *f)
+{
+    uint32_t nparams = v->m->types[f->type].nparams;
+    v->nset = 0;
+    free(v->unset);
+    free(v->set);
+    v->unset = NULL;
+    v->set = NULL;
+    for (uint32_t i = nparams; i < f->nlocals; i++) {
+        if (type_is_defaultable(f->locals[i]))
+            continue;
+        if (!v->unset) {
+            v->unset = xcalloc(f->nlocals, sizeof *v->unset);
+            v->set = xcalloc(f->nlocals, sizeof *v->set);
+        }
+        v->unset[i] = true;
+    }
 }
 
 static bool check_function(struct validator *v, struct func_decl *f)
@@ -240,6 +306,7 @@ static bool check_function(struct validator *v, struct func_decl *f)
     start_reading(v, f->body);
     if (!read_locals(v, f))
         return false;
+    note_unset(v, f);
     f->code = (struct span){v->r.p, rd_left(&v->r)};
     v->func = f;
     v->height_limit = WASM_HEIGHT_MAX;
@@ -295,7 +362,7 @@ static bool check_elem(struct validator *v, const struct elem_segment *s, struct
     if (s->mode == SEG_ACTIVE) {
         if (s->table >= m->ntables)
             return err_set(e, ERR_INVALID, "unknown table %u", s->table);
-        if (m->tables[s->table].elem != s->type)
+        if (!val_matches(v, s->type, m->tables[s->table].elem))
             return err_set(e, ERR_INVALID, "type mismatch: %s into a table of %s",
                            type_name(s->type), type_name(m->tables[s->table].elem));
         if (!check_const(v, &s->offset, WASM_I32, m->nglobals))
@@ -382,6 +449,9 @@ static bool check_table(struct validator *v, uint32_t i, struct err *e)
         return err_set(e, ERR_LIMIT, "table %u wants %u elements, the limit is %u", i,
                        (uint32_t)t->limits.min, m->limits.table_elems_max);
     const struct const_expr *init = &m->table_inits[i - m->nimported_tables];
+    if (!init->code.p && !type_is_defaultable(t->elem))
+        return err_set(e, ERR_INVALID, "type mismatch: table %u of %s needs an initial value", i,
+                       type_name(t->elem));
     return !init->code.p || check_const(v, init, t->elem, m->nimported_globals) ||
            err_wrap(e, "table %u", i);
 }
@@ -458,13 +528,15 @@ bool module_validate(struct wasm_module *m, struct err *e)
     struct validator v = {
         .m = m,
         .r = {.e = e},
-        .operands = xalloc(WASM_HEIGHT_MAX),
+        .operands = xcalloc(WASM_HEIGHT_MAX, sizeof *v.operands),
         .work_left = WORK_BASE + WORK_PER_BYTE * (uint64_t)m->bytes.n,
     };
     /* exports, globals and segments first: they declare what ref.func in bodies may name */
     bool ok = check_func_types(m, e) && check_memories(m, e) && check_tables(&v, e) &&
               check_exports(m, e) && check_start(m, e) && check_globals(&v, e) &&
               check_segments(&v, e) && check_functions(&v, e);
+    free(v.set);
+    free(v.unset);
     free(v.operands);
     free(v.blocks);
     return ok;

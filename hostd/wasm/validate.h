@@ -8,17 +8,22 @@
 
 #include "hostd/wasm/module.h"
 
-/* Type of an operand nobody pushed: what unreachable code pops. Equal to every other type. */
-#define TYPE_ANY 0
-
 struct type_list {
     const uint8_t *types;
     uint32_t n;
 };
 
+struct operand {
+    uint8_t type;
+    uint32_t
+        func; /* of ref.func: index of the function's type, which no reference type need name; else NO_FUNC */
+};
+#define NO_FUNC UINT32_MAX
+
 struct block {
     struct type_list params, results;
     uint32_t height; /* operands below this belong to outer blocks */
+    uint32_t nset;   /* locals set before it: those set inside are unset again behind it */
     uint16_t op;     /* OP_BLOCK, OP_LOOP, OP_IF or OP_ELSE */
     bool unreachable;
 };
@@ -32,11 +37,14 @@ struct validator {
     const struct func_decl *func; /* NULL: a constant expression */
     uint32_t nglobals;            /* a constant expression sees the globals before this one */
 
-    uint8_t *operands; /* types, WASM_HEIGHT_MAX places */
+    struct operand *operands; /* WASM_HEIGHT_MAX places */
     uint32_t height, max_height, height_limit;
     struct block *blocks; /* innermost last */
     uint32_t nblocks, blocks_cap;
     bool has_loops;
+    bool *unset;   /* by local: must be set before it is read; NULL: none of this function */
+    uint32_t *set; /* the locals that were unset and have been set, in order */
+    uint32_t nset;
     uint64_t work_left; /* operand types that may still be moved in lists: keeps the time linear */
 };
 
@@ -46,6 +54,10 @@ bool val_fail(struct validator *v, enum err_code code, const char *fmt, ...)
 bool val_push(struct validator *v, uint8_t type);
 bool val_pop(struct validator *v, uint8_t want);
 bool val_pop_any(struct validator *v, uint8_t *type);
+bool val_pop_ref(struct validator *v, struct operand *operand); /* TYPE_REF_ANY when unknown */
+bool val_push_operand(struct validator *v, struct operand operand);
+bool val_matches(const struct validator *v, uint8_t have, uint8_t want);
+bool val_lists_match(const struct validator *v, struct type_list have, struct type_list want);
 bool val_push_list(struct validator *v, struct type_list l);
 bool val_pop_list(struct validator *v, struct type_list l);
 
@@ -71,11 +83,6 @@ static inline struct type_list type_params(const struct wasm_functype *t)
 static inline struct type_list type_results(const struct wasm_functype *t)
 {
     return (struct type_list){t->types + t->nparams, t->nresults};
-}
-
-static inline bool type_list_eq(struct type_list a, struct type_list b)
-{
-    return a.n == b.n && (a.n == 0 || memcmp(a.types, b.types, a.n) == 0);
 }
 
 #endif

@@ -70,8 +70,9 @@ static bool read_table_init(struct validator *v)
     uint8_t from, to;
     if (!read_elem(v, &from) || !read_table(v, &to))
         return false;
-    return from == to || val_fail(v, ERR_INVALID, "type mismatch: %s into a table of %s",
-                                  type_name(from), type_name(to));
+    return val_matches(v, from, to) ||
+           val_fail(v, ERR_INVALID, "type mismatch: %s into a table of %s", type_name(from),
+                    type_name(to));
 }
 
 static bool read_table_copy(struct validator *v)
@@ -79,8 +80,9 @@ static bool read_table_copy(struct validator *v)
     uint8_t to, from;
     if (!read_table(v, &to) || !read_table(v, &from))
         return false;
-    return from == to || val_fail(v, ERR_INVALID, "type mismatch: %s into a table of %s",
-                                  type_name(from), type_name(to));
+    return val_matches(v, from, to) ||
+           val_fail(v, ERR_INVALID, "type mismatch: %s into a table of %s", type_name(from),
+                    type_name(to));
 }
 
 bool val_immediate(struct validator *v, enum imm imm)
@@ -127,7 +129,7 @@ bool val_immediate(struct validator *v, enum imm imm)
 
 /* ---- blocks and branches ---- */
 
-/* 0x40, one byte of a value type (kept as a list of one, in place), or a type index. */
+/* 0x40, a value type, or a type index. */
 static bool read_block_type(struct validator *v, struct type_list *params,
                             struct type_list *results)
 {
@@ -138,8 +140,7 @@ static bool read_block_type(struct validator *v, struct type_list *params,
         return true;
     }
     if ((first & 0xc0) == 0x40) {
-        *results = (struct type_list){v->r.p, 1};
-        rd_valtype(&v->r);
+        *results = (struct type_list){type_alone(rd_valtype(&v->r, v->m)), 1};
         return rd_ok(&v->r);
     }
     int64_t index = rd_s33(&v->r);
@@ -177,7 +178,7 @@ static bool check_end(struct validator *v)
     struct block left;
     if (!val_leave(v, &left))
         return false;
-    if (left.op == OP_IF && !type_list_eq(left.params, left.results))
+    if (left.op == OP_IF && !val_lists_match(v, left.params, left.results))
         return val_fail(v, ERR_INVALID,
                         "type mismatch: an if without else must not change the stack");
     return v->nblocks == 0 || val_push_list(v, left.results);
@@ -256,7 +257,7 @@ static bool apply_call(struct validator *v, const struct wasm_functype *t, bool 
         return false;
     if (!is_tail)
         return val_push_list(v, type_results(t));
-    if (!type_list_eq(type_results(t), v->blocks[0].results))
+    if (!val_lists_match(v, type_results(t), v->blocks[0].results))
         return val_fail(v, ERR_INVALID, "type mismatch: the callee's results are not the caller's");
     val_unreachable(v);
     return true;
@@ -275,18 +276,22 @@ static bool check_call_indirect(struct validator *v, bool is_tail)
     uint8_t elem;
     if (!read_index(v, v->m->ntypes, "type", &type) || !read_table(v, &elem))
         return false;
-    if (elem != WASM_FUNCREF)
+    if (!val_matches(v, elem, WASM_FUNCREF))
         return val_fail(v, ERR_INVALID, "type mismatch: needs a table of funcref, found %s",
                         type_name(elem));
     return val_pop(v, WASM_I32) && apply_call(v, &v->m->types[type], is_tail);
 }
 
-/* ---- parametric ---- */
-
-static bool is_reference(uint8_t type)
+static bool check_call_ref(struct validator *v, bool is_tail)
 {
-    return type == WASM_FUNCREF || type == WASM_EXTERNREF;
+    uint32_t type;
+    if (!read_index(v, v->m->ntypes, "type", &type))
+        return false;
+    uint8_t ref = type_ref(&v->r, v->m, type, true);
+    return rd_ok(&v->r) && val_pop(v, ref) && apply_call(v, &v->m->types[type], is_tail);
 }
+
+/* ---- parametric ---- */
 
 static bool check_drop(struct validator *v)
 {
@@ -298,7 +303,7 @@ static bool check_select(struct validator *v)
     uint8_t a, b;
     if (!val_pop(v, WASM_I32) || !val_pop_any(v, &b) || !val_pop_any(v, &a))
         return false;
-    if (is_reference(a) || is_reference(b))
+    if (type_is_ref(a) || type_is_ref(b))
         return val_fail(v, ERR_INVALID, "type mismatch: references need a select with a type");
     if (a != b && a != TYPE_ANY && b != TYPE_ANY)
         return val_fail(v, ERR_INVALID, "type mismatch: %s and %s", type_name(a), type_name(b));
@@ -310,7 +315,7 @@ static bool check_select_typed(struct validator *v)
     uint32_t n = rd_u32(&v->r);
     if (rd_ok(&v->r) && n != 1)
         return val_fail(v, ERR_INVALID, "invalid result arity %u", n);
-    uint8_t type = rd_valtype(&v->r);
+    uint8_t type = rd_valtype(&v->r, v->m);
     return rd_ok(&v->r) && val_pop(v, WASM_I32) && val_pop(v, type) && val_pop(v, type) &&
            val_push(v, type);
 }
@@ -323,6 +328,12 @@ static bool check_local(struct validator *v, uint32_t op)
     if (!read_index(v, v->func->nlocals, "local", &index))
         return false;
     uint8_t type = v->func->locals[index];
+    if (v->unset && v->unset[index]) {
+        if (op == OP_LOCAL_GET)
+            return val_fail(v, ERR_INVALID, "uninitialized local %u", index);
+        v->unset[index] = false;
+        v->set[v->nset++] = index;
+    }
     return (op == OP_LOCAL_GET || val_pop(v, type)) && (op == OP_LOCAL_SET || val_push(v, type));
 }
 
@@ -378,19 +389,48 @@ static bool check_table_fill(struct validator *v)
 
 static bool check_ref_null(struct validator *v)
 {
-    uint8_t type = rd_reftype(&v->r);
+    uint8_t type = rd_heaptype(&v->r, v->m, true);
     return rd_ok(&v->r) && val_push(v, type);
 }
 
 static bool check_ref_is_null(struct validator *v)
 {
-    uint8_t type;
-    if (!val_pop_any(v, &type))
+    struct operand ref;
+    return val_pop_ref(v, &ref) && val_push(v, WASM_I32);
+}
+
+static bool check_as_non_null(struct validator *v)
+{
+    struct operand ref;
+    if (!val_pop_ref(v, &ref))
         return false;
-    if (type != TYPE_ANY && !is_reference(type))
-        return val_fail(v, ERR_INVALID, "type mismatch: wants a reference, found %s",
-                        type_name(type));
-    return val_push(v, WASM_I32);
+    ref.type = type_not_null(ref.type);
+    return val_push_operand(v, ref);
+}
+
+/* [t* ref] -> [t* ref], not null, and a branch with t* */
+static bool check_br_on_null(struct validator *v)
+{
+    struct type_list types;
+    struct operand ref;
+    if (!read_label(v, &types) || !val_pop_ref(v, &ref) || !val_pop_list(v, types))
+        return false;
+    ref.type = type_not_null(ref.type);
+    return val_push_list(v, types) && val_push_operand(v, ref);
+}
+
+/* [t* ref] -> [t*], and a branch with all of them when the reference is not null */
+static bool check_br_on_non_null(struct validator *v)
+{
+    struct type_list types;
+    struct operand ref;
+    if (!read_label(v, &types) || !val_pop_ref(v, &ref))
+        return false;
+    ref.type = type_not_null(ref.type);
+    if (types.n == 0 || !type_is_ref(types.types[types.n - 1]))
+        return val_fail(v, ERR_INVALID, "type mismatch: the label takes no reference");
+    struct type_list others = {types.types, types.n - 1};
+    return val_push_operand(v, ref) && val_pop_list(v, types) && val_push_list(v, others);
 }
 
 /* A constant expression declares what it names; a body may only name what is declared. */
@@ -403,7 +443,7 @@ static bool check_ref_func(struct validator *v)
         v->m->funcs[func].declared = true;
     if (!v->m->funcs[func].declared)
         return val_fail(v, ERR_INVALID, "undeclared function reference %u", func);
-    return val_push(v, WASM_FUNCREF);
+    return val_push_operand(v, (struct operand){TYPE_REF_FUNC, v->m->funcs[func].type});
 }
 
 bool val_special(struct validator *v, uint32_t op)
@@ -434,6 +474,9 @@ bool val_special(struct validator *v, uint32_t op)
     case OP_CALL_INDIRECT:
     case OP_RETURN_CALL_INDIRECT:
         return check_call_indirect(v, op == OP_RETURN_CALL_INDIRECT);
+    case OP_CALL_REF:
+    case OP_RETURN_CALL_REF:
+        return check_call_ref(v, op == OP_RETURN_CALL_REF);
     case OP_DROP:
         return check_drop(v);
     case OP_SELECT:
@@ -460,6 +503,12 @@ bool val_special(struct validator *v, uint32_t op)
         return check_ref_null(v);
     case OP_REF_IS_NULL:
         return check_ref_is_null(v);
+    case OP_REF_AS_NON_NULL:
+        return check_as_non_null(v);
+    case OP_BR_ON_NULL:
+        return check_br_on_null(v);
+    case OP_BR_ON_NON_NULL:
+        return check_br_on_non_null(v);
     case OP_REF_FUNC:
         return check_ref_func(v);
     default: /* a row with "*" and no rule here */

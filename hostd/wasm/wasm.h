@@ -27,8 +27,10 @@ struct wasm_memory;
 struct wasm_table;
 struct wasm_global;
 struct wasm_tag;
+struct wasm_type_refs; /* reference types of a module; lives as long as that */
 
-/* Value types as in the binary format. */
+/* Value types as in the binary format. Modules have more reference types than these two: other bytes, which
+ * mean something only together with `refs` of the same module. */
 enum wasm_type {
     WASM_I32 = 0x7f,
     WASM_I64 = 0x7e,
@@ -42,8 +44,10 @@ enum wasm_kind { WASM_FUNC, WASM_TABLE, WASM_MEMORY, WASM_GLOBAL, WASM_TAG };
 
 struct wasm_functype {
     uint16_t nparams, nresults;
-    const uint8_t *types; /* parameters, then results: enum wasm_type */
+    const uint8_t *types;              /* parameters, then results: enum wasm_type */
+    const struct wasm_type_refs *refs; /* of a module's type: its references; NULL: has none */
 };
+/* The same type, also when the two are of different modules. */
 bool wasm_functype_eq(const struct wasm_functype *a, const struct wasm_functype *b);
 
 /* One value in a 64-bit place: i32 and f32 zero-extended; v128 takes two places. References are pointers
@@ -60,8 +64,9 @@ struct wasm_extern_type {
     enum wasm_kind kind;
     struct str module, name; /* module empty for exports */
     const struct wasm_functype *func;
-    struct wasm_limits_type limits; /* memory, table */
-    uint8_t type;                   /* global's value type, table's element type */
+    struct wasm_limits_type limits;    /* memory, table */
+    uint8_t type;                      /* global's value type, table's element type */
+    const struct wasm_type_refs *refs; /* what type is to be read with */
     bool mutable_;
 };
 
@@ -109,7 +114,8 @@ enum wasm_host_status { WASM_HOST_OK, WASM_HOST_TRAP };
 typedef enum wasm_host_status wasm_host_fn(void *user, struct wasm_vm *vm, wasm_slot *slots);
 
 /* fn == NULL makes a deferred one: calling it makes wasm_run return WASM_HOST_CALL, and the driver may park the
- * guest, or enter guest functions in between (realloc), before wasm_host_return. `type` is copied. Reference
+ * guest, or enter guest functions in between (realloc), before wasm_host_return. `type` is copied, but for
+ * its references: those are the module's. Reference
  * counted by its owner; must outlive every instance that imports it. */
 struct wasm_func *wasm_func_host(const struct wasm_functype *type, wasm_host_fn *fn, void *user,
                                  const char *name);
@@ -178,6 +184,7 @@ enum wasm_trap {
     WASM_TRAP_FUEL,
     WASM_TRAP_DEADLINE,
     WASM_TRAP_NULL_REF,
+    WASM_TRAP_NULL_FUNC, /* called through a reference */
     WASM_TRAP_EXCEPTION,
     WASM_TRAP_HOST, /* text from wasm_vm_set_trap */
 };

@@ -40,11 +40,11 @@ static void make_imports(const struct wasm_module *m, struct wasm_extern *x,
         types[i] = t.func;
         if (t.kind == WASM_FUNC)
             x[i].func = wasm_func_host(t.func, zero_results, &types[i], "h");
-        else if (t.kind == WASM_GLOBAL)
+        else if (t.kind == WASM_GLOBAL && t.type < TYPE_REF_FIRST)
             x[i].global = wasm_global_new(t.type, t.mutable_, zero);
         else if (t.kind == WASM_MEMORY && t.limits.min < 16)
             x[i].memory = wasm_memory_new(&t.limits, &e);
-        else if (t.kind == WASM_TABLE && t.limits.min < 1000)
+        else if (t.kind == WASM_TABLE && t.limits.min < 1000 && t.type < TYPE_REF_FIRST)
             x[i].table = wasm_table_new(t.type, &t.limits, 0, &e);
     }
 }
@@ -74,7 +74,7 @@ static void free_imports(struct wasm_extern *x, uint32_t n)
 static bool has_references(const struct wasm_functype *t)
 {
     for (uint32_t i = 0; i < (uint32_t)t->nparams + t->nresults; i++)
-        if (t->types[i] == WASM_FUNCREF || t->types[i] == WASM_EXTERNREF)
+        if (type_is_ref(t->types[i]))
             return true;
     return false;
 }

@@ -193,7 +193,6 @@ static const struct bad bad[] = {
     {"table 0 wants 4294967295 elements, the limit is 10000000", ERR_LIMIT,
      MODULE(TABLES(1, FUNCREF, 0, 0xff, 0xff, 0xff, 0xff, 0x0f))},
     REFUSED("GC", TYPES(1, 0x5f, 0, 0)),
-    REFUSED("typed function references", TYPES(1, 0x60, 2, 0x64, 0x70, 0)),
     REFUSED("SIMD", TYPES(1, 0x60, 1, 0x7b, 0)),
     REFUSED("exceptions", 13, 3, 1, 0, 0),
     REFUSED("exceptions", VOID_TYPE, IMPORTS(1, 0, 0, 4, 0, 0)),

@@ -180,7 +180,7 @@ static const struct body bodies[] = {
         0xfc, 12, 1, 0),
     BAD(VOID, "table.copy: type mismatch", I32C, I32C, I32C, 0xfc, 14, 0, 1),
     BAD(VOID, "unknown elem segment 2", 0xfc, 13, 2),
-    BAD(VOID, "malformed reference type 0x7f", 0xd0, I32, DROP),
+    BAD(VOID, "malformed heap type 0x7f", 0xd0, I32, DROP),
 };
 
 START_TEST(body)
@@ -299,7 +299,7 @@ static const struct whole wholes[] = {
     /* segments */
     {"element segment 0: unknown table 0", MODULE(ELEMS(1, 0, 0x41, 0, END, 0))},
     {"element segment 0: unknown function 3", MODULE(ELEMS(1, 1, 0, 1, 3))},
-    {"element segment 0: type mismatch: funcref into a table of externref",
+    {"element segment 0: type mismatch: (ref func) into a table of externref",
      MODULE(TABLES(1, EXTERNREF, 0, 0), ELEMS(1, 0, 0x41, 0, END, 0))},
     {"element segment 0: at offset",
      MODULE(TABLES(1, FUNCREF, 0, 0), ELEMS(1, 0, 0x42, 0, END, 0))},
