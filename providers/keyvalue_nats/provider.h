@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The keyvalue-nats provider: wrpc:keyvalue/{store,atomics,batch} of linked components on JetStream buckets. main.c
+ * hands keyvalue_nats_provider to the SDK; the rest is private to this folder. Loop thread only.
+ * Keeps: a call belongs to one store and is answered once; a store that goes answers its calls first.
+ * Spec: wRPC 4.2 (wrpc:keyvalue@0.2.0-draft). */
+#ifndef HOSTD_KEYVALUE_NATS_PROVIDER_H
+#define HOSTD_KEYVALUE_NATS_PROVIDER_H
+
+#include "lattice/base/arena.h"
+#include "providers/sdk/sdk.h"
+
+extern const struct sdk_provider keyvalue_nats_provider;
+
+/* ---- settings of one link (settings.c) ---- */
+
+struct settings { /* views of what they were read from */
+    struct str bucket;
+    struct str cluster_uri; /* empty: the lattice's connection */
+    struct str js_domain;
+    struct str client_jwt, client_seed; /* both or none, with cluster_uri */
+    bool create;
+    uint64_t replicas, history, ttl_ms; /* of a bucket that we create; 0: default */
+};
+
+/* What the link does not set is looked up in `fallback`. What we cannot honour is an error that names it. */
+bool settings_read(const struct proto_map *link, const struct proto_map *fallback,
+                   struct settings *out, struct err *e);
+
+/* ---- keys (key.c) ---- */
+
+/* The bucket's key for a caller's and back. NATS allows [-/_=.a-zA-Z0-9] and no dot at either end or after another;
+ * whatever else is written as "=_" and two upper-case hex digits, the empty key as "=_". A plain key is itself, unless
+ * it looks like such an escape. */
+bool key_encode(struct str key, struct arena *a, struct str *out, struct err *e);
+bool key_decode(struct str stored, struct arena *a, struct str *out, struct err *e);
+
+/* ---- stores (store.c) ---- The bucket of one link. */
+
+struct provider {
+    struct sdk *sdk;
+    struct store *stores;
+    struct call *calls; /* all that are open */
+    struct served *served;
+    struct arena types; /* of the served functions */
+    bool stopped;
+};
+
+struct store {
+    struct store *prev, *next;
+    struct provider *provider;
+    const struct sdk_link *link;
+    struct settings settings;
+    struct bus *own; /* NULL: the lattice's */
+    struct kv *kv;   /* NULL: not open, see problem */
+    struct opening *opening;
+    struct loop_timer *retry;
+    uint64_t retry_ms;
+    struct err problem; /* ERR_NONE: open, or opening for the first time */
+};
+
+struct store *store_open(struct provider *p, const struct sdk_link *link);
+void store_close(struct store *s); /* its calls are answered with an error */
+/* A call lost its bucket: one that we may create is made again. */
+void store_check(struct store *s);
+
+/* ---- calls (call.c) ---- */
+
+struct call {
+    struct call *prev, *next;
+    struct provider *provider;
+    const struct served *served;
+    struct store *store; /* NULL: parameters are still coming */
+    struct wrpc_inv *inv;
+    struct buf root;
+    struct arena arena;
+    struct wit_value args[3]; /* bucket, key or keys, and what is set */
+    bool started;             /* false: waits for its store */
+
+    struct loop_timer *timer; /* increment, list-keys */
+    struct str key;           /* increment: as stored */
+    struct wit_value sum;
+    uint32_t attempts;
+    uint64_t deadline_ms;
+
+    struct kv_watch *watch; /* list-keys */
+    struct wit_value *keys; /* of this page */
+    uint32_t nkeys;
+    size_t keys_bytes;
+    uint64_t cursor; /* revision of the last one */
+
+    struct item *items; /* batch */
+    uint32_t nitems, next_item, open_items, failed_items;
+    struct err problem; /* of the first item that failed */
+};
+
+#define CALL_WAIT_MS 10000u /* an increment under contention, a listing */
+
+bool calls_serve(struct provider *p, struct err *e);
+void calls_unserve(struct provider *p); /* no new ones */
+void calls_of_store_start(struct store *s);
+void calls_of_store_fail(struct store *s,
+                         const struct err *why); /* before its bucket closes, too */
+void calls_free(struct provider *p);             /* without an answer */
+
+/* The answer; the call is gone. ok: the payload of the result, NULL when it has none. ERR_NOT_FOUND is no-such-store,
+ * ERR_DENIED access-denied, all else the text. */
+void call_ok(struct call *c, const struct wit_value *ok);
+void call_fail(struct call *c, const struct err *why);
+
+/* ---- operations: they start with a decoded call whose store is open, and end it ---- */
+
+typedef void operation_fn(struct call *c);
+operation_fn store_get, store_set, store_delete, store_exists;  /* single.c */
+operation_fn atomics_increment;                                 /* increment.c */
+operation_fn store_list_keys;                                   /* list.c */
+operation_fn batch_get_many, batch_set_many, batch_delete_many; /* batch.c */
+
+#endif
