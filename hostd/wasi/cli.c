@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* wasi:cli: environment, exit, standard streams, terminals. Spec: wasi:cli 0.2 and component-model.md 12.6.
  * Output is cut into lines for the embedder; every handle of stdout writes to the same unfinished line.
- * There are no terminals. */
-#include "hostd/wasi/wasi_int.h"
+ * With pass_stdio the streams are the process's own. There are no terminals. */
+#include "hostd/wasi/files.h"
 
 #include "lattice/base/num.h"
 
@@ -62,7 +62,7 @@ static enum comp_host_status exit_with_code(struct comp_host_call *hc, const str
     return comp_exit(hc, (uint32_t)args[0].u64);
 }
 
-/* ---- stdin: what the embedder gave, then closed ---- */
+/* ---- stdin: what the embedder gave, then closed; or descriptor 0 ---- */
 
 static enum wasi_state stdin_peek(struct wasi_input *s, struct span *view)
 {
@@ -82,8 +82,11 @@ static const struct wasi_input_ops stdin_ops = {stdin_peek, stdin_take, NULL};
 static enum comp_host_status get_stdin(struct comp_host_call *hc, const struct wit_value *args,
                                        struct wit_value *result)
 {
+    struct wasi_ctx *c = wasi_of(hc);
     (void)args;
-    *result = wasi_own(hc, &wasi_input_class, wasi_input_new(&stdin_ops, wasi_of(hc)));
+    *result = wasi_own(hc, &wasi_input_class,
+                       c->opts.pass_stdio ? files_input(c, 0, FILES_AT_CURRENT, 0)
+                                          : wasi_input_new(&stdin_ops, c));
     return wasi_done(hc);
 }
 
@@ -140,20 +143,27 @@ static bool line_flushed(struct wasi_output *s)
 
 static const struct wasi_output_ops line_ops = {line_room, line_write, line_flushed, NULL};
 
+static enum comp_host_status get_output(struct comp_host_call *hc, struct wasi_line *line,
+                                        struct wit_value *result)
+{
+    *result = wasi_own(hc, &wasi_output_class,
+                       line->ctx->opts.pass_stdio ? files_output(line->fd, FILES_AT_CURRENT, 0)
+                                                  : wasi_output_new(&line_ops, line));
+    return wasi_done(hc);
+}
+
 static enum comp_host_status get_stdout(struct comp_host_call *hc, const struct wit_value *args,
                                         struct wit_value *result)
 {
     (void)args;
-    *result = wasi_own(hc, &wasi_output_class, wasi_output_new(&line_ops, &wasi_of(hc)->out));
-    return wasi_done(hc);
+    return get_output(hc, &wasi_of(hc)->out, result);
 }
 
 static enum comp_host_status get_stderr(struct comp_host_call *hc, const struct wit_value *args,
                                         struct wit_value *result)
 {
     (void)args;
-    *result = wasi_own(hc, &wasi_output_class, wasi_output_new(&line_ops, &wasi_of(hc)->err));
-    return wasi_done(hc);
+    return get_output(hc, &wasi_of(hc)->err, result);
 }
 
 /* ---- rows ---- */

@@ -73,8 +73,9 @@ enum comp_host_status wasi_wait_for(struct comp_host_call *hc, bool (*ready)(voi
     return COMP_HOST_PENDING;
 }
 
-bool wasi_ready(const struct wasi_ctx *c)
+bool wasi_ready(struct wasi_ctx *c)
 {
+    c->wants_stdin = false;
     for (size_t i = 0; i < c->nwaiting; i++)
         if (wasi_pollable_ready(&c->waiting[i]))
             return true;
@@ -88,6 +89,11 @@ uint64_t wasi_wake_at(const struct wasi_ctx *c)
         if (!c->waiting[i].ready)
             at = MIN(at, c->waiting[i].due_ns);
     return at;
+}
+
+bool wasi_wants_stdin(const struct wasi_ctx *c)
+{
+    return c->wants_stdin;
 }
 
 /* ---- values ---- */

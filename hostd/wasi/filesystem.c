@@ -1,27 +1,630 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* wasi:filesystem without files: guests that import it link, find no preopened directory and so never hold a
- * descriptor. Its methods therefore cannot be called at all (wasi_never). Spec: wasi:filesystem 0.2. */
-#include "hostd/wasi/wasi_int.h"
+/* wasi:filesystem: descriptors, their streams, directory entries, and the directories that the embedder opened for the
+ * guest (wasi_opts.preopens; none in the daemon, so that there no guest ever holds a descriptor). Paths are files.c's.
+ * Spec: wasi:filesystem 0.2 and component-model.md 12.7.
+ * Keeps: a descriptor made by open-at may do no more than its flags say; streams live on without it. */
+#include "hostd/wasi/files.h"
 
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "lattice/base/alloc.h"
 #include "lattice/base/num.h"
 
-static enum comp_host_status get_directories(struct comp_host_call *hc,
-                                             const struct wit_value *args, struct wit_value *result)
+#define READ_MAX 65536u /* bytes of one descriptor.read, whatever was asked */
+#define NS_PER_S 1000000000u
+#define NEW_FILE_MODE 0666
+#define NEW_DIRECTORY_MODE 0777
+
+/* In the order of the types' cases and labels. */
+enum {
+    TYPE_UNKNOWN,
+    TYPE_BLOCK,
+    TYPE_CHARACTER,
+    TYPE_DIRECTORY,
+    TYPE_FIFO,
+    TYPE_LINK,
+    TYPE_FILE,
+    TYPE_SOCKET
+};
+enum { FLAG_READ = 1, FLAG_WRITE = 2, FLAG_FILE_SYNC = 4, FLAG_DATA_SYNC = 8, FLAG_MUTATE = 32 };
+enum { PATH_FOLLOW = 1 };
+enum { OPEN_CREATE = 1, OPEN_DIRECTORY = 2, OPEN_EXCLUSIVE = 4, OPEN_TRUNCATE = 8 };
+enum { TIME_KEEP, TIME_NOW, TIME_GIVEN };
+
+struct descriptor {
+    int fd;
+    uint64_t flags; /* FLAG_... */
+};
+
+static void descriptor_drop(void *user, void *obj)
 {
-    (void)args;
-    *result = (struct wit_value){.v = NULL, .n = 0};
+    struct descriptor *d = obj;
+    (void)user;
+    close(d->fd);
+    free(d);
+}
+const struct comp_class wasi_descriptor_class = {"descriptor", descriptor_drop};
+
+static int fd_of(const struct wit_value *arg)
+{
+    return ((const struct descriptor *)arg->obj)->fd;
+}
+
+static struct descriptor *descriptor_new(int fd, uint64_t flags)
+{
+    struct descriptor *d = xnew(struct descriptor);
+    *d = (struct descriptor){fd, flags};
+    return d;
+}
+
+/* ---- outcomes ---- */
+
+/* errno, case of error-code */
+static const struct {
+    int error;
+    uint32_t code;
+} codes[] = {
+    {EACCES, 0},       {EAGAIN, 1},   {EALREADY, 2},         {EBADF, 3},         {EBUSY, 4},
+    {EDEADLK, 5},      {EDQUOT, 6},   {EEXIST, 7},           {EFBIG, 8},         {EILSEQ, 9},
+    {EINPROGRESS, 10}, {EINTR, 11},   {EINVAL, 12},          {EIO, 13},          {EISDIR, 14},
+    {ELOOP, 15},       {EMLINK, 16},  {EMSGSIZE, 17},        {ENAMETOOLONG, 18}, {ENODEV, 19},
+    {ENOENT, 20},      {ENOLCK, 21},  {ENOMEM, 22},          {ENOSPC, 23},       {ENOTDIR, 24},
+    {ENOTEMPTY, 25},   {ENOTSUP, 27}, {ENOSYS, 27},          {ENOTTY, 28},       {ENXIO, 29},
+    {EOVERFLOW, 30},   {EPERM, 31},   {EPIPE, 32},           {EROFS, 33},        {ESPIPE, 34},
+    {ETXTBSY, 35},     {EXDEV, 36},   {ENOTRECOVERABLE, 26},
+};
+#define CODE_IO 13u
+
+static uint32_t code_of(int error)
+{
+    for (size_t i = 0; i < ARRAY_LEN(codes); i++)
+        if (codes[i].error == error)
+            return codes[i].code;
+    return CODE_IO;
+}
+
+/* result<_, error-code> */
+static enum comp_host_status end(struct comp_host_call *hc, int error, struct wit_value *result)
+{
+    *result = error ? wasi_err(hc, wasi_bare(code_of(error))) : WASI_OK;
     return wasi_done(hc);
 }
 
-/* No error of ours has its cause in a file. */
+/* The same of a system call's answer. */
+static enum comp_host_status end_call(struct comp_host_call *hc, int answer,
+                                      struct wit_value *result)
+{
+    return end(hc, answer < 0 ? errno : 0, result);
+}
+
+static enum comp_host_status end_with(struct comp_host_call *hc, struct wit_value value,
+                                      struct wit_value *result)
+{
+    *result = wasi_ok(hc, value);
+    return wasi_done(hc);
+}
+
+static bool is_directory(int fd)
+{
+    struct stat st;
+    return fstat(fd, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* What a path names, to look at or touch: opened without access to its content. */
+static int open_path(const struct wit_value *dir, const struct wit_value *path_flags,
+                     const struct wit_value *path, int *fd)
+{
+    int follow = path_flags->u64 & PATH_FOLLOW ? 0 : O_NOFOLLOW;
+    return files_open(fd_of(dir), wit_get_str(path), O_PATH | follow, 0, fd);
+}
+
+/* ---- content ---- */
+
+static enum comp_host_status stream_in(struct comp_host_call *hc, const struct wit_value *args,
+                                       struct wit_value *result)
+{
+    const struct descriptor *d = args[0].obj;
+    if (!(d->flags & FLAG_READ))
+        return end(hc, EBADF, result);
+    if (is_directory(d->fd))
+        return end(hc, EISDIR, result);
+    if (args[1].u64 > INT64_MAX)
+        return end(hc, EINVAL, result);
+    struct wasi_input *s = files_input(wasi_of(hc), d->fd, FILES_AT_OFFSET, args[1].u64);
+    return end_with(hc, wasi_own(hc, &wasi_input_class, s), result);
+}
+
+static enum comp_host_status stream_out(struct comp_host_call *hc, const struct descriptor *d,
+                                        enum files_place place, uint64_t offset,
+                                        struct wit_value *result)
+{
+    if (!(d->flags & FLAG_WRITE))
+        return end(hc, EBADF, result);
+    if (offset > INT64_MAX)
+        return end(hc, EINVAL, result);
+    struct wasi_output *s = files_output(d->fd, place, offset);
+    return end_with(hc, wasi_own(hc, &wasi_output_class, s), result);
+}
+
+static enum comp_host_status
+write_via_stream(struct comp_host_call *hc, const struct wit_value *args, struct wit_value *result)
+{
+    return stream_out(hc, args[0].obj, FILES_AT_OFFSET, args[1].u64, result);
+}
+
+static enum comp_host_status
+append_via_stream(struct comp_host_call *hc, const struct wit_value *args, struct wit_value *result)
+{
+    return stream_out(hc, args[0].obj, FILES_AT_END, 0, result);
+}
+
+static enum comp_host_status read_at(struct comp_host_call *hc, const struct wit_value *args,
+                                     struct wit_value *result)
+{
+    size_t want = (size_t)MIN(args[1].u64, READ_MAX);
+    if (args[2].u64 > INT64_MAX)
+        return end(hc, EINVAL, result);
+    uint8_t *bytes = arena_array(hc->arena, uint8_t, want);
+    ssize_t n = bytes ? pread(fd_of(&args[0]), bytes, want, (off_t)args[2].u64) : 0;
+    wasi_of(hc)->full |= !bytes;
+    if (n < 0)
+        return end(hc, errno, result);
+    struct wit_value pair[] = {wit_bytes((struct span){bytes, (size_t)n}),
+                               wit_u64(n == 0 && want > 0)};
+    return end_with(hc, wasi_tuple(hc, pair, 2), result);
+}
+
+static enum comp_host_status write_at(struct comp_host_call *hc, const struct wit_value *args,
+                                      struct wit_value *result)
+{
+    if (args[2].u64 > INT64_MAX)
+        return end(hc, EINVAL, result);
+    ssize_t n = pwrite(fd_of(&args[0]), args[1].p, args[1].n, (off_t)args[2].u64);
+    return n < 0 ? end(hc, errno, result) : end_with(hc, wit_u64((uint64_t)n), result);
+}
+
+static enum comp_host_status set_size(struct comp_host_call *hc, const struct wit_value *args,
+                                      struct wit_value *result)
+{
+    if (args[1].u64 > INT64_MAX)
+        return end(hc, EINVAL, result);
+    return end_call(hc, ftruncate(fd_of(&args[0]), (off_t)args[1].u64), result);
+}
+
+static enum comp_host_status advise(struct comp_host_call *hc, const struct wit_value *args,
+                                    struct wit_value *result)
+{
+    static const int advice[] = {POSIX_FADV_NORMAL,   POSIX_FADV_SEQUENTIAL, POSIX_FADV_RANDOM,
+                                 POSIX_FADV_WILLNEED, POSIX_FADV_DONTNEED,   POSIX_FADV_NOREUSE};
+    if (args[1].u64 > INT64_MAX || args[2].u64 > INT64_MAX)
+        return end(hc, EINVAL, result);
+    return end(
+        hc,
+        posix_fadvise(fd_of(&args[0]), (off_t)args[1].u64, (off_t)args[2].u64, advice[args[3].n]),
+        result);
+}
+
+static enum comp_host_status sync_all(struct comp_host_call *hc, const struct wit_value *args,
+                                      struct wit_value *result)
+{
+    return end_call(hc, fsync(fd_of(&args[0])), result);
+}
+
+static enum comp_host_status sync_data(struct comp_host_call *hc, const struct wit_value *args,
+                                       struct wit_value *result)
+{
+    return end_call(hc, fdatasync(fd_of(&args[0])), result);
+}
+
+/* ---- what is known of a file ---- */
+
+static uint32_t type_of(mode_t mode)
+{
+    switch (mode & S_IFMT) {
+    case S_IFBLK:
+        return TYPE_BLOCK;
+    case S_IFCHR:
+        return TYPE_CHARACTER;
+    case S_IFDIR:
+        return TYPE_DIRECTORY;
+    case S_IFIFO:
+        return TYPE_FIFO;
+    case S_IFLNK:
+        return TYPE_LINK;
+    case S_IFREG:
+        return TYPE_FILE;
+    case S_IFSOCK:
+        return TYPE_SOCKET;
+    }
+    return TYPE_UNKNOWN;
+}
+
+static struct wit_value when(struct comp_host_call *hc, struct timespec t)
+{
+    bool before_1970 = t.tv_sec < 0;
+    struct wit_value datetime[] = {wit_u64(before_1970 ? 0 : (uint64_t)t.tv_sec),
+                                   wit_u64(before_1970 ? 0 : (uint64_t)t.tv_nsec)};
+    return wasi_some(hc, wasi_tuple(hc, datetime, 2));
+}
+
+static enum comp_host_status end_stat(struct comp_host_call *hc, int fd, struct wit_value *result)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return end(hc, errno, result);
+    struct wit_value members[] = {
+        wasi_bare(type_of(st.st_mode)), wit_u64(st.st_nlink), wit_u64((uint64_t)st.st_size),
+        when(hc, st.st_atim),           when(hc, st.st_mtim), when(hc, st.st_ctim),
+    };
+    return end_with(hc, wasi_tuple(hc, members, ARRAY_LEN(members)), result);
+}
+
+/* Equal for equal files, and says nothing of device and inode: mixed with numbers of this guest. */
+static enum comp_host_status end_hash(struct comp_host_call *hc, int fd, struct wit_value *result)
+{
+    const struct wasi_ctx *c = wasi_of(hc);
+    struct stat st;
+    struct wit_value halves[2];
+    if (fstat(fd, &st) < 0)
+        return end(hc, errno, result);
+    for (int i = 0; i < 2; i++) {
+        uint64_t v = c->insecure_seed[i];
+        const uint64_t parts[] = {st.st_dev, st.st_ino, c->insecure_seed[1 - i]};
+        for (size_t k = 0; k < ARRAY_LEN(parts); k++) {
+            v = (v ^ parts[k]) * 0x9e3779b97f4a7c15u; /* 2^64 / golden ratio: an odd spreader */
+            v ^= v >> 32;
+        }
+        halves[i] = wit_u64(v);
+    }
+    return end_with(hc, wasi_tuple(hc, halves, 2), result);
+}
+
+/* `finish` of the descriptor, or of what a path below it names. */
+static enum comp_host_status end_path(struct comp_host_call *hc, const struct wit_value *args,
+                                      enum comp_host_status (*finish)(struct comp_host_call *, int,
+                                                                      struct wit_value *),
+                                      struct wit_value *result)
+{
+    int fd, error = open_path(&args[0], &args[1], &args[2], &fd);
+    if (error)
+        return end(hc, error, result);
+    enum comp_host_status status = finish(hc, fd, result);
+    close(fd);
+    return status;
+}
+
+static enum comp_host_status stat_fd(struct comp_host_call *hc, const struct wit_value *args,
+                                     struct wit_value *result)
+{
+    return end_stat(hc, fd_of(&args[0]), result);
+}
+
+static enum comp_host_status stat_at(struct comp_host_call *hc, const struct wit_value *args,
+                                     struct wit_value *result)
+{
+    return end_path(hc, args, end_stat, result);
+}
+
+static enum comp_host_status hash_fd(struct comp_host_call *hc, const struct wit_value *args,
+                                     struct wit_value *result)
+{
+    return end_hash(hc, fd_of(&args[0]), result);
+}
+
+static enum comp_host_status hash_at(struct comp_host_call *hc, const struct wit_value *args,
+                                     struct wit_value *result)
+{
+    return end_path(hc, args, end_hash, result);
+}
+
+static enum comp_host_status get_flags(struct comp_host_call *hc, const struct wit_value *args,
+                                       struct wit_value *result)
+{
+    return end_with(hc, wit_u64(((const struct descriptor *)args[0].obj)->flags), result);
+}
+
+static enum comp_host_status get_type(struct comp_host_call *hc, const struct wit_value *args,
+                                      struct wit_value *result)
+{
+    struct stat st;
+    if (fstat(fd_of(&args[0]), &st) < 0)
+        return end(hc, errno, result);
+    return end_with(hc, wasi_bare(type_of(st.st_mode)), result);
+}
+
+static enum comp_host_status is_same(struct comp_host_call *hc, const struct wit_value *args,
+                                     struct wit_value *result)
+{
+    struct stat a, b;
+    bool known = fstat(fd_of(&args[0]), &a) == 0 && fstat(fd_of(&args[1]), &b) == 0;
+    *result = wit_u64(known && a.st_dev == b.st_dev && a.st_ino == b.st_ino);
+    return wasi_done(hc);
+}
+
+/* ---- times ---- */
+
+static bool read_time(const struct wit_value *v, struct timespec *out)
+{
+    *out = (struct timespec){.tv_nsec = v->n == TIME_KEEP ? UTIME_OMIT : UTIME_NOW};
+    if (v->n != TIME_GIVEN)
+        return true;
+    const struct wit_value *datetime = v->v->v;
+    if (datetime[0].u64 > INT64_MAX || datetime[1].u64 >= NS_PER_S)
+        return false;
+    *out = (struct timespec){(time_t)datetime[0].u64, (long)datetime[1].u64};
+    return true;
+}
+
+static enum comp_host_status put_times(struct comp_host_call *hc, int fd,
+                                       const struct wit_value *times, struct wit_value *result)
+{
+    struct timespec t[2];
+    if (!read_time(&times[0], &t[0]) || !read_time(&times[1], &t[1]))
+        return end(hc, EINVAL, result);
+    return end_call(hc, utimensat(fd, "", t, AT_EMPTY_PATH), result);
+}
+
+static enum comp_host_status set_times(struct comp_host_call *hc, const struct wit_value *args,
+                                       struct wit_value *result)
+{
+    return put_times(hc, fd_of(&args[0]), &args[1], result);
+}
+
+static enum comp_host_status set_times_at(struct comp_host_call *hc, const struct wit_value *args,
+                                          struct wit_value *result)
+{
+    int fd, error = open_path(&args[0], &args[1], &args[2], &fd);
+    if (error)
+        return end(hc, error, result);
+    enum comp_host_status status = put_times(hc, fd, &args[3], result);
+    close(fd);
+    return status;
+}
+
+/* ---- opening ---- */
+
+/* Flags of open(2), or -1 when the guest's contradict each other. */
+static int open_flags(uint64_t path_flags, uint64_t open, uint64_t want)
+{
+    int access = want & FLAG_WRITE ? (want & FLAG_READ ? O_RDWR : O_WRONLY) : O_RDONLY;
+    if (open & OPEN_DIRECTORY && open & (OPEN_CREATE | OPEN_EXCLUSIVE | OPEN_TRUNCATE))
+        return -1;
+    if (open & OPEN_TRUNCATE && !(want & FLAG_WRITE))
+        return -1;
+    return access | O_NOCTTY | O_NONBLOCK | /* a fifo without a peer must not stop us */
+           (path_flags & PATH_FOLLOW ? 0 : O_NOFOLLOW) | (open & OPEN_CREATE ? O_CREAT : 0) |
+           (open & OPEN_DIRECTORY ? O_DIRECTORY : 0) | (open & OPEN_EXCLUSIVE ? O_EXCL : 0) |
+           (open & OPEN_TRUNCATE ? O_TRUNC : 0) | (want & FLAG_FILE_SYNC ? O_SYNC : 0) |
+           (want & FLAG_DATA_SYNC ? O_DSYNC : 0);
+}
+
+static enum comp_host_status open_at(struct comp_host_call *hc, const struct wit_value *args,
+                                     struct wit_value *result)
+{
+    uint64_t want = args[4].u64;
+    int flags = open_flags(args[1].u64, args[3].u64, want), fd;
+    if (flags < 0)
+        return end(hc, EINVAL, result);
+    mode_t mode = flags & O_CREAT ? NEW_FILE_MODE : 0;
+    int error = files_open(fd_of(&args[0]), wit_get_str(&args[2]), flags, mode, &fd);
+    if (error)
+        return end(hc, error, result);
+    struct descriptor *d = descriptor_new(fd, want);
+    return end_with(hc, wasi_own(hc, &wasi_descriptor_class, d), result);
+}
+
+/* ---- changing directories ---- */
+
+/* Names below one or two directories, for the system calls on them. */
+static int open_names(const struct wit_value *dir_a, const struct wit_value *path_a,
+                      struct files_name *a, const struct wit_value *dir_b,
+                      const struct wit_value *path_b, struct files_name *b)
+{
+    int error = files_name(fd_of(dir_a), wit_get_str(path_a), a);
+    if (error)
+        return error;
+    error = files_name(fd_of(dir_b), wit_get_str(path_b), b);
+    if (error)
+        close(a->parent);
+    return error;
+}
+
+static enum comp_host_status create_directory_at(struct comp_host_call *hc,
+                                                 const struct wit_value *args,
+                                                 struct wit_value *result)
+{
+    struct files_name name;
+    int error = files_name(fd_of(&args[0]), wit_get_str(&args[1]), &name);
+    if (error)
+        return end(hc, error, result);
+    error = mkdirat(name.parent, name.name, NEW_DIRECTORY_MODE) < 0 ? errno : 0;
+    close(name.parent);
+    return end(hc, error, result);
+}
+
+static enum comp_host_status remove_at(struct comp_host_call *hc, const struct wit_value *args,
+                                       int flags, struct wit_value *result)
+{
+    struct files_name name;
+    int error = files_name(fd_of(&args[0]), wit_get_str(&args[1]), &name);
+    if (error)
+        return end(hc, error, result);
+    error = unlinkat(name.parent, name.name, flags) < 0 ? errno : 0;
+    close(name.parent);
+    return end(hc, error, result);
+}
+
+static enum comp_host_status remove_directory_at(struct comp_host_call *hc,
+                                                 const struct wit_value *args,
+                                                 struct wit_value *result)
+{
+    return remove_at(hc, args, AT_REMOVEDIR, result);
+}
+
+static enum comp_host_status unlink_file_at(struct comp_host_call *hc, const struct wit_value *args,
+                                            struct wit_value *result)
+{
+    return remove_at(hc, args, 0, result);
+}
+
+static enum comp_host_status rename_at(struct comp_host_call *hc, const struct wit_value *args,
+                                       struct wit_value *result)
+{
+    struct files_name from, to;
+    int error = open_names(&args[0], &args[1], &from, &args[2], &args[3], &to);
+    if (error)
+        return end(hc, error, result);
+    error = renameat(from.parent, from.name, to.parent, to.name) < 0 ? errno : 0;
+    close(from.parent);
+    close(to.parent);
+    return end(hc, error, result);
+}
+
+static enum comp_host_status link_at(struct comp_host_call *hc, const struct wit_value *args,
+                                     struct wit_value *result)
+{
+    struct files_name from, to;
+    if (args[1].u64 & PATH_FOLLOW)
+        return end(hc, EINVAL, result);
+    if (str_ends(wit_get_str(&args[2]), STR("/"))) /* linkat would follow it; files have no slash */
+        return end(hc, ENOTDIR, result);
+    int error = open_names(&args[0], &args[2], &from, &args[3], &args[4], &to);
+    if (error)
+        return end(hc, error, result);
+    error = linkat(from.parent, from.name, to.parent, to.name, 0) < 0 ? errno : 0;
+    close(from.parent);
+    close(to.parent);
+    return end(hc, error, result);
+}
+
+/* A link may point anywhere below; that it does not lead out is seen to when it is followed. */
+static enum comp_host_status symlink_at(struct comp_host_call *hc, const struct wit_value *args,
+                                        struct wit_value *result)
+{
+    struct files_name name;
+    struct str to = wit_get_str(&args[1]);
+    if (str_starts(to, STR("/")))
+        return end(hc, EPERM, result);
+    if (to.n > 0 && memchr(to.p, '\0', to.n))
+        return end(hc, EILSEQ, result);
+    int error = files_name(fd_of(&args[0]), wit_get_str(&args[2]), &name);
+    if (error)
+        return end(hc, error, result);
+    AUTO_FREE char *text = str_dup(to);
+    error = symlinkat(text, name.parent, name.name) < 0 ? errno : 0;
+    close(name.parent);
+    return end(hc, error, result);
+}
+
+static enum comp_host_status readlink_at(struct comp_host_call *hc, const struct wit_value *args,
+                                         struct wit_value *result)
+{
+    char text[PATH_MAX];
+    int fd, error = files_open(fd_of(&args[0]), wit_get_str(&args[1]), O_PATH | O_NOFOLLOW, 0, &fd);
+    if (error)
+        return end(hc, error, result);
+    ssize_t n = readlinkat(fd, "", text, sizeof text);
+    error = n < 0 ? errno : 0;
+    close(fd);
+    if (error) /* of an empty name, ENOENT says that it is no link */
+        return end(hc, error == ENOENT ? EINVAL : error, result);
+    struct span link = {(const uint8_t *)text, (size_t)n};
+    if (!utf8_valid(link.p, link.n))
+        return end(hc, EILSEQ, result);
+    if (text[0] == '/')
+        return end(hc, EPERM, result);
+    return end_with(hc, wasi_copy_bytes(hc, link), result);
+}
+
+/* ---- directory entries ---- */
+
+static void entries_drop(void *user, void *obj)
+{
+    (void)user;
+    closedir(obj);
+}
+const struct comp_class wasi_entries_class = {"directory-entry-stream", entries_drop};
+
+static enum comp_host_status read_directory(struct comp_host_call *hc, const struct wit_value *args,
+                                            struct wit_value *result)
+{
+    int fd, error = files_open(fd_of(&args[0]), STR("."), O_RDONLY | O_DIRECTORY, 0, &fd);
+    if (error)
+        return end(hc, error, result);
+    DIR *dir = fdopendir(fd); /* a position of its own: the same directory may be read twice */
+    if (!dir) {
+        error = errno;
+        close(fd);
+        return end(hc, error, result);
+    }
+    return end_with(hc, wasi_own(hc, &wasi_entries_class, dir), result);
+}
+
+static uint32_t entry_type(DIR *dir, const struct dirent *entry)
+{
+    struct stat st;
+    if (entry->d_type != DT_UNKNOWN)
+        return type_of(DTTOIF(entry->d_type));
+    return fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? type_of(st.st_mode)
+                                                                             : TYPE_UNKNOWN;
+}
+
+static enum comp_host_status read_entry(struct comp_host_call *hc, const struct wit_value *args,
+                                        struct wit_value *result)
+{
+    DIR *dir = args[0].obj;
+    const struct dirent *entry;
+    do {
+        errno = 0;
+        entry = readdir(dir);
+    } while (entry && (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0));
+    if (!entry)
+        return errno ? end(hc, errno, result) : end_with(hc, WASI_NONE, result);
+    struct span name = str_span(str_of(entry->d_name));
+    if (!utf8_valid(name.p, name.n))
+        return end(hc, EILSEQ, result);
+    struct wit_value members[] = {wasi_bare(entry_type(dir, entry)), wasi_copy_bytes(hc, name)};
+    return end_with(hc, wasi_some(hc, wasi_tuple(hc, members, 2)), result);
+}
+
+/* ---- the rest ---- */
+
 static enum comp_host_status filesystem_error_code(struct comp_host_call *hc,
                                                    const struct wit_value *args,
                                                    struct wit_value *result)
 {
-    (void)args;
-    *result = WASI_NONE;
+    const struct wasi_error *error = args[0].obj;
+    *result = error->file_errno ? wasi_some(hc, wasi_bare(code_of(error->file_errno))) : WASI_NONE;
     return wasi_done(hc);
 }
+
+/* New handles each time. What cannot be duplicated (the process is out of descriptors) is left out. */
+static enum comp_host_status get_directories(struct comp_host_call *hc,
+                                             const struct wit_value *args, struct wit_value *result)
+{
+    const struct wasi_opts *o = &wasi_of(hc)->opts;
+    struct wit_value *list = wasi_list(hc, o->npreopens);
+    struct wit_value *pairs = wasi_list(hc, 2 * o->npreopens);
+    uint32_t n = 0;
+    (void)args;
+    for (size_t i = 0; i < o->npreopens && list && pairs; i++) {
+        int fd = fcntl(o->preopens[i].fd, F_DUPFD_CLOEXEC, 3);
+        if (fd < 0)
+            continue;
+        pairs[2 * n].obj = descriptor_new(fd, FLAG_READ | FLAG_MUTATE);
+        pairs[2 * n + 1] = wit_str(o->preopens[i].guest);
+        list[n] = (struct wit_value){.v = &pairs[2 * n], .n = 2};
+        n++;
+    }
+    *result = (struct wit_value){.v = list, .n = n};
+    return wasi_done(hc);
+}
+
+/* ---- rows ---- */
 
 static const char types_wit[] =
     "use wasi:io/streams.{input-stream, output-stream};\n"
@@ -95,7 +698,36 @@ static const char types_wit[] =
     "}\n"
     "filesystem-error-code: func(err: borrow<error>) -> option<error-code>;\n";
 
+#define METHOD(name) "[method]descriptor." name
 static const struct comp_host_func types_funcs[] = {
+    {METHOD("read-via-stream"), stream_in},
+    {METHOD("write-via-stream"), write_via_stream},
+    {METHOD("append-via-stream"), append_via_stream},
+    {METHOD("advise"), advise},
+    {METHOD("sync-data"), sync_data},
+    {METHOD("get-flags"), get_flags},
+    {METHOD("get-type"), get_type},
+    {METHOD("set-size"), set_size},
+    {METHOD("set-times"), set_times},
+    {METHOD("read"), read_at},
+    {METHOD("write"), write_at},
+    {METHOD("read-directory"), read_directory},
+    {METHOD("sync"), sync_all},
+    {METHOD("create-directory-at"), create_directory_at},
+    {METHOD("stat"), stat_fd},
+    {METHOD("stat-at"), stat_at},
+    {METHOD("set-times-at"), set_times_at},
+    {METHOD("link-at"), link_at},
+    {METHOD("open-at"), open_at},
+    {METHOD("readlink-at"), readlink_at},
+    {METHOD("remove-directory-at"), remove_directory_at},
+    {METHOD("rename-at"), rename_at},
+    {METHOD("symlink-at"), symlink_at},
+    {METHOD("unlink-file-at"), unlink_file_at},
+    {METHOD("is-same-object"), is_same},
+    {METHOD("metadata-hash"), hash_fd},
+    {METHOD("metadata-hash-at"), hash_at},
+    {"[method]directory-entry-stream.read-directory-entry", read_entry},
     {"filesystem-error-code", filesystem_error_code},
     {NULL, NULL},
 };
@@ -109,7 +741,7 @@ static const struct comp_host_func preopens_funcs[] = {
 };
 
 static const struct wasi_row rows[] = {
-    {"wasi:filesystem/types@0.2.12", {types_wit}, {types_funcs}, wasi_never},
+    {"wasi:filesystem/types@0.2.12", {types_wit}, {types_funcs}, NULL},
     {"wasi:filesystem/preopens@0.2.12", {preopens_wit}, {preopens_funcs}, NULL},
 };
 const struct wasi_rows wasi_filesystem_rows = {rows, ARRAY_LEN(rows)};

@@ -27,8 +27,6 @@ static void drop_nothing(void *user, void *obj)
 
 /* Resources that exist in texts only. */
 static const struct comp_class never_made[] = {
-    {"descriptor", drop_nothing},
-    {"directory-entry-stream", drop_nothing},
     {"terminal-input", drop_nothing},
     {"terminal-output", drop_nothing},
     {"tcp-socket", drop_nothing},
@@ -55,6 +53,8 @@ static const struct comp_class *const made[] = {
     &wasi_outgoing_body_class,
     &wasi_outgoing_request_class,
     &wasi_request_options_class,
+    &wasi_descriptor_class,
+    &wasi_entries_class,
 };
 
 static struct comp_host_iface ifaces[IFACES_MAX];

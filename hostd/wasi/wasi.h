@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the host itself offers a guest: WASI 0.2 interfaces (io, clocks, random, cli, http/types), as rows for the
- * component linker. A guest's world is a `struct wasi_ctx`, passed as `user` to comp_inst_new.
+/* What the host itself offers a guest: WASI 0.2 interfaces (io, clocks, random, cli, filesystem, http/types), as rows
+ * for the component linker. A guest's world is a `struct wasi_ctx`, passed as `user` to comp_inst_new.
  *
  * Threads: a ctx belongs to whoever runs the guest at the moment. The embedder (daemon, ctl) keeps a mailbox per guest
  * and feeds what came in (wasi_body_push ...) just before comp_run; nothing here locks.
  * Waiting: blocking functions answer PENDING; after COMP_PARKED the embedder asks wasi_wake_at, and runs the guest
- * again once wasi_ready says so or that time has come. Nothing here ever blocks a thread.
+ * again once wasi_ready says so or that time has come. Nothing here ever blocks a thread, except
+ * what only `hostctl run` turns on: calls on files (preopens) and on the standard streams (pass_stdio).
  * Spec: wasi:io, clocks, random, cli, http 0.2.x; semantics of component-model.md section 12. */
 #ifndef HOSTD_WASI_H
 #define HOSTD_WASI_H
@@ -46,6 +47,12 @@ struct wasi_world {
     void (*body_consumed)(void *user, size_t n);
 };
 
+/* A directory the guest may use, with all below it. */
+struct wasi_preopen {
+    int fd;           /* open for reading; stays the embedder's, open until wasi_ctx_free */
+    struct str guest; /* what the guest calls it */
+};
+
 struct wasi_opts {
     const struct wasi_world *world;
     void *user;                   /* for the world's functions; wasi_user() */
@@ -53,6 +60,9 @@ struct wasi_opts {
     const struct http_field *env; /* name, value */
     size_t nenv;
     struct span stdin_bytes;
+    bool pass_stdio; /* the process's own 0, 1 and 2 instead of stdin_bytes and print */
+    const struct wasi_preopen *preopens; /* must outlive it */
+    size_t npreopens;
     uint32_t buffered_bytes_max; /* request body waiting for the guest: 0 = 1 MiB */
 };
 struct wasi_ctx *wasi_ctx_new(const struct wasi_opts *opts); /* opts->args, env must outlive it */
@@ -77,8 +87,10 @@ bool wasi_responded(const struct wasi_ctx *c);
 /* May a parked guest go on now (something it waits for is ready)? True also when it waits for nothing of WASI's.
  * A guest waits for credit too: outgoing-body.finish answers when the last byte was handed to body_data and body_end
  * was called, so nothing of a response is left here once the call is done. */
-bool wasi_ready(const struct wasi_ctx *c);
+bool wasi_ready(struct wasi_ctx *c);
 /* Earliest monotonic time (clock_mono_ns) at which a timer it waits for is due; UINT64_MAX: none. */
 uint64_t wasi_wake_at(const struct wasi_ctx *c);
+/* Did wasi_ready, which said no, look for input on descriptor 0? (pass_stdio) */
+bool wasi_wants_stdin(const struct wasi_ctx *c);
 
 #endif

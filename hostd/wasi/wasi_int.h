@@ -28,7 +28,7 @@ extern const struct comp_class wasi_error_class, wasi_pollable_class, wasi_input
     wasi_output_class, wasi_network_class, wasi_fields_class, wasi_incoming_request_class,
     wasi_incoming_body_class, wasi_future_trailers_class, wasi_outparam_class,
     wasi_outgoing_response_class, wasi_outgoing_body_class, wasi_outgoing_request_class,
-    wasi_request_options_class;
+    wasi_request_options_class, wasi_descriptor_class, wasi_entries_class;
 
 /* Bound to methods of resources that this host never makes, so no guest can call them. */
 comp_host_fn wasi_never;
@@ -53,6 +53,7 @@ struct wasi_ctx {
     struct wasi_opts opts;
     struct wasi_line out, err;
     size_t stdin_at;
+    bool wants_stdin; /* wasi_wants_stdin */
     uint64_t insecure_seed[2];
 
     struct wasi_pollable *waiting; /* what the parked guest waits for */
@@ -123,6 +124,7 @@ struct wasi_error {
     uint32_t http_code; /* case of error-code, or WASI_NO_HTTP_CODE */
     uint64_t http_size; /* payload of the body-size cases */
     const char *text;
+    int file_errno; /* its cause in a file; 0: none */
 };
 /* error-code of HTTP with the payload that goes with it. */
 struct wit_value wasi_http_code(struct comp_host_call *hc, uint32_t code, uint64_t size);
