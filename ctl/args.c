@@ -279,6 +279,7 @@ static bool read_line(struct ctl *c, struct line *l, struct err *e)
             l->words_only = true;
         else if (is_word ? !read_word(c, arg, e) : !read_option(c, l, arg, e))
             return false;
+        l->words_only |= c->command && c->command->passes_rest && c->nwords > 0;
     }
     return true;
 }

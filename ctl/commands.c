@@ -306,6 +306,24 @@ static const struct option undeploy_options[] = {
     {0},
 };
 
+static const struct option run_options[] = {
+    {.name = "dir",
+     .kind = OPTION_LIST,
+     .value = "HOST::GUEST",
+     .help = "let it use a directory, under another name"},
+    {.name = "env",
+     .letter = 'e',
+     .kind = OPTION_LIST,
+     .value = "K=V",
+     .help = "variable of its environment"},
+    {.name = "fuel",
+     .kind = OPTION_NUMBER,
+     .value = "N",
+     .help = "stop it after so many calls and turns of loops"},
+    {.name = "timeout", .kind = OPTION_DURATION, .help = "stop it after so long"},
+    {0},
+};
+
 static const struct option delete_options[] = {
     {.name = "all-undeployed",
      .kind = OPTION_FLAG,
@@ -356,6 +374,8 @@ const struct command commands[] = {
      cmd_config_put},
     {"config", "get", NULL, "NAME", "show a named configuration", true, NULL, cmd_config_get},
     {"config", "del", "delete", "NAME", "delete a named configuration", true, NULL, cmd_config_del},
+    {"run", NULL, NULL, "FILE [ARGS]...", "run a WASI 0.2 command component here", false,
+     run_options, cmd_run, .passes_rest = true},
     {"key", "gen", NULL, "TYPE", "make a key", false, NULL, cmd_keys_gen},
 };
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* hostctl: picks a row of the command table, runs it, shows its result. Exit status: 0 done, 1 failed, 2 misused. */
+/* hostctl: picks a row of the command table, runs it, shows its result. Exit status: 0 done, 1 failed, 2 misused; of
+ * `run`, the guest's. */
 #include <signal.h>
 #include <stdlib.h>
 
@@ -10,7 +11,7 @@
 
 int main(int argc, char **argv)
 {
-    struct ctl c = {0};
+    struct ctl c = {.status = -1};
     struct err e = ERR_INIT;
     int status = 0;
     signal(SIGPIPE, SIG_IGN); /* a closed pipe is an error of the write */
@@ -22,7 +23,12 @@ int main(int argc, char **argv)
     case ARGS_SHOWN:
         break;
     case ARGS_RUN:
-        status = c.command->run(&c, &e) ? output_result(&c) : output_error(c.json, &e, false);
+        if (!c.command->run(&c, &e))
+            status = output_error(c.json, &e, false);
+        else if (c.status < 0)
+            status = output_result(&c);
+        if (c.status >= 0)
+            status = c.status;
         session_close(&c);
         break;
     }

@@ -52,6 +52,8 @@ struct command {
     bool lattice;                 /* takes the connection options, too */
     const struct option *options; /* up to one without name; NULL: none */
     command_fn *run;
+    bool
+        passes_rest; /* what follows the first word is words, also with dashes: a guest's arguments */
 };
 
 extern const struct command commands[];
@@ -76,8 +78,9 @@ struct ctl {
     struct value values[CTL_VALUES_MAX];
     size_t nvalues;
 
-    json_t *result;  /* an object; shown with --output json */
-    bool bare;       /* the result as it is, without "success" */
+    json_t *result; /* an object; shown with --output json */
+    bool bare;      /* the result as it is, without "success" */
+    int status; /* of a guest that ran: the exit status, and no result is shown (-1: there was none) */
     struct buf text; /* shown otherwise */
     struct arena arena;
 
@@ -215,6 +218,7 @@ command_fn cmd_start_component, cmd_start_provider, cmd_stop_component, cmd_stop
 command_fn cmd_app_list, cmd_app_get, cmd_app_status, cmd_app_history, cmd_app_put, cmd_app_deploy,
     cmd_app_undeploy, cmd_app_delete, cmd_app_validate;
 command_fn cmd_keys_gen;
+command_fn cmd_run;
 
 /* Puts and deploys the manifest of a file; for `up --wadm-manifest`. */
 bool app_deploy_file(struct ctl *c, const char *path, struct err *e);

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `hostctl run` with the command guest of tests/guests/command: what it prints and how it ends. Each run is a process
+ * of its own, for it uses the standard streams. */
+#include <check.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "ctl/table.h"
+#include "lattice/base/num.h"
+
+#define GUEST "tests/guests/command/command.wasm"
+
+static char directory[64];
+
+/* In the child: main() without the showing of errors as JSON. */
+static int run_line(const char *line)
+{
+    char *argv[32], text[1024];
+    int argc = 0;
+    struct ctl c = {.status = -1};
+    struct err e = ERR_INIT;
+    snprintf(text, sizeof text, "hostctl run %s", line);
+    char *rest = NULL;
+    for (char *p = strtok_r(text, " ", &rest); p; p = strtok_r(NULL, " ", &rest))
+        argv[argc++] = p;
+    arena_init(&c.arena, 1 << 20);
+    bool ok = args_read(&c, argc, argv, &e) == ARGS_RUN && cmd_run(&c, &e);
+    if (!ok)
+        printf("[%s]", e.text);
+    fflush(stdout);
+    arena_fini(&c.arena);
+    return c.status >= 0 ? c.status : 1;
+}
+
+/* Exit status; what it wrote to stdout, or "[why it failed]", in out. */
+static int run(const char *line, const char *input, char *out, size_t room)
+{
+    int in[2], from[2], status;
+    ck_assert(pipe(in) == 0 && pipe(from) == 0);
+    ck_assert(write(in[1], input, strlen(input)) == (ssize_t)strlen(input));
+    close(in[1]);
+    pid_t pid = fork();
+    if (pid == 0) {
+        dup2(in[0], 0);
+        dup2(from[1], 1);
+        close(from[0]);
+        _exit(run_line(line));
+    }
+    close(in[0]);
+    close(from[1]);
+    size_t n = 0;
+    for (ssize_t got; (got = read(from[0], out + n, room - 1 - n)) > 0;)
+        n += (size_t)got;
+    out[n] = '\0';
+    close(from[0]);
+    ck_assert(waitpid(pid, &status, 0) == pid && WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static const struct {
+    const char *line, *input, *output; /* DIR stands for the test's directory */
+    int status;
+} cases[] = {
+    {GUEST " args --fuel -x z", "", "args\n--fuel\n-x\nz\n", 0},
+    {"--env A=1 -e B=two " GUEST " env", "", "A=1\nB=two\n", 0},
+    {GUEST " env", "", "", 0},
+    {GUEST " echo", "what comes\nin", "what comes\nin", 0},
+    {"--dir DIR::/ " GUEST " put note one", "", "", 0},
+    {"--dir DIR " GUEST " put note two", "", "", 0},
+    {"--dir DIR " GUEST " cat note", "", "one\ntwo\n", 0},
+    {"--dir DIR " GUEST " cat none", "", "open 20\n", 1},
+    {"--dir DIR " GUEST " cat ../../etc/passwd", "", "open 31\n", 1},
+    {GUEST " cat note", "", "open 20\n", 1},
+    {GUEST " exit 7", "", "", 7},
+    {GUEST " fail", "", "", 1},
+    {GUEST " sleep 1", "", "", 0},
+    {"--timeout 20ms " GUEST " sleep 100000", "", "[*deadline passed*]", 124},
+    {"--timeout 20ms " GUEST " loop", "", "[*deadline passed*]", 124},
+    {"--fuel 1000 " GUEST " loop", "", "[*fuel used up*]", 134},
+    {GUEST " trap", "", "[*unreachable*]", 134},
+    {"tests/guests/workbench/workbench.wasm", "", "[*hostd:tests/oracle*]", 1},
+    {"deploy/examples/hello/hello.wasm", "", "[*is no command*]", 1},
+    {"tests/guests/none.wasm", "", "[*No such file*]", 1},
+    {"--dir DIR/none " GUEST, "", "[--dir *No such file*]", 1},
+    {"--env A " GUEST, "", "[--env*]", 1},
+    {"", "", "[*FILE is missing*]", 1},
+};
+
+/* '*' in the pattern stands for any text. */
+static bool matches(const char *pattern, const char *text)
+{
+    for (; *pattern && *pattern != '*'; pattern++, text++)
+        if (*pattern != *text)
+            return false;
+    if (!*pattern)
+        return !*text;
+    for (;; text++) {
+        if (matches(pattern + 1, text))
+            return true;
+        if (!*text)
+            return false;
+    }
+}
+
+START_TEST(runs)
+{
+    char line[512], out[4096];
+    const char *dir = strstr(cases[_i].line, "DIR");
+    int head = dir ? (int)(dir - cases[_i].line) : 0;
+    snprintf(line, sizeof line, "%.*s%s%s", head, cases[_i].line, dir ? directory : "",
+             dir ? dir + 3 : cases[_i].line);
+    int status = run(line, cases[_i].input, out, sizeof out);
+    ck_assert_msg(matches(cases[_i].output, out), "%s: %s", line, out);
+    ck_assert_msg(status == cases[_i].status, "%s: status %d", line, status);
+}
+END_TEST
+
+int main(void)
+{
+    char command[128];
+    snprintf(directory, sizeof directory, "/tmp/hostd-run-XXXXXX");
+    if (!mkdtemp(directory))
+        return 1;
+    TCase *c = tcase_create("run");
+    tcase_add_loop_test(c, runs, 0, ARRAY_LEN(cases));
+    Suite *s = suite_create("run");
+    suite_add_tcase(s, c);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_NORMAL);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    snprintf(command, sizeof command, "rm -r '%s'", directory);
+    return system(command) != 0 || failed != 0;
+}
