@@ -12,9 +12,11 @@
 #include "lattice/base/alloc.h"
 #include "lattice/base/log.h"
 #include "lattice/base/loop.h"
+#include "lattice/base/trim.h"
 
 #define CONNECT_MS 10000
 #define CLIENT_NAME "wasmbus"
+#define SETTLED_MS 1000 /* after which initialisation is over */
 
 struct daemon {
     struct settings settings;
@@ -35,12 +37,21 @@ static void end(struct daemon *d, int status)
 
 /* ---- the host's life ------------------------------------------------------------------------------- */
 
+static void trim(void *user)
+{
+    (void)user;
+    trim_memory();
+}
+
 static void on_ready(void *user, const struct err *e)
 {
-    if (!e)
+    struct daemon *d = user;
+    if (!e) {
+        loop_after(d->loop, SETTLED_MS, trim, NULL);
         return;
+    }
     log_error("host not started", LE(e));
-    end(user, EXIT_FAILURE);
+    end(d, EXIT_FAILURE);
 }
 
 static void on_stopped(void *user, const struct err *e)

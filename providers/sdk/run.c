@@ -7,9 +7,11 @@
 #include "lattice/base/alloc.h"
 #include "lattice/base/log.h"
 #include "lattice/base/num.h"
+#include "lattice/base/trim.h"
 #include "providers/sdk/sdk_int.h"
 
 #define SIGNAL_GRACE_MS 5000u
+#define SETTLED_MS 1000 /* after which initialisation is over */
 
 struct process {
     const struct sdk_provider *provider;
@@ -106,6 +108,12 @@ static void raise_limits(void)
     }
 }
 
+static void trim(void *user)
+{
+    (void)user;
+    trim_memory();
+}
+
 int sdk_run(const struct sdk_provider *provider)
 {
     struct err e = ERR_INIT;
@@ -118,6 +126,7 @@ int sdk_run(const struct sdk_provider *provider)
     buf_fini(&json);
     if (ok) {
         log_info("provider started", LS("provider", sdk_id(p.sdk)));
+        loop_after(p.loop, SETTLED_MS, trim, NULL);
         loop_run(p.loop);
         log_info("provider stopped", LS("provider", sdk_id(p.sdk)));
     } else {
