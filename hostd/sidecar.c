@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Providers as supervised processes. Each goes through
- *     PREPARING (image -> claims -> spec -> config) -> BUILDING (links) -> SPAWNING -> RUNNING -> (exit) WAITING -> BUILDING ...
+ *     PREPARING (image -> claims -> spec -> config) -> BUILDING (links) -> SPAWNING -> RUNNING
+ *     -> (exit) WAITING -> BUILDING ...
  * and leaves by STOPPING (shutdown request, a moment for it to go, kill) or by a failure.
  * Owns: the table, per provider its process, its requests and its xkey.
  * Keeps: at most one process per id; what changes (links, config) between reading it for the host data and the first
