@@ -32,8 +32,8 @@ struct bridge {
     struct class_entry *classes;
 };
 
-/* Interfaces that travel under another name (link key: the wasi: name). */
-static const struct {
+/* Interfaces that travel under another name (link key: the wasi: name), and whose methods travel as plain functions. */
+static const struct renamed {
     struct str import, wire;
 } renamed[] = {
     {STR_INIT("wasi:keyvalue/store@0.2.0-draft"), STR_INIT("wrpc:keyvalue/store@0.2.0-draft")},
@@ -246,12 +246,20 @@ static bool func_can_travel(const struct comp_link_site *site, const struct wit_
            err_wrap(e, "result");
 }
 
-static struct str wire_instance(struct str import)
+static const struct renamed *find_renamed(struct str import)
 {
     for (size_t i = 0; i < ARRAY_LEN(renamed); i++)
         if (str_eq(import, renamed[i].import))
-            return renamed[i].wire;
-    return import;
+            return &renamed[i];
+    return NULL;
+}
+
+/* "[method]bucket.get" is "bucket.get" on the wire, "get" where the interface is renamed. */
+static struct str wire_func(const struct renamed *r, struct str name)
+{
+    struct str wire = wrpc_func_name(name);
+    size_t dot = r ? str_find(wire, '.') : wire.n;
+    return dot < wire.n ? str_sub(wire, dot + 1, wire.n) : wire;
 }
 
 static bool bind(void *user, const struct comp_link_site *site, struct str import,
@@ -269,10 +277,11 @@ static bool bind(void *user, const struct comp_link_site *site, struct str impor
     char *full = arena_printf(&b->arena, "%.*s %.*s", STR_ARG(import), STR_ARG(func->name));
     if (!f || !full)
         return arena_full(&b->arena, e);
-    f->instance = arena_str(&b->arena, wire_instance(import));
+    const struct renamed *r = find_renamed(import);
+    f->instance = arena_str(&b->arena, r ? r->wire : import);
     struct wit_name name;
     f->link_key = arena_str(&b->arena, wit_name_parse(import, &name) ? name.unversioned : import);
-    f->name = arena_str(&b->arena, wrpc_func_name(func->name));
+    f->name = arena_str(&b->arena, wire_func(r, func->name));
     f->full_name = str_of(full);
     f->func = func;
     if (!f->instance.p || !f->link_key.p || !f->name.p)
