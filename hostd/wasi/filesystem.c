@@ -568,7 +568,7 @@ static uint32_t entry_type(DIR *dir, const struct dirent *entry)
 {
     struct stat st;
     if (entry->d_type != DT_UNKNOWN)
-        return type_of(DTTOIF(entry->d_type));
+        return type_of((mode_t)DTTOIF(entry->d_type));
     return fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? type_of(st.st_mode)
                                                                              : TYPE_UNKNOWN;
 }
