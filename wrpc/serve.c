@@ -2,14 +2,16 @@
 /* The server side: served functions, and invocations of them.
  * Parameters wait in their invocation, bounded, until it is read; then they are passed on as they come. One that
  * overflows looks to its reader like a channel that ended too early, so only that invocation suffers.
- * Keeps: the handshake goes out before anything else; the end of the results goes out exactly once, at the latest
- * when the invocation is freed (which then says "failed"). */
+ * Keeps: the handshake goes out before anything else, and a caller that is not ours has heard it before the invocation
+ * begins; the end of the results goes out exactly once, at the latest when the invocation is freed (which then says
+ * "failed"). */
 #include "wrpc/wrpc_int.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <utlist.h>
 #include "lattice/base/alloc.h"
+#include "lattice/base/loop.h"
 #include "lattice/base/num.h"
 
 struct wrpc_serve {
@@ -18,7 +20,8 @@ struct wrpc_serve {
     struct bus_sub *sub;
     wrpc_inv_fn *fn;
     void *user;
-    uint32_t holders; /* its owner, and open invocations, which use the paths */
+    struct wrpc_inv *waiting; /* invocations that have not begun */
+    uint32_t holders;         /* its owner, and open invocations, which use the paths */
     uint32_t npaths;
     struct wit_path paths[];
 };
@@ -34,6 +37,9 @@ struct piece {
 struct wrpc_inv {
     struct wrpc_end end;
     struct wrpc_serve *serve;
+    struct wrpc_inv *prev, *next; /* of serve->waiting */
+    struct loop_timer *unheard;   /* runs exactly while it is there */
+    uint32_t repeats;             /* of the handshake */
     struct span first; /* payload of the invocation message, while that message is there */
     struct piece *pieces, **last;
     size_t root_bytes, queued_bytes;
@@ -78,6 +84,60 @@ static bool inv_pass(struct wrpc_inv *i, uint32_t channel, struct span piece)
     return (channel == 0 && piece.n) || wrpc_pass(&i->end, channel, piece);
 }
 
+/* ---- callers that are not ours ---- */
+
+/* Upstream's client has a task of its own enter the inbox it tells us into a table, and calls without waiting for that.
+ * An answer quicker than the task is dropped, and the call hangs for ever. Parameters, at least their end, show that the
+ * handshake was heard: they begin the invocation. Until then the handshake is repeated; a caller that never says
+ * anything gets his answer in the end. */
+static const uint32_t unheard_ms[] = {20, 80, 400};
+
+static void on_unheard(void *user);
+
+/* Says where parameters go. */
+static bool handshake(struct wrpc_inv *i, struct err *e)
+{
+    return bus_publish(i->end.w->bus, i->end.peer, str_of(i->end.inbox), NULL, 0,
+                       str_span(wrpc_offer_text(i->offer)), e);
+}
+
+static void inv_listen(struct wrpc_inv *i)
+{
+    i->unheard = loop_after(bus_loop(i->end.w->bus), unheard_ms[i->repeats], on_unheard, i);
+}
+
+static void inv_wait(struct wrpc_inv *i)
+{
+    DL_APPEND(i->serve->waiting, i);
+    inv_listen(i);
+}
+
+static void inv_wait_end(struct wrpc_inv *i)
+{
+    loop_timer_stop(&i->unheard);
+    DL_DELETE(i->serve->waiting, i);
+}
+
+/* The server may free i. */
+static void inv_begin(struct wrpc_inv *i)
+{
+    inv_wait_end(i);
+    i->serve->fn(i->serve->user, i);
+}
+
+static void on_unheard(void *user)
+{
+    struct wrpc_inv *i = user;
+    struct err ignored = ERR_INIT;
+    i->unheard = NULL;
+    if (++i->repeats == ARRAY_LEN(unheard_ms)) {
+        inv_begin(i);
+        return;
+    }
+    handshake(i, &ignored);
+    inv_listen(i);
+}
+
 static void on_channel(struct wrpc_end *end, uint32_t channel, struct span piece)
 {
     struct wrpc_inv *i = (struct wrpc_inv *)end;
@@ -85,10 +145,13 @@ static void on_channel(struct wrpc_end *end, uint32_t channel, struct span piece
         piece.n = 0;
         end->ended |= UINT64_C(1) << channel;
     }
-    if (end->on_bytes)
+    if (end->on_bytes) {
         inv_pass(i, channel, piece);
-    else
-        inv_queue(i, channel, piece);
+        return;
+    }
+    inv_queue(i, channel, piece);
+    if (i->unheard)
+        inv_begin(i);
 }
 
 static void on_inbox(struct wrpc_end *end, const struct bus_msg *m)
@@ -195,6 +258,8 @@ void wrpc_inv_free(struct wrpc_inv *i)
     struct err ignored = ERR_INIT;
     if (!i)
         return;
+    if (i->unheard)
+        inv_wait_end(i);
     if (!i->answered && i->end.w)
         wrpc_send_end(&i->end, &root, &ignored);
     wrpc_end_fini(&i->end);
@@ -235,14 +300,11 @@ static struct wrpc_inv *inv_new(struct wrpc_serve *s, const struct bus_msg *m)
     return i;
 }
 
-/* Says where parameters go, before anything else. */
-static bool handshake(struct wrpc_inv *i, struct err *e)
+static void take_offer(struct wrpc_inv *i)
 {
     i->offer = wrpc_offer_of(wrpc_inv_header(i, STR(WRPC_CREDIT_HEADER)));
     i->end.pacing = i->offer ? WRPC_PACED : WRPC_UNPACED;
     i->end.ended = i->offer == WRPC_BARE ? UINT64_MAX : i->offer == WRPC_WHOLE ? 1 : 0;
-    return bus_publish(i->end.w->bus, i->end.peer, str_of(i->end.inbox), NULL, 0,
-                       str_span(wrpc_offer_text(i->offer)), e);
 }
 
 /* More calls than we may hold: the caller is told at once, by results that end before they begin. The inbox he
@@ -271,12 +333,19 @@ static void on_invocation(void *user, const struct bus_msg *m)
         return;
     }
     s->holders++;
+    take_offer(i);
     if (!handshake(i, &e)) {
         wrpc_inv_free(i);
         return;
     }
-    i->first = m->data;
     i->root_bytes = m->data.n;
+    if (!wrpc_inv_ours(i)) {
+        if (m->data.n)
+            inv_queue(i, 0, m->data);
+        inv_wait(i);
+        return;
+    }
+    i->first = m->data;
     i->end.freed = &freed;
     s->fn(s->user, i);
     if (freed)
@@ -316,6 +385,8 @@ void wrpc_serve_detach(struct wrpc_serve *s)
     if (!s->w)
         return;
     bus_unsubscribe(&s->sub);
+    while (s->waiting)
+        wrpc_inv_free(s->waiting);
     DL_DELETE(s->w->serves, s);
     s->w = NULL;
 }

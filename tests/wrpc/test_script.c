@@ -349,6 +349,8 @@ START_TEST(test_refused_in_callback)
                               &calls, &serve, &e));
     settle();
     visit(&v, "one");
+    say(bus_a, v.rs, ".params", "", "two");
+    settle();
     ck_assert(calls == 1 && v.ear.n == 2);
     assert_heard(&v.ear, 1, "my.rc", ".results", "");
     say(bus_a, SUBJECT, "", "", "no reply subject");
@@ -390,6 +392,8 @@ START_TEST(test_serve_closed_while_invoked)
     struct visitor v = {.rs = NULL};
     serve_with(server, &s);
     visit(&v, "one");
+    say(bus_a, v.rs, ".params", "", "two");
+    settle();
     wrpc_serve_close(MOVE(s.serve));
     say(bus_a, v.rs, ".params.0.0", "", "still heard");
     say(bus_a, v.rs, ".params", "", "");
@@ -409,10 +413,61 @@ START_TEST(test_wrpc_closed_while_invoked)
     struct wrpc_out *out;
     serve_with(server, &s);
     visit(&v, "one");
+    say(bus_a, v.rs, ".params", "", "two");
+    settle();
     ck_assert(wrpc_inv_result_out(s.inv, &body_path, &out, &e));
     wrpc_close(MOVE(server));
     ck_assert(!wrpc_inv_result(s.inv, bytes("R"), &e));
     ck_assert_int_eq(e.code, ERR_CLOSED);
+    service_fini(&s);
+}
+END_TEST
+
+/* A caller that is not ours may have missed the handshake: nothing is answered before he shows that he has it. */
+START_TEST(test_handshake_repeated_until_heard)
+{
+    struct service s = {.answer = "R"};
+    struct visitor v = {.rs = NULL};
+    serve_with(server, &s);
+    visit(&v, "one");
+    loop_sim_advance(env.loop, 50);
+    ck_assert(s.calls == 0 && v.ear.n == 2);
+    assert_heard(&v.ear, 1, "my.rc", "", "");
+    ck_assert_str_eq(v.ear.at[1].reply, v.rs);
+    say(bus_a, v.rs, ".params.0.0", "", "");
+    settle();
+    ck_assert_int_eq(s.calls, 1);
+    say(bus_a, v.rs, ".params", "", "");
+    loop_sim_advance(env.loop, 1000);
+    assert_got(&s.in, 0, "one");
+    ck_assert(s.calls == 1 && v.ear.n == 4);
+    assert_heard(&v.ear, 2, "my.rc", ".results", "R");
+    service_fini(&s);
+}
+END_TEST
+
+START_TEST(test_silent_caller_is_served)
+{
+    struct service s = {.keep = true};
+    struct visitor v = {.rs = NULL};
+    serve_with(server, &s);
+    visit(&v, "one");
+    loop_sim_advance(env.loop, 1000);
+    ck_assert_int_eq(s.calls, 1);
+    service_fini(&s);
+}
+END_TEST
+
+START_TEST(test_serve_closed_before_heard)
+{
+    struct service s = {.answer = "R"};
+    struct visitor v = {.rs = NULL};
+    serve_with(server, &s);
+    visit(&v, "one");
+    wrpc_serve_close(MOVE(s.serve));
+    loop_sim_advance(env.loop, 1000);
+    ck_assert(s.calls == 0 && v.ear.n == 2);
+    assert_heard(&v.ear, 1, "my.rc", ".results", "");
     service_fini(&s);
 }
 END_TEST
@@ -461,6 +516,9 @@ static void add_scripts(TCase *c)
     tcase_add_test(c, test_overflow);
     tcase_add_test(c, test_serve_closed_while_invoked);
     tcase_add_test(c, test_wrpc_closed_while_invoked);
+    tcase_add_test(c, test_handshake_repeated_until_heard);
+    tcase_add_test(c, test_silent_caller_is_served);
+    tcase_add_test(c, test_serve_closed_before_heard);
     tcase_add_test(c, test_close_fails_calls);
     tcase_add_test(c, test_slow_reader_alone);
 }
