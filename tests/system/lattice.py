@@ -109,14 +109,30 @@ class Lattice:
     def __exit__(self, kind, value, trace):
         try:
             for host in self.hosts:
-                host.kill()
+                if host.alive():
+                    host.child.terminate()
+            for host in self.hosts:
+                host.stop()
             if self.nats:
                 self.nats.kill()
+            self.check_sanitizers(kind)
             if kind and kind is not unittest.SkipTest:
                 for log in sorted(self.dir.glob("*.log")):
                     sys.stderr.write(f"---- {log.name}\n{''.join(log.read_text(errors='replace')[-6000:])}\n")
         finally:
+            for process in [*self.hosts, *filter(None, [self.nats])]:
+                process.kill()
             shutil.rmtree(self.dir, ignore_errors=True)
+
+    def check_sanitizers(self, failed):
+        """A report in any log fails the test, whatever the process did afterwards."""
+        for log in self.dir.rglob("*.log"):
+            text = log.read_text(errors="replace")
+            for sign in ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:", "WARNING: ThreadSanitizer"):
+                if sign in text:
+                    sys.stderr.write(text[max(0, text.index(sign) - 500):][:6000])
+                    if not failed:
+                        raise AssertionError(f"{sign} in {log.name}")
 
     # ---- processes
 
