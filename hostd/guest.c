@@ -12,6 +12,7 @@
 #include <string.h>
 #include "lattice/base/alloc.h"
 #include "lattice/base/clock.h"
+#include "lattice/base/log.h"
 #include "lattice/base/loop.h"
 #include "lattice/base/num.h"
 
@@ -221,8 +222,11 @@ static void apply_mail(struct guest *g, struct mail *m)
         struct mail *next = m->next;
         switch (m->kind) {
         case MAIL_BODY:
-            if (!wasi_body_push(g->wasi, (struct span){m->bytes, m->n}))
+            if (!wasi_body_push(g->wasi, (struct span){m->bytes, m->n})) {
+                log_warn("request body cut: its caller does not pace and the guest is too slow",
+                         LI("bytes_waiting_max", BODY_BYTES_MAX));
                 wasi_body_fail(g->wasi, HTTP_REQUEST_BODY_SIZE);
+            }
             break;
         case MAIL_BODY_END: {
             const struct http_field *fields = NULL;
