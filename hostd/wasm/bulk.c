@@ -16,7 +16,7 @@ static bool in_range(uint64_t start, uint64_t n, uint64_t size)
     return start <= size && n <= size - start;
 }
 
-/* Operands are i32s in slots. The first `done` of them are through. */
+/* Operands are addresses in slots, i32s zero-extended. The first `done` of them are through. */
 static enum bulk_status advance(struct wasm_vm *vm, uint64_t *dst, uint64_t *src, uint64_t *n,
                                 uint64_t done, uint32_t unit_bytes)
 {
@@ -29,40 +29,48 @@ static enum bulk_status advance(struct wasm_vm *vm, uint64_t *dst, uint64_t *src
     return *n ? BULK_MORE : BULK_DONE;
 }
 
-enum bulk_status bulk_memory_copy(struct wasm_vm *vm, uint64_t *dst, uint64_t *src, uint64_t *n)
+enum bulk_status bulk_memory_copy(struct wasm_vm *vm, uint32_t to, uint32_t from, uint64_t *dst,
+                                  uint64_t *src, uint64_t *n)
 {
-    if (!in_range(*dst, *n, vm->mem_size) || !in_range(*src, *n, vm->mem_size))
+    const struct wasm_memory *d = vm->inst->memories[to], *s = vm->inst->memories[from];
+    if (!in_range(*dst, *n, d->size_bytes) || !in_range(*src, *n, s->size_bytes))
         return BULK_MEMORY;
-    uint8_t *base = vm->inst->memory->base;
+    if (*n == 0)
+        return BULK_DONE;
     uint64_t piece = MIN(*n, BULK_PIECE);
     if (*dst <= *src) {
-        memmove(base + *dst, base + *src, piece);
+        memmove(d->base + *dst, s->base + *src, piece);
         return advance(vm, dst, src, n, piece, 1);
     }
     uint64_t rest = *n - piece; /* overlapping upwards: the end first */
-    memmove(base + *dst + rest, base + *src + rest, piece);
+    memmove(d->base + *dst + rest, s->base + *src + rest, piece);
     return advance(vm, NULL, NULL, n, piece, 1);
 }
 
-enum bulk_status bulk_memory_fill(struct wasm_vm *vm, uint64_t *dst, uint64_t value, uint64_t *n)
+enum bulk_status bulk_memory_fill(struct wasm_vm *vm, uint32_t memory, uint64_t *dst,
+                                  uint64_t value, uint64_t *n)
 {
-    if (!in_range(*dst, *n, vm->mem_size))
+    const struct wasm_memory *m = vm->inst->memories[memory];
+    if (!in_range(*dst, *n, m->size_bytes))
         return BULK_MEMORY;
+    if (*n == 0)
+        return BULK_DONE;
     uint64_t piece = MIN(*n, BULK_PIECE);
-    memset(vm->inst->memory->base + *dst, (uint8_t)value, piece);
+    memset(m->base + *dst, (uint8_t)value, piece);
     return advance(vm, dst, NULL, n, piece, 1);
 }
 
-enum bulk_status bulk_memory_init(struct wasm_vm *vm, uint32_t segment, uint64_t *dst,
-                                  uint64_t *src, uint64_t *n)
+enum bulk_status bulk_memory_init(struct wasm_vm *vm, uint32_t memory, uint32_t segment,
+                                  uint64_t *dst, uint64_t *src, uint64_t *n)
 {
+    const struct wasm_memory *m = vm->inst->memories[memory];
     struct span bytes = vm->inst->module->datas[segment].bytes;
     uint64_t size = vm->inst->dropped_datas[segment] ? 0 : bytes.n;
-    if (!in_range(*src, *n, size) || !in_range(*dst, *n, vm->mem_size))
+    if (!in_range(*src, *n, size) || !in_range(*dst, *n, m->size_bytes))
         return BULK_MEMORY;
     uint64_t piece = MIN(*n, BULK_PIECE);
     if (piece)
-        memcpy(vm->inst->memory->base + *dst, bytes.p + *src, piece);
+        memcpy(m->base + *dst, bytes.p + *src, piece);
     return advance(vm, dst, src, n, piece, 1);
 }
 

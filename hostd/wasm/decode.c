@@ -17,7 +17,7 @@
 #define EXPORTS_MAX 1000000
 #define GLOBALS_MAX 1000000
 #define TABLES_MAX 100
-#define MEMORIES_MAX 1
+#define MEMORIES_MAX 100
 #define ELEMS_MAX 100000
 #define SECTIONS_MAX 100000
 
@@ -183,11 +183,6 @@ static uint32_t own_count(struct reader *r, size_t min_size, uint32_t imported, 
     return rd_count(r, min_size, max > imported ? max - imported : 0, what);
 }
 
-static bool too_many_memories(struct reader *r)
-{
-    return rd_fail(r, ERR_UNSUPPORTED, "more than one memory (multi-memory) is not supported");
-}
-
 /* ---- sections ---- */
 
 static bool read_types(struct wasm_module *m, struct reader *r)
@@ -252,12 +247,13 @@ static bool read_import(struct wasm_module *m, struct reader *r, struct import *
 /* The imported beginnings of the index spaces. */
 static bool spread_imports(struct wasm_module *m, struct reader *r, const struct import_desc *descs)
 {
-    if (m->nimported_funcs > m->limits.functions_max || m->nimported_tables > TABLES_MAX)
-        return rd_fail(
-            r, ERR_LIMIT, "%u functions and %u tables imported, the limits are %u and %u",
-            m->nimported_funcs, m->nimported_tables, m->limits.functions_max, TABLES_MAX);
-    if (m->nimported_memories > MEMORIES_MAX)
-        return too_many_memories(r);
+    if (m->nimported_funcs > m->limits.functions_max || m->nimported_tables > TABLES_MAX ||
+        m->nimported_memories > MEMORIES_MAX)
+        return rd_fail(r, ERR_LIMIT,
+                       "%u functions, %u tables and %u memories imported, the limits are %u, %u "
+                       "and %u",
+                       m->nimported_funcs, m->nimported_tables, m->nimported_memories,
+                       m->limits.functions_max, TABLES_MAX, MEMORIES_MAX);
     m->nfuncs = m->nimported_funcs;
     m->ntables = m->nimported_tables;
     m->nmemories = m->nimported_memories;
@@ -350,9 +346,7 @@ static bool read_tables(struct wasm_module *m, struct reader *r)
 static bool read_memories(struct wasm_module *m, struct reader *r)
 {
     uint32_t first = m->nimported_memories;
-    uint32_t n = rd_count(r, 2, UINT32_MAX - 1, "memories");
-    if (first + n > MEMORIES_MAX)
-        return too_many_memories(r);
+    uint32_t n = own_count(r, 2, first, MEMORIES_MAX, "memories");
     struct wasm_limits_type *memories = space_extend(m, r, m->memories, first, n, sizeof *memories);
     if (!memories)
         return false;

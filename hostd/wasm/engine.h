@@ -99,6 +99,8 @@ struct wasm_memory {
     uint8_t *base;
     uint64_t size_bytes;
     uint64_t pages_max;
+    uint64_t
+        *pages_left; /* what all memories of its instance may still grow by; NULL: stands alone */
     struct wasm_limits_type type;
     bool guarded; /* a reservation with a guard, so base never moves; else mapped exactly */
     struct memory_image *image; /* of wasm_inst_mark */
@@ -136,6 +138,7 @@ struct wasm_inst {
     struct wasm_memory **memories;
     struct wasm_tag **tags;
     enum exec_kind exec;
+    uint64_t pages_left;
     struct wasm_module *module;
     struct wasm_func *own_funcs;
     struct wasm_global *own_globals;
@@ -154,6 +157,8 @@ wasm_slot elem_value(const struct wasm_inst *i, const struct elem_segment *s, ui
 void mark_free(struct inst_mark *mark);
 
 /* ---- memory.c ---- */
+/* Guarded when it is wanted and can be had; only memory 0 is ever accessed by way of its guard. */
+struct wasm_memory *memory_new(const struct wasm_limits_type *type, bool guarded, struct err *e);
 bool memory_grow(struct wasm_memory *m, uint64_t pages);
 /* At most so many memories get a guarded reservation; beyond, and where none can be had,
  * accesses are checked. */
@@ -247,10 +252,12 @@ void fault_guest(struct wasm_vm *vm); /* this thread runs vm from now on (NULL: 
 /* bulk.c: one piece of a bulk operation; operands are updated in place so that it can go on
  * later. */
 enum bulk_status { BULK_DONE, BULK_MORE, BULK_MEMORY, BULK_TABLE };
-enum bulk_status bulk_memory_copy(struct wasm_vm *vm, uint64_t *dst, uint64_t *src, uint64_t *n);
-enum bulk_status bulk_memory_fill(struct wasm_vm *vm, uint64_t *dst, uint64_t value, uint64_t *n);
-enum bulk_status bulk_memory_init(struct wasm_vm *vm, uint32_t segment, uint64_t *dst,
+enum bulk_status bulk_memory_copy(struct wasm_vm *vm, uint32_t to, uint32_t from, uint64_t *dst,
                                   uint64_t *src, uint64_t *n);
+enum bulk_status bulk_memory_fill(struct wasm_vm *vm, uint32_t memory, uint64_t *dst,
+                                  uint64_t value, uint64_t *n);
+enum bulk_status bulk_memory_init(struct wasm_vm *vm, uint32_t memory, uint32_t segment,
+                                  uint64_t *dst, uint64_t *src, uint64_t *n);
 enum bulk_status bulk_table_copy(struct wasm_vm *vm, uint32_t to, uint32_t from, uint64_t *dst,
                                  uint64_t *src, uint64_t *n);
 enum bulk_status bulk_table_fill(struct wasm_vm *vm, uint32_t table, uint64_t *dst, uint64_t value,

@@ -150,6 +150,10 @@ static inline v128 with_f64(v128 v, double x)
         memcpy(mem + ea, &(v), sizeof(v));                \
     } while (0)
 
+/* Through the pointer that ADDRESS has left, the cell before. */
+#define READ_POINTER(v) memcpy(&(v), (const uint8_t *)(uintptr_t)acc, sizeof(v))
+#define WRITE_POINTER(v) memcpy((uint8_t *)(uintptr_t)acc, &(v), sizeof(v))
+
 /* Leaving the chain: to the driver in vm.c. */
 static COLD void leave(STATE_PARAMS)
 {
@@ -158,10 +162,11 @@ static COLD void leave(STATE_PARAMS)
 
 /* ---- producers: PRODUCE_X and X_WORDS for the generated text ---- */
 
-static COLD uint32_t grow_memory(struct wasm_vm *vm, uint32_t pages)
+/* Any memory of the instance may be memory 0 under another name: its base is looked up again. */
+static COLD uint64_t grow_memory(struct wasm_vm *vm, uint32_t memory, uint64_t pages)
 {
-    struct wasm_memory *m = vm->inst->memory;
-    uint32_t old = (uint32_t)(m->size_bytes / WASM_PAGE);
+    struct wasm_memory *m = vm->inst->memories[memory];
+    uint64_t old = m->size_bytes / WASM_PAGE;
     if (!memory_grow(m, pages))
         return UINT32_MAX;
     vm_switch(vm, vm->inst);
@@ -207,9 +212,9 @@ static inline struct wasm_table *table_of(const struct wasm_vm *vm, uint32_t ind
     acc = ea
 #define PRODUCE_FAR_S PRODUCE_FAR(GET_i32_S(1))
 #define PRODUCE_FAR_A PRODUCE_FAR(GET_i32_A(1))
-#define PRODUCE_MEMORY_SIZE SET_i64(vm->mem_size / WASM_PAGE)
-#define PRODUCE_MEMORY_GROW              \
-    acc = grow_memory(vm, GET_i32_S(1)); \
+#define PRODUCE_MEMORY_SIZE SET_i64(vm->inst->memories[imm32(pc)]->size_bytes / WASM_PAGE)
+#define PRODUCE_MEMORY_GROW                    \
+    acc = grow_memory(vm, imm32(pc), SLOT(1)); \
     mem = vm->inst->memory->base
 #define PRODUCE_TABLE_GET                                 \
     const struct wasm_table *t = table_of(vm, imm32(pc)); \
@@ -603,6 +608,17 @@ HANDLER(GLOBAL_SET_A)
     vm->inst->globals[imm32(pc)]->value[0] = acc;
     NEXT(2);
 }
+/* Memories other than memory 0 have neither their base nor their size in the state. */
+HANDLER(ADDRESS)
+{
+    const struct wasm_memory *m = vm->inst->memories[imm32(pc)];
+    uint64_t ea;
+    if (UNLIKELY(__builtin_add_overflow(SLOT(1), pc[2], &ea) || ea > m->size_bytes ||
+                 pc[3] > m->size_bytes - ea))
+        TRAP(WASM_TRAP_MEMORY);
+    acc = AS_WORD(m->base + ea);
+    NEXT(4);
+}
 HANDLER(TABLE_SET)
 {
     const struct wasm_table *t = table_of(vm, imm32(pc));
@@ -650,9 +666,11 @@ HANDLER(ELEM_DROP)
     }
 #define LOW(word) ((uint32_t)(word))
 #define HIGH(word) ((uint32_t)((word) >> 32))
-BULK_HANDLER(MEMORY_COPY, 2, bulk_memory_copy(vm, &SLOT(0), &SLOT(1), &SLOT(2)))
-BULK_HANDLER(MEMORY_FILL, 2, bulk_memory_fill(vm, &SLOT(0), SLOT(1), &SLOT(2)))
-BULK_HANDLER(MEMORY_INIT, 3, bulk_memory_init(vm, LOW(pc[2]), &SLOT(0), &SLOT(1), &SLOT(2)))
+BULK_HANDLER(MEMORY_COPY, 3,
+             bulk_memory_copy(vm, LOW(pc[2]), HIGH(pc[2]), &SLOT(0), &SLOT(1), &SLOT(2)))
+BULK_HANDLER(MEMORY_FILL, 3, bulk_memory_fill(vm, LOW(pc[2]), &SLOT(0), SLOT(1), &SLOT(2)))
+BULK_HANDLER(MEMORY_INIT, 3,
+             bulk_memory_init(vm, LOW(pc[2]), HIGH(pc[2]), &SLOT(0), &SLOT(1), &SLOT(2)))
 BULK_HANDLER(TABLE_FILL, 3, bulk_table_fill(vm, LOW(pc[2]), &SLOT(0), SLOT(1), &SLOT(2)))
 BULK_HANDLER(TABLE_COPY, 3,
              bulk_table_copy(vm, LOW(pc[2]), HIGH(pc[2]), &SLOT(0), &SLOT(1), &SLOT(2)))

@@ -51,9 +51,11 @@ static const struct row rows[] = {
 #define NROWS (sizeof(rows) / sizeof(rows[0]))
 
 static const char *const pairs[] = {"SS", "SK", "SA", "AS", "AK", NULL};
-static const char *const float_store_pairs[] = {"SS", "SK", "SA", "AS", "AK", "AA", NULL};
+static const char *const store_pairs[] = {"SS", "SK", "SA", "AS", "AK", "PS", NULL};
+static const char *const float_store_pairs[] = {"SS", "SK", "SA", "AS", "AK", "PS", "AA", NULL};
 static const char *const float_pairs[] = {"SS", "SA", "AS", NULL};
 static const char *const singles[] = {"S", "A", NULL};
+static const char *const load_singles[] = {"S", "A", "P", NULL};
 static const char *const results[] = {"", "_d", NULL};
 
 static bool is_float(const char *type)
@@ -139,16 +141,23 @@ static void compare_branch(const struct row *r)
     }
 }
 
+static const char *const *unary_classes(const struct row *r)
+{
+    return r->family == F_LOAD ? load_singles : singles;
+}
+
 static void unary(const struct row *r)
 {
-    for (int c = 0; singles[c]; c++) {
+    const char *const *classes = unary_classes(r);
+    for (int c = 0; classes[c]; c++) {
         for (int d = 0; results[d]; d++) {
-            printf("HANDLER(%s_%s%s)\n{\n", r->name, singles[c], results[d]);
-            if (r->family == F_LOAD) {
-                printf("    %s v;\n    READ_MEMORY(v, GET_i32_%s(1));\n", r->check, singles[c]);
-            } else {
-                operand('x', r->from, singles[c][0], 1);
-            }
+            printf("HANDLER(%s_%s%s)\n{\n", r->name, classes[c], results[d]);
+            if (classes[c][0] == 'P')
+                printf("    %s v;\n    READ_POINTER(v);\n", r->check);
+            else if (r->family == F_LOAD)
+                printf("    %s v;\n    READ_MEMORY(v, GET_i32_%s(1));\n", r->check, classes[c]);
+            else
+                operand('x', r->from, classes[c][0], 1);
             if (r->family == F_TRUNCATE)
                 printf("    if (UNLIKELY(!(%s)))\n        TRAP(x != x ? WASM_TRAP_INT_CONVERT : "
                        "WASM_TRAP_INT_OVERFLOW);\n",
@@ -160,7 +169,7 @@ static void unary(const struct row *r)
 
 static void store(const struct row *r)
 {
-    const char *const *classes = is_float(r->from) ? float_store_pairs : pairs;
+    const char *const *classes = is_float(r->from) ? float_store_pairs : store_pairs;
     for (int c = 0; classes[c]; c++) {
         printf("HANDLER(%s_%s)\n{\n", r->name, classes[c]);
         if (classes[c][1] == 'K')
@@ -168,7 +177,10 @@ static void store(const struct row *r)
         else
             printf("    const %s v = (%s)GET_%s_%c(1);\n", r->check, r->check, r->from,
                    classes[c][1]);
-        printf("    WRITE_MEMORY(v, GET_i32_%c(0));\n    NEXT(2);\n}\n", classes[c][0]);
+        if (classes[c][0] == 'P')
+            printf("    WRITE_POINTER(v);\n    NEXT(2);\n}\n");
+        else
+            printf("    WRITE_MEMORY(v, GET_i32_%c(0));\n    NEXT(2);\n}\n", classes[c][0]);
     }
 }
 
@@ -232,11 +244,11 @@ static void list(void)
                 for (int d = 0; results[d]; d++)
                     name(r->name, pairs[c], results[d]);
         else if (r->family <= F_LOAD)
-            for (int c = 0; singles[c]; c++)
+            for (const char *const *c = unary_classes(r); *c; c++)
                 for (int d = 0; results[d]; d++)
-                    name(r->name, singles[c], results[d]);
+                    name(r->name, *c, results[d]);
         else if (r->family == F_STORE)
-            for (const char *const *c = f ? float_store_pairs : pairs; *c; c++)
+            for (const char *const *c = f ? float_store_pairs : store_pairs; *c; c++)
                 name(r->name, *c, "");
         else
             for (int d = 0; d < (r->family == F_PRODUCER ? 2 : 1); d++)

@@ -307,14 +307,18 @@ static bool make_tables(struct wasm_inst *i, uint32_t elems_max, struct err *e)
 static bool make_memories(struct wasm_inst *i, uint32_t pages_max, struct err *e)
 {
     const struct wasm_module *m = i->module;
+    i->pages_left = pages_max;
     for (uint32_t n = m->nimported_memories; n < m->nmemories; n++) {
-        if (m->memories[n].min > pages_max)
+        const struct wasm_limits_type *type = &m->memories[n];
+        if (type->min > i->pages_left)
             return err_set(e, ERR_LIMIT, "memory wants %llu pages, the limit is %u",
-                           (unsigned long long)m->memories[n].min, pages_max);
-        i->memories[n] = wasm_memory_new(&m->memories[n], e);
+                           (unsigned long long)type->min, pages_max);
+        i->memories[n] = memory_new(type, n == 0, e);
         if (!i->memories[n])
             return false;
         i->memories[n]->pages_max = MIN(i->memories[n]->pages_max, (uint64_t)pages_max);
+        i->memories[n]->pages_left = &i->pages_left;
+        i->pages_left -= type->min;
     }
     i->memory = m->nmemories > 0 ? i->memories[0] : NULL;
     i->exec = i->memory && !i->memory->guarded ? EXEC_CHECKED : EXEC_GUARDED;

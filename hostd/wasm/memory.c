@@ -107,12 +107,14 @@ static bool grow_exact(struct wasm_memory *m, uint64_t size)
 bool memory_grow(struct wasm_memory *m, uint64_t pages)
 {
     uint64_t old = m->size_bytes / WASM_PAGE;
-    if (pages > m->pages_max - old)
+    if (pages > m->pages_max - old || (m->pages_left && pages > *m->pages_left))
         return false;
     uint64_t size = (old + pages) * WASM_PAGE;
     if (pages > 0 && !(m->guarded ? grow_guarded(m, size) : grow_exact(m, size)))
         return false;
     m->size_bytes = size;
+    if (m->pages_left)
+        *m->pages_left -= pages;
     return true;
 }
 
@@ -129,6 +131,8 @@ static bool shrink_to(struct wasm_memory *m, uint64_t size)
         return false;
     }
     m->size_bytes = size;
+    if (m->pages_left)
+        *m->pages_left += extra / WASM_PAGE;
     if (size == 0 && !m->guarded)
         m->base = NULL;
     return true;
@@ -138,10 +142,15 @@ static bool shrink_to(struct wasm_memory *m, uint64_t size)
 
 struct wasm_memory *wasm_memory_new(const struct wasm_limits_type *type, struct err *e)
 {
+    return memory_new(type, true, e);
+}
+
+struct wasm_memory *memory_new(const struct wasm_limits_type *type, bool guarded, struct err *e)
+{
     struct wasm_memory *m = xnew(struct wasm_memory);
     m->type = *type;
     m->pages_max = type->has_max ? MIN(type->max, MEMORY_PAGES_MAX) : MEMORY_PAGES_MAX;
-    m->base = reserve();
+    m->base = guarded ? reserve() : NULL;
     m->guarded = m->base != NULL;
     if (type->min > m->pages_max || !memory_grow(m, type->min)) {
         wasm_memory_free(m);

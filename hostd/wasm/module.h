@@ -33,7 +33,7 @@ enum imm {
     IMM_GLOBAL,
     IMM_TABLE,
     IMM_HEAP_TYPE, /* s33 */
-    IMM_MEM8,      /* alignment, offset */
+    IMM_MEM8,      /* flags and alignment, perhaps a memory, offset */
     IMM_MEM16,
     IMM_MEM32,
     IMM_MEM64,
@@ -49,6 +49,8 @@ enum imm {
     IMM_ELEM_TABLE,  /* element segment, table */
     IMM_TABLE_TABLE, /* destination, source */
 };
+
+#define MEMARG_HAS_MEMORY 0x40u /* flag above the alignment: not memory 0 */
 
 /* opcodes.c: the table by opcode. */
 struct op_info {

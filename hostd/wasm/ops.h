@@ -16,9 +16,17 @@ enum handler {
 
 /* Order of a family's members (gen_ops.c, list): operand classes, and within each the result
  * forms. */
-enum pair { PAIR_SS, PAIR_SK, PAIR_SA, PAIR_AS, PAIR_AK, PAIR_AA /* float stores only */ };
+enum pair {
+    PAIR_SS,
+    PAIR_SK,
+    PAIR_SA,
+    PAIR_AS,
+    PAIR_AK,
+    PAIR_PS, /* stores only */
+    PAIR_AA, /* float stores only */
+};
 enum float_pair { FPAIR_SS, FPAIR_SA, FPAIR_AS };
-enum single { SINGLE_S, SINGLE_A };
+enum single { SINGLE_S, SINGLE_A, SINGLE_P /* loads only */ };
 enum { RESULT_ACC, RESULT_SLOT, RESULT_FORMS };
 
 enum op_family {

@@ -11,16 +11,22 @@
 
 /* ---- immediates ---- */
 
-uint32_t leb_u32(struct translation *t)
+uint64_t leb_u64(struct translation *t)
 {
-    uint32_t v = 0, shift = 0;
+    uint64_t v = 0;
+    uint32_t shift = 0;
     uint8_t b;
     do {
         b = *t->p++;
-        v |= (uint32_t)(b & 0x7f) << shift;
+        v |= (uint64_t)(b & 0x7f) << shift;
         shift += 7;
     } while (b & 0x80);
     return v;
+}
+
+uint32_t leb_u32(struct translation *t)
+{
+    return (uint32_t)leb_u64(t);
 }
 
 int64_t leb_s64(struct translation *t)
@@ -73,11 +79,13 @@ static void skip_immediates(struct translation *t, uint32_t op)
         leb_u32(t); /* one type */
         skip_valtype(t);
         return;
-    case IMM_CALL_INDIRECT:
     case IMM_MEM8:
     case IMM_MEM16:
     case IMM_MEM32:
     case IMM_MEM64:
+        n = leb_u32(t) & MEMARG_HAS_MEMORY ? 2 : 1;
+        break;
+    case IMM_CALL_INDIRECT:
     case IMM_DATA_MEMORY:
     case IMM_MEMORY_MEMORY:
     case IMM_ELEM_TABLE:

@@ -133,6 +133,7 @@ void open_function(struct translation *t);
 
 /* ---- immediates ---- trusted: validation has read them */
 uint32_t leb_u32(struct translation *t);
+uint64_t leb_u64(struct translation *t);
 int64_t leb_s64(struct translation *t);
 uint8_t skip_valtype(struct translation *t); /* any reference is a funcref */
 

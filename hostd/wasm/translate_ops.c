@@ -100,17 +100,69 @@ static uint32_t near_offset(struct translation *t, uint32_t offset, uint32_t wid
     return 0;
 }
 
+struct memarg {
+    uint32_t memory;
+    uint64_t offset;
+};
+
+static struct memarg read_memarg(struct translation *t)
+{
+    struct memarg arg = {0, 0};
+    if (leb_u32(t) & MEMARG_HAS_MEMORY)
+        arg.memory = leb_u32(t);
+    arg.offset = leb_u64(t);
+    return arg;
+}
+
+/* Of other memories the accumulator gets a pointer, which the next cell uses. */
+static void pointer(struct translation *t, uint32_t address_slot, struct memarg arg, uint32_t width)
+{
+    begin_result(t, WASM_I64);
+    uint32_t cell = emit(t, H_ADDRESS, 4);
+    set_field(t, cell, 1, address_slot);
+    set_imm32(t, cell, arg.memory);
+    t->code[cell + 2] = arg.offset;
+    t->code[cell + 3] = width;
+    t->banks[BANK_INT].mirror = NONE;
+}
+
+static void load_other(struct translation *t, const struct op_row *row, struct memarg arg)
+{
+    uint32_t slot = force_slot(t, t->sp - 1);
+    pop(t);
+    begin_result(t, row->to);
+    pointer(t, slot, arg, row->width);
+    enum handler h = (enum handler)(row->base + SINGLE_P * RESULT_FORMS);
+    end_result(t, emit(t, h, 2), h, row->to);
+}
+
+static void store_other(struct translation *t, const struct op_row *row, struct memarg arg)
+{
+    uint32_t value = force_slot(t, t->sp - 1), slot = force_slot(t, t->sp - 2);
+    shrink(t, t->sp - 2);
+    pointer(t, slot, arg, row->width);
+    set_field(t, emit(t, (enum handler)(row->base + PAIR_PS), 2), 1, value);
+}
+
 static void load(struct translation *t, const struct op_row *row)
 {
-    leb_u32(t); /* alignment */
-    uint32_t offset = near_offset(t, leb_u32(t), row->width);
+    struct memarg arg = read_memarg(t);
+    if (arg.memory != 0) {
+        load_other(t, row, arg);
+        return;
+    }
+    uint32_t offset = near_offset(t, (uint32_t)arg.offset, row->width);
     set_imm32(t, unary(t, row), offset);
 }
 
 static void store(struct translation *t, const struct op_row *row)
 {
-    leb_u32(t);
-    uint32_t offset = leb_u32(t);
+    struct memarg arg = read_memarg(t);
+    if (arg.memory != 0) {
+        store_other(t, row, arg);
+        return;
+    }
+    uint32_t offset = (uint32_t)arg.offset;
     if ((uint64_t)offset + row->width > GUARD_BYTES) {
         force_home(t, t->sp - 1);
         struct value v = pop(t);
@@ -244,10 +296,8 @@ static void bulk(struct translation *t, enum handler h, uint64_t immediates)
     for (uint32_t i = 0; i < 3; i++)
         force_home(t, t->sp - 3 + i);
     uint32_t first = t->sp - 3;
-    uint32_t words = h == H_MEMORY_COPY || h == H_MEMORY_FILL ? 2 : 3;
-    uint32_t cell = with_slots(t, h, words, 0, 3);
-    if (words == 3)
-        t->code[cell + 2] = immediates;
+    uint32_t cell = with_slots(t, h, 3, 0, 3);
+    t->code[cell + 2] = immediates;
     for (uint32_t i = 0; i < 3; i++)
         wrote_slot(t, home(t, first + i));
 }
@@ -292,21 +342,19 @@ static bool memory_op(struct translation *t, uint32_t op)
     uint32_t a = leb_u32(t);
     switch (op) {
     case OP_MEMORY_SIZE:
-        produce(t, H_MEMORY_SIZE, 2, 0, WASM_I32);
+        produce(t, H_MEMORY_SIZE, 2, a, WASM_I32);
         return true;
     case OP_MEMORY_GROW:
-        produce_with_slots(t, H_MEMORY_GROW, 2, 1, WASM_I32);
+        set_imm32(t, produce_with_slots(t, H_MEMORY_GROW, 2, 1, WASM_I32), a);
         return true;
     case OP_MEMORY_COPY:
-        leb_u32(t);
-        bulk(t, H_MEMORY_COPY, 0);
+        bulk(t, H_MEMORY_COPY, (uint64_t)leb_u32(t) << 32 | a);
         return true;
     case OP_MEMORY_FILL:
-        bulk(t, H_MEMORY_FILL, 0);
+        bulk(t, H_MEMORY_FILL, a);
         return true;
-    case OP_MEMORY_INIT:
-        leb_u32(t);
-        bulk(t, H_MEMORY_INIT, a);
+    case OP_MEMORY_INIT: /* a is the segment */
+        bulk(t, H_MEMORY_INIT, (uint64_t)a << 32 | leb_u32(t));
         return true;
     case OP_DATA_DROP:
         set_imm32(t, emit(t, H_DATA_DROP, 2), a);

@@ -50,17 +50,16 @@ static bool read_elem(struct validator *v, uint8_t *type)
 
 static bool read_memarg(struct validator *v, uint32_t natural)
 {
-    enum { HAS_MEMORY_INDEX = 0x40, FLAGS_END = 0x80 };
-    uint32_t align = rd_u32(&v->r);
-    if (align >= FLAGS_END)
-        return val_fail(v, ERR_INVALID, "malformed memop flags %u", align);
-    if (align & HAS_MEMORY_INDEX)
-        return val_fail(v, ERR_UNSUPPORTED, "needs multi-memory, which is not supported");
+    uint32_t flags = rd_u32(&v->r);
+    if (flags >= 2 * MEMARG_HAS_MEMORY)
+        return val_fail(v, ERR_INVALID, "malformed memop flags %u", flags);
+    uint32_t align = flags & (MEMARG_HAS_MEMORY - 1);
+    uint32_t memory = flags & MEMARG_HAS_MEMORY ? rd_u32(&v->r) : 0;
     rd_u32(&v->r); /* offset */
     if (!rd_ok(&v->r))
         return false;
-    if (v->m->nmemories == 0)
-        return val_fail(v, ERR_INVALID, "unknown memory 0");
+    if (memory >= v->m->nmemories)
+        return val_fail(v, ERR_INVALID, "unknown memory %u", memory);
     return align <= natural ||
            val_fail(v, ERR_INVALID, "alignment must not be larger than natural (2^%u)", align);
 }

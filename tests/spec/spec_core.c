@@ -543,22 +543,8 @@ static void close_file(struct file *f)
     wasm_vm_free(f->vm);
 }
 
-/* Files in which a module with a refused feature changes what later commands see. */
-static const struct {
-    const char *name, *reason;
-} skipped_files[] = {
-    {"linking0", "multi-memory"},
-    {"load1", "multi-memory"},
-};
-
 static bool run_file(const char *folder, const char *name, uint32_t total[3])
 {
-    for (size_t i = 0; i < ARRAY_LEN(skipped_files); i++) {
-        if (strcmp(name, skipped_files[i].name) == 0) {
-            printf("%s: skipped: %s\n", name, skipped_files[i].reason);
-            return true;
-        }
-    }
     char path[1024];
     struct err e;
     json_error_t problem;

@@ -199,7 +199,6 @@ static const struct bad bad[] = {
     REFUSED("memory64", MEMORIES(1, 4, 1)),
     REFUSED("threads", MEMORIES(1, 3, 1, 1)),
     REFUSED("custom page sizes", MEMORIES(1, 8, 0, 0)),
-    REFUSED("multi-memory", MEMORIES(2, 0, 1, 0, 1)),
     REFUSED("at offset 22: opcode 0xfd0c needs SIMD", VOID_TYPE, FUNCS(0),
             GLOBALS(1, I32, 0, 0xfd, 12, END)),
 };

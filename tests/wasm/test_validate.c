@@ -162,7 +162,8 @@ static const struct body bodies[] = {
     BAD(TO_I, "alignment must not be larger than natural (2^3)", I32C, 0x28, 3, 0),
     BAD(TO_I, "alignment must not be larger than natural (2^1)", I32C, 0x2d, 1, 0),
     BAD(TO_I, "malformed memop flags 128", I32C, 0x28, 0x80, 1, 0),
-    BAD(TO_I, "multi-memory", I32C, 0x28, 0x42, 0, 0),
+    GOOD(TO_I, I32C, 0x28, 0x42, 0, 0), /* memory 0 by its index */
+    BAD(TO_I, "i32.load: unknown memory 1", I32C, 0x28, 0x42, 1, 0),
     BAD(TO_I, "integer too large", I32C, 0x28, 2, 0xff, 0xff, 0xff, 0xff, 0x1f),
     BAD(TO_I, "unknown memory 1", 0x3f, 1),
     BAD(VOID, "unknown data segment 1", 0xfc, 9, 1),
