@@ -321,6 +321,10 @@ static const struct option run_options[] = {
      .value = "N",
      .help = "stop it after so many calls and turns of loops"},
     {.name = "timeout", .kind = OPTION_DURATION, .help = "stop it after so long"},
+    {.name = "invoke",
+     .kind = OPTION_TEXT,
+     .value = "NAME",
+     .help = "call a function of a core module, with ARGS as numbers"},
     {0},
 };
 

@@ -125,8 +125,10 @@ static void fill(struct source *f)
         n = f->place == FILES_AT_OFFSET ? pread(f->fd, f->bytes, sizeof f->bytes, (off_t)f->at)
                                         : read(f->fd, f->bytes, sizeof f->bytes);
     } while (n < 0 && errno == EINTR);
-    if (n < 0 && errno == EAGAIN)
+    if (n < 0 && errno == EAGAIN && f->place == FILES_AT_CURRENT) { /* somebody else was faster */
+        f->ctx->wants_stdin = true;
         return;
+    }
     f->error = n < 0 ? errno : 0;
     f->ended = n == 0;
     f->from = 0;

@@ -12,6 +12,17 @@
 
 static char directory[64];
 
+/* A core module: add of i64, div of i32, neg of f64, loop. */
+static const uint8_t numbers[] = {
+    0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00, 0x01, 0x15, 0x04, 0x60, 0x02, 0x7e, 0x7e,
+    0x01, 0x7e, 0x60, 0x02, 0x7f, 0x7f, 0x01, 0x7f, 0x60, 0x01, 0x7c, 0x01, 0x7c, 0x60, 0x00,
+    0x00, 0x03, 0x05, 0x04, 0x00, 0x01, 0x02, 0x03, 0x07, 0x1a, 0x04, 0x03, 'a',  'd',  'd',
+    0x00, 0x00, 0x03, 'd',  'i',  'v',  0x00, 0x01, 0x03, 'n',  'e',  'g',  0x00, 0x02, 0x04,
+    'l',  'o',  'o',  'p',  0x00, 0x03, 0x0a, 0x1f, 0x04, 0x07, 0x00, 0x20, 0x00, 0x20, 0x01,
+    0x7c, 0x0b, 0x07, 0x00, 0x20, 0x00, 0x20, 0x01, 0x6d, 0x0b, 0x05, 0x00, 0x20, 0x00, 0x9a,
+    0x0b, 0x07, 0x00, 0x03, 0x40, 0x0c, 0x00, 0x0b, 0x0b,
+};
+
 /* In the child: main() without the showing of errors as JSON. */
 static int run_line(const char *line)
 {
@@ -27,6 +38,10 @@ static int run_line(const char *line)
     bool ok = args_read(&c, argc, argv, &e) == ARGS_RUN && cmd_run(&c, &e);
     if (!ok)
         printf("[%s]", e.text);
+    else if (c.status < 0)
+        c.status = output_result(&c);
+    json_decref(c.result);
+    buf_fini(&c.text);
     fflush(stdout);
     arena_fini(&c.arena);
     return c.status >= 0 ? c.status : 1;
@@ -84,6 +99,18 @@ static const struct {
     {"--dir DIR/none " GUEST, "", "[--dir *No such file*]", 1},
     {"--env A " GUEST, "", "[--env*]", 1},
     {"", "", "[*FILE is missing*]", 1},
+    {"--invoke add DIR/numbers 9223372036854775807 -1", "", "9223372036854775806\n", 0},
+    {"--invoke div DIR/numbers -7 2", "", "-3\n", 0},
+    {"--invoke neg DIR/numbers 1.5", "", "-1.5\n", 0},
+    {"--invoke div DIR/numbers 1 0", "", "[*divide by zero*]", 134},
+    {"--invoke div DIR/numbers 1 4294967296", "", "[*argument 2*]", 1},
+    {"--invoke div DIR/numbers 1 x", "", "[*argument 2*]", 1},
+    {"--invoke div DIR/numbers 1", "", "[*2 arguments, 1 are given*]", 1},
+    {"--invoke mul DIR/numbers", "", "[*no function 'mul'*]", 1},
+    {"--invoke loop --timeout 20ms DIR/numbers", "", "[*deadline passed*]", 124},
+    {"--invoke loop --fuel 1000 DIR/numbers", "", "[*fuel used up*]", 134},
+    {"--invoke run " GUEST, "", "[*]", 1},
+    {"DIR/numbers", "", "[*component*]", 1},
 };
 
 /* '*' in the pattern stands for any text. */
@@ -115,11 +142,19 @@ START_TEST(runs)
 }
 END_TEST
 
+static bool write_numbers(void)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/numbers", directory);
+    FILE *f = fopen(path, "wb");
+    return f && fwrite(numbers, 1, sizeof numbers, f) == sizeof numbers && fclose(f) == 0;
+}
+
 int main(void)
 {
     char command[128];
     snprintf(directory, sizeof directory, "/tmp/hostd-run-XXXXXX");
-    if (!mkdtemp(directory))
+    if (!mkdtemp(directory) || !write_numbers())
         return 1;
     TCase *c = tcase_create("run");
     tcase_add_loop_test(c, runs, 0, ARRAY_LEN(cases));
