@@ -6,6 +6,7 @@
 
 #define BATCH_KEYS_MAX 10000u
 #define BATCH_WINDOW 64u
+#define BATCH_FOUND_BYTES_MAX (4u << 20) /* of get-many; a call's results end at 8 MiB */
 
 struct item {
     struct call *call;
@@ -35,21 +36,31 @@ static void item_done(struct item *it, item_fn *start)
     pump(c, start);
 }
 
+static bool keep_found(struct item *it, struct span value, struct err *e)
+{
+    struct call *c = it->call;
+    if (value.n > BATCH_FOUND_BYTES_MAX - c->found_bytes)
+        return err_set(e, ERR_LIMIT, "the values are more than %u bytes, get fewer at once",
+                       BATCH_FOUND_BYTES_MAX);
+    struct span copy = arena_span(&c->arena, value);
+    if (!copy.p && value.n)
+        return arena_full(&c->arena, e);
+    c->found_bytes += value.n;
+    it->pair[0] = it->key;
+    it->pair[1] = wit_bytes(copy);
+    it->pair_value = (struct wit_value){.v = it->pair, .n = ARRAY_LEN(it->pair)};
+    it->option = (struct wit_value){.n = 1, .v = &it->pair_value};
+    return true;
+}
+
 static void on_got(void *user, const struct kv_entry *entry, const struct err *failed)
 {
     struct item *it = user;
     struct err e = ERR_INIT;
-    if (entry) {
-        struct span copy = arena_span(&it->call->arena, entry->value);
-        it->pair[0] = it->key;
-        it->pair[1] = wit_bytes(copy);
-        it->pair_value = (struct wit_value){.v = it->pair, .n = ARRAY_LEN(it->pair)};
-        it->option = (struct wit_value){.n = 1, .v = &it->pair_value};
-        if (!copy.p && entry->value.n && !arena_full(&it->call->arena, &e))
-            item_failed(it->call, &e);
-    } else if (failed->code != ERR_NOT_FOUND) {
+    if (entry && !keep_found(it, entry->value, &e))
+        item_failed(it->call, &e);
+    else if (!entry && failed->code != ERR_NOT_FOUND)
         item_failed(it->call, failed);
-    }
     item_done(it, item_get);
 }
 

@@ -92,10 +92,12 @@ void call_fail(struct call *c, const struct err *why)
     struct str text = str_of(why->text);
     struct wit_value other = wit_str(text);
     struct wit_value error = {.n = ERROR_OTHER, .v = &other};
-    if (why->code == ERR_NOT_FOUND || why->code == ERR_DENIED)
-        error = (struct wit_value){.n = why->code == ERR_DENIED ? ERROR_ACCESS_DENIED
-                                                                : ERROR_NO_SUCH_STORE};
-    if (why->code == ERR_NO_RESPONDERS && c->store)
+    bool no_store = why->code == ERR_NOT_FOUND;
+    if (no_store || why->code == ERR_DENIED)
+        error = (struct wit_value){.n = no_store ? ERROR_NO_SUCH_STORE : ERROR_ACCESS_DENIED};
+    /* a read from a bucket that is gone gets no answer at all */
+    bool lost = no_store || why->code == ERR_NO_RESPONDERS || why->code == ERR_TIMEOUT;
+    if (lost && c->store)
         store_check(c->store);
     answer(c, &(struct wit_value){.n = 1, .v = &error});
 }

@@ -90,6 +90,7 @@ struct call {
 
     struct item *items; /* batch */
     uint32_t nitems, next_item, open_items, failed_items;
+    size_t found_bytes;
     struct err problem; /* of the first item that failed */
 };
 

@@ -130,6 +130,6 @@ void store_close(struct store *s)
 
 void store_check(struct store *s)
 {
-    if (s->settings.create && !s->opening)
+    if (s->kv && s->settings.create && !s->opening)
         open_bucket(s);
 }

@@ -171,6 +171,22 @@ START_TEST(batch)
 }
 END_TEST
 
+START_TEST(batch_too_large)
+{
+    struct rig r;
+    AUTO_FREE char *value = xalloc(900001);
+    rig_open(&r, LINK_OF("web", "default", MAKE("b")));
+    rig_bucket(&r, "b");
+    memset(value, 'x', 900000);
+    for (int i = 0; i < 5; i++)
+        rig_put(&r, (const char *[]){"a", "b", "c", "d", "e"}[i], value);
+    IS(ASK("get-many", D "\5\1a\1b\1c\1d\1e"),
+       "<01><02>X1 of 5 keys failed, the first: the values are more than 4194304 bytes, "
+       "get fewer at once");
+    rig_close(&r);
+}
+END_TEST
+
 /* ---- links ---- */
 
 START_TEST(bucket_is_a_link_name)
@@ -207,6 +223,33 @@ START_TEST(bucket_comes_later)
     health = rig_host(&r, PROTO_RPC_HEALTH, "");
     ck_assert_msg(strstr(health, "\"healthy\":true"), "%s", health);
     rig_close(&r);
+}
+END_TEST
+
+/* Somebody removes a bucket that we may make: the call that meets it fails, later ones find it made again. */
+START_TEST(bucket_removed)
+{
+    static const char *const meets[] = {"set", "list-keys"};
+    static const struct span params[] = {{(const uint8_t *)D "\1k\1v", 12},
+                                         {(const uint8_t *)D "\0", 9}};
+    for (size_t i = 0; i < ARRAY_LEN(meets); i++) {
+        struct rig r;
+        struct err e = ERR_INIT;
+        struct bus_request *req;
+        rig_open(&r, LINK_OF("web", "default", MAKE("b")));
+        IS(ASK("set", D "\1k\1"
+                        "1"),
+           "<00>");
+        ck_assert(bus_request(r.bus, STR("$JS.API.STREAM.DELETE.KV_b"), NULL, 0, BYTES(""), 2000,
+                              rig_on_reply, &r, &req, &e));
+        loop_sim_advance(r.loop, 100);
+        const char *reply = ask(&r, "web", "default", meets[i], params[i]);
+        ck_assert_msg(strncmp(reply, "<01>", 4) == 0, "%s: %s", meets[i], reply);
+        loop_sim_advance(r.loop, 100);
+        IS(ASK("get", D "\1k"), "<00><00>");
+        IS(ASK("increment", D "\1k\1"), "<00><01>");
+        rig_close(&r);
+    }
 }
 END_TEST
 
@@ -295,8 +338,10 @@ int main(void)
     tcase_add_test(t, increment);
     tcase_add_test(t, contention);
     tcase_add_test(t, batch);
+    tcase_add_test(t, batch_too_large);
     tcase_add_test(t, bucket_is_a_link_name);
     tcase_add_test(t, bucket_comes_later);
+    tcase_add_test(t, bucket_removed);
     tcase_add_test(t, links_come_and_go);
     tcase_add_test(t, bad_settings);
     tcase_add_test(t, malformed);

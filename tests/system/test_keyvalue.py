@@ -5,6 +5,7 @@ import concurrent.futures
 import os
 import re
 import signal
+import socket
 import unittest
 
 from lattice import BIN, ROOT, Lattice, children_of, free_port, main, until
@@ -14,6 +15,15 @@ EXAMPLE = ROOT / "deploy/examples/counter"
 
 def provider_pids(host):
     return [pid for pid, args in children_of(host.pid) if "keyvalue-nats" in args]
+
+
+def remove_bucket(lat, name):
+    with socket.create_connection(("127.0.0.1", lat.nats_port), 5) as s, s.makefile("rwb") as f:
+        f.write(f"CONNECT {{}}\r\nSUB done 1\r\nPUB $JS.API.STREAM.DELETE.KV_{name} done 0\r\n\r\n".encode())
+        f.flush()
+        for line in f:
+            if b'"success":true' in line:
+                return
 
 
 class KeyValue(unittest.TestCase):
@@ -98,6 +108,16 @@ class KeyValue(unittest.TestCase):
             reply = lat.http(port, "/text")
             self.assertEqual(reply.status, 500)
             self.assertIn(b"'not a number' is not a decimal number", reply.body)
+
+    def test_a_bucket_that_was_removed_is_made_again(self):
+        with Lattice() as lat:
+            lat.start("us-east-1")
+            port = self.deploy(lat)
+            self.assertEqual(self.count(lat, port), 1)
+            remove_bucket(lat, "counter")
+            self.assertEqual(lat.http(port).status, 500)
+            self.wait_until_it_counts(lat, port)
+            self.assertEqual(self.count(lat, port), 1)
 
 
 if __name__ == "__main__":
