@@ -35,7 +35,7 @@ static void add_key(struct call *c, const struct kv_entry *entry)
         end_page(c, true);
     } else if (!key_decode(entry->key, &c->arena, &key, &e)) {
         call_fail(c, &e);
-    } else {
+    } else if (utf8_valid((const uint8_t *)key.p, key.n)) { /* else no caller can name it */
         c->keys[c->nkeys++] = wit_str(key);
         c->keys_bytes += key.n;
         c->cursor = entry->revision;

@@ -85,6 +85,22 @@ START_TEST(plain_keys_stay)
 }
 END_TEST
 
+/* What other clients of the bucket stored, some of it under names that no component can spell. */
+START_TEST(foreign_keys)
+{
+    struct rig r;
+    rig_open(&r, LINK_OF("web", "default", MAKE("b")));
+    rig_bucket(&r, "b");
+    rig_put(&r, "a/b", "1");
+    rig_put(&r, "=_FF", "2");
+    rig_put(&r, "=_40", "3");
+    IS(ASK("list-keys", D "\0"), "<00><02><03>a/b<01>@<00>");
+    IS(ASK("get", D "\3a/b"), "<00><01><01>1");
+    IS(ASK("get", D "\1@"), "<00><01><01>3");
+    rig_close(&r);
+}
+END_TEST
+
 START_TEST(pages)
 {
     struct rig r;
@@ -334,6 +350,7 @@ int main(void)
     tcase_add_test(t, any_key);
     tcase_add_test(t, long_key);
     tcase_add_test(t, plain_keys_stay);
+    tcase_add_test(t, foreign_keys);
     tcase_add_test(t, pages);
     tcase_add_test(t, increment);
     tcase_add_test(t, contention);
