@@ -72,8 +72,7 @@ static struct wasm_limits_type read_limits(struct reader *r)
     struct wasm_limits_type t = {0};
     const uint8_t *at = r->p;
     uint8_t flags = rd_u8(r);
-    const char *feature = flags & LIMITS_64          ? "64-bit memories and tables (memory64)"
-                          : flags & LIMITS_SHARED    ? "shared memories (threads)"
+    const char *feature = flags & LIMITS_SHARED      ? "shared memories (threads)"
                           : flags & LIMITS_PAGE_SIZE ? "custom page sizes"
                                                      : NULL;
     if (flags >= 2 * LIMITS_PAGE_SIZE) {
@@ -83,10 +82,11 @@ static struct wasm_limits_type read_limits(struct reader *r)
         r->p = at;
         rd_fail(r, ERR_UNSUPPORTED, "%s are not supported", feature);
     }
-    t.min = rd_u32(r);
+    t.is64 = flags & LIMITS_64;
+    t.min = t.is64 ? rd_u64(r) : rd_u32(r);
     t.has_max = flags & LIMITS_HAS_MAX;
     if (t.has_max)
-        t.max = rd_u32(r);
+        t.max = t.is64 ? rd_u64(r) : rd_u32(r);
     return t;
 }
 

@@ -162,21 +162,26 @@ static COLD void leave(STATE_PARAMS)
 
 /* ---- producers: PRODUCE_X and X_WORDS for the generated text ---- */
 
+static uint64_t minus_one(const struct wasm_limits_type *t)
+{
+    return t->is64 ? UINT64_MAX : UINT32_MAX;
+}
+
 /* Any memory of the instance may be memory 0 under another name: its base is looked up again. */
 static COLD uint64_t grow_memory(struct wasm_vm *vm, uint32_t memory, uint64_t pages)
 {
     struct wasm_memory *m = vm->inst->memories[memory];
     uint64_t old = m->size_bytes / WASM_PAGE;
     if (!memory_grow(m, pages))
-        return UINT32_MAX;
+        return minus_one(&m->type);
     vm_switch(vm, vm->inst);
     return old;
 }
 
-static COLD uint32_t grow_table(struct wasm_table *t, uint32_t n, wasm_slot init)
+static COLD uint64_t grow_table(struct wasm_table *t, uint64_t n, wasm_slot init)
 {
-    uint32_t old = (uint32_t)t->n;
-    return table_grow(t, n, init) ? old : UINT32_MAX;
+    uint64_t old = t->n;
+    return table_grow(t, n, init) ? old : minus_one(&t->type);
 }
 
 static inline struct wasm_table *table_of(const struct wasm_vm *vm, uint32_t index)
@@ -223,7 +228,7 @@ static inline struct wasm_table *table_of(const struct wasm_vm *vm, uint32_t ind
         TRAP(WASM_TRAP_TABLE);                            \
     acc = t->elems[i]
 #define PRODUCE_TABLE_SIZE SET_i64(table_of(vm, imm32(pc))->n)
-#define PRODUCE_TABLE_GROW SET_i32(grow_table(table_of(vm, (uint32_t)pc[2]), GET_i32_S(2), SLOT(1)))
+#define PRODUCE_TABLE_GROW SET_i64(grow_table(table_of(vm, (uint32_t)pc[2]), SLOT(2), SLOT(1)))
 #define PRODUCE_REF_FUNC SET_i64((uint64_t)(uintptr_t)vm->inst->funcs[imm32(pc)])
 
 #include "hostd/wasm/ops_handlers.inc"
@@ -608,7 +613,14 @@ HANDLER(GLOBAL_SET_A)
     vm->inst->globals[imm32(pc)]->value[0] = acc;
     NEXT(2);
 }
-/* Memories other than memory 0 have neither their base nor their size in the state. */
+HANDLER(CLAMP)
+{
+    if (SLOT(0) > UINT32_MAX)
+        SLOT(0) = UINT32_MAX;
+    NEXT(2);
+}
+/* Memories other than memory 0 have neither their base nor their size in the state, and what 64
+ * bits address has no guard. */
 HANDLER(ADDRESS)
 {
     const struct wasm_memory *m = vm->inst->memories[imm32(pc)];

@@ -347,7 +347,7 @@ static bool fill_tables(struct wasm_inst *i, struct err *e)
         if (s->mode == SEG_DECLARED)
             continue;
         struct wasm_table *t = i->tables[s->table];
-        uint32_t at = (uint32_t)const_eval(i, s->offset);
+        uint64_t at = const_eval(i, s->offset); /* an i32 is zero-extended */
         if (at > t->n || s->n > t->n - at)
             return err_set(e, ERR_TRAP, "%s: element segment %u", wasm_trap_text(WASM_TRAP_TABLE),
                            n);
@@ -365,8 +365,7 @@ static bool fill_memories(struct wasm_inst *i, struct err *e)
         if (!s->active)
             continue;
         i->dropped_datas[n] = true;
-        uint8_t *to =
-            wasm_memory_at(i->memories[s->memory], (uint32_t)const_eval(i, s->offset), s->bytes.n);
+        uint8_t *to = wasm_memory_at(i->memories[s->memory], const_eval(i, s->offset), s->bytes.n);
         if (!to)
             return err_set(e, ERR_TRAP, "%s: data segment %u", wasm_trap_text(WASM_TRAP_MEMORY), n);
         if (s->bytes.n)

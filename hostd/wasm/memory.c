@@ -150,7 +150,7 @@ struct wasm_memory *memory_new(const struct wasm_limits_type *type, bool guarded
     struct wasm_memory *m = xnew(struct wasm_memory);
     m->type = *type;
     m->pages_max = type->has_max ? MIN(type->max, MEMORY_PAGES_MAX) : MEMORY_PAGES_MAX;
-    m->base = guarded ? reserve() : NULL;
+    m->base = guarded && !type->is64 ? reserve() : NULL;
     m->guarded = m->base != NULL;
     if (type->min > m->pages_max || !memory_grow(m, type->min)) {
         wasm_memory_free(m);

@@ -156,6 +156,12 @@ struct export
     uint32_t index;
 };
 
+/* Type of the addresses, or indices. */
+static inline uint8_t address_type(const struct wasm_limits_type *t)
+{
+    return t->is64 ? WASM_I64 : WASM_I32;
+}
+
 struct table_type {
     uint8_t elem;
     struct wasm_limits_type limits;

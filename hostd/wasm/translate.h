@@ -126,6 +126,8 @@ void set_local(struct translation *t, uint32_t local, bool keep);
 void simple(struct translation *t, const struct op_row *row);
 bool other(struct translation *t,
            uint32_t op); /* variables, memories, tables; false: not one of these */
+/* The operand is about to be an index into the table: handlers look at 32 bits of it. */
+void table_index(struct translation *t, uint32_t pos, uint32_t table);
 
 /* ---- translate_flow.c ---- */
 void flow(struct translation *t, uint32_t op);

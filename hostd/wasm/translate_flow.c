@@ -454,6 +454,7 @@ static const struct wasm_functype *call_indirect(struct translation *t, enum han
     const struct wasm_functype *type = &t->m->types[leb_u32(t)];
     uint32_t table = leb_u32(t);
     flush(t, 0);
+    table_index(t, t->sp - 1, table);
     uint32_t index = home(t, t->sp - 1);
     pop(t);
     uint32_t args = args_slot(t, type);

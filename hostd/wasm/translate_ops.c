@@ -114,7 +114,7 @@ static struct memarg read_memarg(struct translation *t)
     return arg;
 }
 
-/* Of other memories the accumulator gets a pointer, which the next cell uses. */
+/* For other memories the accumulator gets a pointer, which the next cell uses. */
 static void pointer(struct translation *t, uint32_t address_slot, struct memarg arg, uint32_t width)
 {
     begin_result(t, WASM_I64);
@@ -144,10 +144,16 @@ static void store_other(struct translation *t, const struct op_row *row, struct 
     set_field(t, emit(t, (enum handler)(row->base + PAIR_PS), 2), 1, value);
 }
 
+/* Addressed by way of a pointer. */
+static bool is_other(const struct translation *t, uint32_t memory)
+{
+    return memory != 0 || t->m->memories[memory].is64;
+}
+
 static void load(struct translation *t, const struct op_row *row)
 {
     struct memarg arg = read_memarg(t);
-    if (arg.memory != 0) {
+    if (is_other(t, arg.memory)) {
         load_other(t, row, arg);
         return;
     }
@@ -158,7 +164,7 @@ static void load(struct translation *t, const struct op_row *row)
 static void store(struct translation *t, const struct op_row *row)
 {
     struct memarg arg = read_memarg(t);
-    if (arg.memory != 0) {
+    if (is_other(t, arg.memory)) {
         store_other(t, row, arg);
         return;
     }
@@ -302,22 +308,33 @@ static void bulk(struct translation *t, enum handler h, uint64_t immediates)
         wrote_slot(t, home(t, first + i));
 }
 
+void table_index(struct translation *t, uint32_t pos, uint32_t table)
+{
+    if (!t->m->tables[table].limits.is64)
+        return;
+    uint32_t slot = force_home(t, pos);
+    set_field(t, emit(t, H_CLAMP, 2), 0, slot);
+    wrote_slot(t, slot);
+}
+
 static bool table_op(struct translation *t, uint32_t op)
 {
     uint32_t a = leb_u32(t), cell;
     switch (op) {
     case OP_TABLE_GET:
+        table_index(t, t->sp - 1, a);
         set_imm32(t, produce_with_slots(t, H_TABLE_GET, 2, 1, t->m->tables[a].elem), a);
         return true;
     case OP_TABLE_SET:
+        table_index(t, t->sp - 2, a);
         cell = with_slots(t, H_TABLE_SET, 2, 0, 2);
         set_imm32(t, cell, a);
         return true;
     case OP_TABLE_SIZE:
-        produce(t, H_TABLE_SIZE, 2, a, WASM_I32);
+        produce(t, H_TABLE_SIZE, 2, a, address_type(&t->m->tables[a].limits));
         return true;
     case OP_TABLE_GROW:
-        cell = produce_with_slots(t, H_TABLE_GROW, 3, 2, WASM_I32);
+        cell = produce_with_slots(t, H_TABLE_GROW, 3, 2, address_type(&t->m->tables[a].limits));
         t->code[cell + 2] = a;
         return true;
     case OP_TABLE_FILL:
@@ -342,10 +359,11 @@ static bool memory_op(struct translation *t, uint32_t op)
     uint32_t a = leb_u32(t);
     switch (op) {
     case OP_MEMORY_SIZE:
-        produce(t, H_MEMORY_SIZE, 2, a, WASM_I32);
+        produce(t, H_MEMORY_SIZE, 2, a, address_type(&t->m->memories[a]));
         return true;
     case OP_MEMORY_GROW:
-        set_imm32(t, produce_with_slots(t, H_MEMORY_GROW, 2, 1, WASM_I32), a);
+        set_imm32(t, produce_with_slots(t, H_MEMORY_GROW, 2, 1, address_type(&t->m->memories[a])),
+                  a);
         return true;
     case OP_MEMORY_COPY:
         bulk(t, H_MEMORY_COPY, (uint64_t)leb_u32(t) << 32 | a);

@@ -14,7 +14,8 @@
 
 #define WORK_BASE ((uint64_t)16 << 20)
 #define WORK_PER_BYTE 16
-#define PAGES_MAX 65536 /* 4 GiB: what 32-bit addresses reach */
+#define PAGES32_MAX 65536 /* 4 GiB: what 32-bit addresses reach */
+#define PAGES64_MAX ((uint64_t)1 << 48)
 
 /* ---- operand and block stacks ---- */
 
@@ -164,35 +165,20 @@ void val_unreachable(struct validator *v)
 
 /* ---- the walk over a body ---- */
 
-static bool pop_signature(struct validator *v, const char *sig, const char **results)
+static uint8_t type_of_letter(const struct validator *v, char letter)
 {
     static const uint8_t by_letter[128] = {
         ['i'] = WASM_I32, ['l'] = WASM_I64, ['f'] = WASM_F32, ['d'] = WASM_F64, ['V'] = WASM_V128};
-    const char *colon = strchr(sig, ':');
-    for (const char *p = colon; p > sig; p--)
-        if (!val_pop(v, by_letter[p[-1] & 127]))
-            return false;
-    *results = colon + 1;
-    return true;
+    return letter == 'a' ? v->address : by_letter[letter & 127];
 }
 
 static bool apply_signature(struct validator *v, const char *sig)
 {
-    const char *results;
-    if (!pop_signature(v, sig, &results))
-        return false;
-    switch (*results) {
-    case 'i':
-        return val_push(v, WASM_I32);
-    case 'l':
-        return val_push(v, WASM_I64);
-    case 'f':
-        return val_push(v, WASM_F32);
-    case 'd':
-        return val_push(v, WASM_F64);
-    default:
-        return true;
-    }
+    const char *colon = strchr(sig, ':');
+    for (const char *p = colon; p > sig; p--)
+        if (!val_pop(v, type_of_letter(v, p[-1])))
+            return false;
+    return !colon[1] || val_push(v, type_of_letter(v, colon[1])); /* at most one result */
 }
 
 static bool check_instruction(struct validator *v)
@@ -365,7 +351,7 @@ static bool check_elem(struct validator *v, const struct elem_segment *s, struct
         if (!val_matches(v, s->type, m->tables[s->table].elem))
             return err_set(e, ERR_INVALID, "type mismatch: %s into a table of %s",
                            type_name(s->type), type_name(m->tables[s->table].elem));
-        if (!check_const(v, &s->offset, WASM_I32, m->nglobals))
+        if (!check_const(v, &s->offset, address_type(&m->tables[s->table].limits), m->nglobals))
             return false;
     }
     for (uint32_t i = 0; i < s->n; i++) {
@@ -387,7 +373,7 @@ static bool check_data(struct validator *v, const struct data_segment *s, struct
         return true;
     if (s->memory >= v->m->nmemories)
         return err_set(e, ERR_INVALID, "unknown memory %u", s->memory);
-    return check_const(v, &s->offset, WASM_I32, v->m->nglobals);
+    return check_const(v, &s->offset, address_type(&v->m->memories[s->memory]), v->m->nglobals);
 }
 
 static bool check_segments(struct validator *v, struct err *e)
@@ -425,14 +411,15 @@ static bool check_memories(const struct wasm_module *m, struct err *e)
 {
     for (uint32_t i = 0; i < m->nmemories; i++) {
         const struct wasm_limits_type *t = &m->memories[i];
-        if (t->min > PAGES_MAX || (t->has_max && t->max > PAGES_MAX))
-            return err_set(e, ERR_INVALID,
-                           "memory %u: memory size must be at most 65536 pages (4GiB)", i);
+        uint64_t pages_max = t->is64 ? PAGES64_MAX : PAGES32_MAX;
+        if (t->min > pages_max || (t->has_max && t->max > pages_max))
+            return err_set(e, ERR_INVALID, "memory %u: memory size must be at most %llu pages", i,
+                           (unsigned long long)pages_max);
         if (!check_limits(t, "memory", i, e))
             return false;
         if (t->min > m->limits.memory_pages_max)
-            return err_set(e, ERR_LIMIT, "memory %u wants %u pages, the limit is %u", i,
-                           (uint32_t)t->min, m->limits.memory_pages_max);
+            return err_set(e, ERR_LIMIT, "memory %u wants %llu pages, the limit is %u", i,
+                           (unsigned long long)t->min, m->limits.memory_pages_max);
     }
     return true;
 }
@@ -446,8 +433,8 @@ static bool check_table(struct validator *v, uint32_t i, struct err *e)
     if (i < m->nimported_tables)
         return true;
     if (t->limits.min > m->limits.table_elems_max)
-        return err_set(e, ERR_LIMIT, "table %u wants %u elements, the limit is %u", i,
-                       (uint32_t)t->limits.min, m->limits.table_elems_max);
+        return err_set(e, ERR_LIMIT, "table %u wants %llu elements, the limit is %u", i,
+                       (unsigned long long)t->limits.min, m->limits.table_elems_max);
     const struct const_expr *init = &m->table_inits[i - m->nimported_tables];
     if (!init->code.p && !type_is_defaultable(t->elem))
         return err_set(e, ERR_INVALID, "type mismatch: table %u of %s needs an initial value", i,

@@ -45,6 +45,7 @@ struct validator {
     bool *unset;   /* by local: must be set before it is read; NULL: none of this function */
     uint32_t *set; /* the locals that were unset and have been set, in order */
     uint32_t nset;
+    uint8_t address;    /* type that addresses the memory or table read last */
     uint64_t work_left; /* operand types that may still be moved in lists: keeps the time linear */
 };
 

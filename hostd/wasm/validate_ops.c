@@ -19,7 +19,10 @@ static bool read_index(struct validator *v, uint32_t n, const char *what, uint32
 static bool read_memory(struct validator *v)
 {
     uint32_t memory;
-    return read_index(v, v->m->nmemories, "memory", &memory);
+    if (!read_index(v, v->m->nmemories, "memory", &memory))
+        return false;
+    v->address = address_type(&v->m->memories[memory]);
+    return true;
 }
 
 static bool read_table(struct validator *v, uint8_t *elem)
@@ -28,6 +31,7 @@ static bool read_table(struct validator *v, uint8_t *elem)
     if (!read_index(v, v->m->ntables, "table", &table))
         return false;
     *elem = v->m->tables[table].elem;
+    v->address = address_type(&v->m->tables[table].limits);
     return true;
 }
 
@@ -55,10 +59,15 @@ static bool read_memarg(struct validator *v, uint32_t natural)
         return val_fail(v, ERR_INVALID, "malformed memop flags %u", flags);
     uint32_t align = flags & (MEMARG_HAS_MEMORY - 1);
     uint32_t memory = flags & MEMARG_HAS_MEMORY ? rd_u32(&v->r) : 0;
-    rd_u32(&v->r); /* offset */
+    bool known = memory < v->m->nmemories;
+    v->address = known ? address_type(&v->m->memories[memory]) : WASM_I32;
+    if (v->address == WASM_I64)
+        rd_u64(&v->r); /* offset */
+    else
+        rd_u32(&v->r);
     if (!rd_ok(&v->r))
         return false;
-    if (memory >= v->m->nmemories)
+    if (!known)
         return val_fail(v, ERR_INVALID, "unknown memory %u", memory);
     return align <= natural ||
            val_fail(v, ERR_INVALID, "alignment must not be larger than natural (2^%u)", align);
@@ -68,16 +77,6 @@ static bool read_table_init(struct validator *v)
 {
     uint8_t from, to;
     if (!read_elem(v, &from) || !read_table(v, &to))
-        return false;
-    return val_matches(v, from, to) ||
-           val_fail(v, ERR_INVALID, "type mismatch: %s into a table of %s", type_name(from),
-                    type_name(to));
-}
-
-static bool read_table_copy(struct validator *v)
-{
-    uint8_t to, from;
-    if (!read_table(v, &to) || !read_table(v, &from))
         return false;
     return val_matches(v, from, to) ||
            val_fail(v, ERR_INVALID, "type mismatch: %s into a table of %s", type_name(from),
@@ -95,8 +94,6 @@ bool val_immediate(struct validator *v, enum imm imm)
         return read_memarg(v, (uint32_t)(imm - IMM_MEM8));
     case IMM_MEMORY:
         return read_memory(v);
-    case IMM_MEMORY_MEMORY:
-        return read_memory(v) && read_memory(v);
     case IMM_DATA:
         return read_data(v);
     case IMM_DATA_MEMORY:
@@ -105,8 +102,6 @@ bool val_immediate(struct validator *v, enum imm imm)
         return read_elem(v, &type);
     case IMM_ELEM_TABLE:
         return read_table_init(v);
-    case IMM_TABLE_TABLE:
-        return read_table_copy(v);
     case IMM_TABLE:
         return read_table(v, &type);
     case IMM_I32:
@@ -278,7 +273,7 @@ static bool check_call_indirect(struct validator *v, bool is_tail)
     if (!val_matches(v, elem, WASM_FUNCREF))
         return val_fail(v, ERR_INVALID, "type mismatch: needs a table of funcref, found %s",
                         type_name(elem));
-    return val_pop(v, WASM_I32) && apply_call(v, &v->m->types[type], is_tail);
+    return val_pop(v, v->address) && apply_call(v, &v->m->types[type], is_tail);
 }
 
 static bool check_call_ref(struct validator *v, bool is_tail)
@@ -359,31 +354,61 @@ static bool check_global_set(struct validator *v)
     return val_pop(v, g->type);
 }
 
-/* ---- tables and references ---- */
+/* ---- memories, tables and references ---- */
+
+/* [to from n] -> []: the number is of the narrower one's type */
+static bool pop_copy(struct validator *v, uint8_t to, uint8_t from)
+{
+    uint8_t n = to == WASM_I64 && from == WASM_I64 ? WASM_I64 : WASM_I32;
+    return val_pop(v, n) && val_pop(v, from) && val_pop(v, to);
+}
+
+static bool check_memory_copy(struct validator *v)
+{
+    if (!read_memory(v))
+        return false;
+    uint8_t to = v->address;
+    return read_memory(v) && pop_copy(v, to, v->address);
+}
+
+static bool check_table_copy(struct validator *v)
+{
+    uint8_t to, from;
+    if (!read_table(v, &to))
+        return false;
+    uint8_t to_address = v->address;
+    if (!read_table(v, &from))
+        return false;
+    if (!val_matches(v, from, to))
+        return val_fail(v, ERR_INVALID, "type mismatch: %s into a table of %s", type_name(from),
+                        type_name(to));
+    return pop_copy(v, to_address, v->address);
+}
 
 static bool check_table_get(struct validator *v)
 {
     uint8_t elem;
-    return read_table(v, &elem) && val_pop(v, WASM_I32) && val_push(v, elem);
+    return read_table(v, &elem) && val_pop(v, v->address) && val_push(v, elem);
 }
 
 static bool check_table_set(struct validator *v)
 {
     uint8_t elem;
-    return read_table(v, &elem) && val_pop(v, elem) && val_pop(v, WASM_I32);
+    return read_table(v, &elem) && val_pop(v, elem) && val_pop(v, v->address);
 }
 
 static bool check_table_grow(struct validator *v)
 {
     uint8_t elem;
-    return read_table(v, &elem) && val_pop(v, WASM_I32) && val_pop(v, elem) &&
-           val_push(v, WASM_I32);
+    return read_table(v, &elem) && val_pop(v, v->address) && val_pop(v, elem) &&
+           val_push(v, v->address);
 }
 
 static bool check_table_fill(struct validator *v)
 {
     uint8_t elem;
-    return read_table(v, &elem) && val_pop(v, WASM_I32) && val_pop(v, elem) && val_pop(v, WASM_I32);
+    return read_table(v, &elem) && val_pop(v, v->address) && val_pop(v, elem) &&
+           val_pop(v, v->address);
 }
 
 static bool check_ref_null(struct validator *v)
@@ -490,6 +515,10 @@ bool val_special(struct validator *v, uint32_t op)
         return check_global_get(v);
     case OP_GLOBAL_SET:
         return check_global_set(v);
+    case OP_MEMORY_COPY:
+        return check_memory_copy(v);
+    case OP_TABLE_COPY:
+        return check_table_copy(v);
     case OP_TABLE_GET:
         return check_table_get(v);
     case OP_TABLE_SET:

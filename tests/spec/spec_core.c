@@ -49,7 +49,7 @@ struct file {
 static struct {
     struct wasm_func *print[7];
     struct wasm_global *globals[4];
-    struct wasm_table *table;
+    struct wasm_table *table, *table64;
     struct wasm_memory *memory;
 } host;
 
@@ -92,11 +92,13 @@ static void host_open(void)
     const wasm_slot values[] = {666, 666, f32_bits(666.6f), f64_bits(666.6)};
     for (size_t i = 0; i < ARRAY_LEN(host_globals); i++)
         host.globals[i] = wasm_global_new(host_globals[i].type, false, &values[i]);
-    host.table = wasm_table_new(
-        WASM_FUNCREF, &(struct wasm_limits_type){.min = 10, .max = 20, .has_max = true}, 0, &e);
+    struct wasm_limits_type table = {.min = 10, .max = 20, .has_max = true};
+    host.table = wasm_table_new(WASM_FUNCREF, &table, 0, &e);
+    table.is64 = true;
+    host.table64 = wasm_table_new(WASM_FUNCREF, &table, 0, &e);
     host.memory =
         wasm_memory_new(&(struct wasm_limits_type){.min = 1, .max = 2, .has_max = true}, &e);
-    assert(host.table && host.memory);
+    assert(host.table && host.table64 && host.memory);
 }
 
 static void host_close(void)
@@ -106,6 +108,7 @@ static void host_close(void)
     for (size_t i = 0; i < ARRAY_LEN(host_globals); i++)
         wasm_global_free(host.globals[i]);
     wasm_table_free(host.table);
+    wasm_table_free(host.table64);
     wasm_memory_free(host.memory);
 }
 
@@ -119,6 +122,8 @@ static struct wasm_extern host_extern(struct str name)
             return (struct wasm_extern){.kind = WASM_GLOBAL, .global = host.globals[i]};
     if (str_eqz(name, "table"))
         return (struct wasm_extern){.kind = WASM_TABLE, .table = host.table};
+    if (str_eqz(name, "table64"))
+        return (struct wasm_extern){.kind = WASM_TABLE, .table = host.table64};
     if (str_eqz(name, "memory"))
         return (struct wasm_extern){.kind = WASM_MEMORY, .memory = host.memory};
     return (struct wasm_extern){.any = NULL};

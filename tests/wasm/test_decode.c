@@ -196,7 +196,6 @@ static const struct bad bad[] = {
     REFUSED("SIMD", TYPES(1, 0x60, 1, 0x7b, 0)),
     REFUSED("exceptions", 13, 3, 1, 0, 0),
     REFUSED("exceptions", VOID_TYPE, IMPORTS(1, 0, 0, 4, 0, 0)),
-    REFUSED("memory64", MEMORIES(1, 4, 1)),
     REFUSED("threads", MEMORIES(1, 3, 1, 1)),
     REFUSED("custom page sizes", MEMORIES(1, 8, 0, 0)),
     REFUSED("at offset 22: opcode 0xfd0c needs SIMD", VOID_TYPE, FUNCS(0),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Instances with several memories: accesses, bulk operations and growth by memory index, one page
- * budget for all of them, images. Runs with guard pages and with checked accesses. */
+ * budget for all of them, images; then memories and tables addressed by 64 bits. Runs with guard
+ * pages and with checked accesses. */
 #include <stdlib.h>
 #include "lattice/base/num.h"
 #include "tests/wasm/guest.h"
@@ -123,13 +124,92 @@ START_TEST(one_memory_twice)
 }
 END_TEST
 
+/* ---- 64-bit addresses ---- */
+
+/* Types: 0: i64 -> i32, 1: i64 i32 -> (), 2: i64 -> i64, 3: i64 i32 -> (). A 64-bit memory of one
+ * page, at most four, and a 64-bit table of two with function 4 in place 1. */
+static const struct span wide = MODULE(
+    TYPES(4, 0x60, 1, I64, 1, I32, 0x60, 2, I64, I32, 0, 0x60, 1, I64, 1, I64, 0x60, 0, 1, I32),
+    FUNCS(8, 0, 1, 2, 1, 3, 0, 2, 0), TABLES(1, FUNCREF, 5, 2, 3), MEMORIES(1, 5, 1, 4),
+    EXPORTS(7, 1, 'l', 0, 0, 1, 's', 0, 1, 1, 'g', 0, 2, 1, 'f', 0, 3, 1, 'i', 0, 5, 1, 'h', 0, 6,
+            1, 'n', 0, 7),
+    ELEMS(1, 0, 0x42, 1, END, 1, 4),
+    CODE(8, SIZED(0, GET(0), 0x28, 2, 8, END),                 /* l: word at +8 */
+         SIZED(0, GET(0), GET(1), 0x36, 2, 8, END),            /* s: the same */
+         SIZED(0, GET(0), 0x40, 0, END),                       /* g: memory.grow */
+         SIZED(0, GET(0), GET(1), 0x42, 16, 0xfc, 11, 0, END), /* f: fills 16 bytes */
+         SIZED(0, CONST(55), END),                             /* in the table */
+         SIZED(0, GET(0), 0x11, 3, 0, END),                    /* i: call_indirect */
+         SIZED(0, 0xd0, FUNCREF, GET(0), 0xfc, 15, 0, END),    /* h: table.grow */
+         SIZED(0, GET(0), 0x25, 0, 0xd1, END)),                /* n: null there? */
+    DATAS(1, 0, 0x42, 8, END, 1, 6));
+
+START_TEST(wide_memory)
+{
+    use_exec(_i);
+    const wasm_slot page = 65536, high = (wasm_slot)1 << 32;
+    struct guest g = guest_open(wide, NULL);
+    ck_assert_uint_eq(guest_call(&g, "l", ARGS(0)), 6);
+    guest_call(&g, "s", ARGS(page - 12, 99));
+    ck_assert_uint_eq(guest_call(&g, "l", ARGS(page - 12)), 99);
+    ck_assert_int_eq(guest_trap(&g, "l", ARGS(page - 11)), WASM_TRAP_MEMORY);
+    ck_assert_int_eq(guest_trap(&g, "l", ARGS(high)), WASM_TRAP_MEMORY);
+    ck_assert_int_eq(guest_trap(&g, "s", ARGS(UINT64_MAX - 7, 1)), WASM_TRAP_MEMORY);
+    guest_call(&g, "f", ARGS(8, 1));
+    ck_assert_uint_eq(guest_call(&g, "l", ARGS(0)), 0x01010101);
+    ck_assert_int_eq(guest_trap(&g, "f", ARGS(high, 1)), WASM_TRAP_MEMORY);
+    ck_assert_uint_eq(guest_call(&g, "g", ARGS(high)), UINT64_MAX);
+    ck_assert_uint_eq(guest_call(&g, "g", ARGS(3)), 1);
+    ck_assert_uint_eq(guest_call(&g, "l", ARGS(4 * page - 12)), 0);
+    guest_close(&g);
+}
+END_TEST
+
+START_TEST(wide_table)
+{
+    use_exec(_i);
+    const wasm_slot high = (wasm_slot)1 << 32;
+    struct guest g = guest_open(wide, NULL);
+    ck_assert_uint_eq(guest_call(&g, "i", ARGS(1)), 55);
+    ck_assert_int_eq(guest_trap(&g, "i", ARGS(high + 1)), WASM_TRAP_INDIRECT_RANGE);
+    ck_assert_int_eq(guest_trap(&g, "n", ARGS(high + 1)), WASM_TRAP_TABLE);
+    ck_assert_uint_eq(guest_call(&g, "n", ARGS(0)), 1);
+    ck_assert_uint_eq(guest_call(&g, "h", ARGS(high)), UINT64_MAX);
+    ck_assert_uint_eq(guest_call(&g, "h", ARGS(1)), 2);
+    ck_assert_uint_eq(guest_call(&g, "n", ARGS(2)), 1);
+    guest_close(&g);
+}
+END_TEST
+
+START_TEST(widths_are_told_apart)
+{
+    struct err e = ERR_INIT;
+    const struct span i32_address = MODULE(TYPES(1, 0x60, 0, 0), FUNCS(1, 0), MEMORIES(1, 4, 1),
+                                           CODE(1, SIZED(0, CONST(0), 0x28, 2, 0, 0x1a, END)));
+    ck_assert_ptr_null(wasm_module_load(i32_address, false, NULL, &e));
+    ck_assert_msg(strstr(e.text, "wants i64, found i32"), "%s", e.text);
+    /* copied from a 32-bit memory into a 64-bit one: the number is an i32 */
+    const struct span mixed =
+        MODULE(TYPES(1, 0x60, 0, 0), FUNCS(1, 0), MEMORIES(2, 4, 1, 0, 1),
+               CODE(1, SIZED(0, 0x42, 0, CONST(0), CONST(9), 0xfc, 10, 0, 1, END)));
+    struct wasm_module *m = wasm_module_load(mixed, false, NULL, &e);
+    ck_assert_msg(m, "%s", e.text);
+    wasm_module_unref(m);
+    const struct span too_great = MODULE(MEMORIES(1, 4, 0x81, 0x80, 0x80, 0x80, 0x80, 0x80, 0x40));
+    ck_assert_ptr_null(wasm_module_load(too_great, false, NULL, &e));
+    ck_assert_msg(strstr(e.text, "memory size must be at most"), "%s", e.text);
+}
+END_TEST
+
 int main(void)
 {
-    const TTest *const tests[] = {accesses, bulk, growth, rewinding, one_memory_twice};
+    const TTest *const tests[] = {accesses,         bulk,        growth,    rewinding,
+                                  one_memory_twice, wide_memory, wide_table};
     Suite *suite = suite_create("wasm memories");
     TCase *tcase = tcase_create("memories");
     for (size_t i = 0; i < ARRAY_LEN(tests); i++)
         tcase_add_loop_test(tcase, tests[i], 0, 2);
+    tcase_add_test(tcase, widths_are_told_apart);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
