@@ -86,10 +86,10 @@ static bool inv_pass(struct wrpc_inv *i, uint32_t channel, struct span piece)
 
 /* ---- callers that are not ours ---- */
 
-/* Upstream's client has a task of its own enter the inbox it tells us into a table, and calls without waiting for that.
- * An answer quicker than the task is dropped, and the call hangs for ever. Parameters, at least their end, show that the
- * handshake was heard: they begin the invocation. Until then the handshake is repeated; a caller that never says
- * anything gets his answer in the end. */
+/* Upstream's client has a task of its own enter the inbox it tells us into a table, and calls without waiting for
+ * that. An answer quicker than the task is dropped, and the call hangs for ever. Parameters, at least their end,
+ * show that the handshake was heard: they begin the invocation. Until then the handshake is repeated; a caller
+ * that never says anything gets his answer in the end. */
 static const uint32_t unheard_ms[] = {20, 80, 400};
 
 static void on_unheard(void *user);
