@@ -579,7 +579,7 @@ static void show_scalers(struct ctl *c, const struct proto_scaler_list *list, co
         char text[ERR_TEXT_MAX];
         if (s->status.message.n)
             buf_printf(&c->text, "  %s\n    └ %s\n", short_name(c, s->name, app),
-                       str_escape(s->status.message, text, sizeof text));
+                       str_show(s->status.message, text, sizeof text));
     }
 }
 

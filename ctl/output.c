@@ -22,7 +22,7 @@ void table_cell(struct table *t, struct str s)
     }
     size_t room = 4 * s.n + 8; /* every byte escaped */
     char *cell = xalloc(room);
-    t->cells[t->ncells++] = str_escape(s, cell, room);
+    t->cells[t->ncells++] = str_show(s, cell, room);
 }
 
 void table_row(struct table *t, size_t n, const struct str *cells)

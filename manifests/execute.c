@@ -183,7 +183,7 @@ static void fail(struct task *t, struct str why)
     t->next_wall_ns = clock_wall_ns() + delay * 1000000;
     char shown[ERROR_SHOWN_MAX];
     free(t->error);
-    t->error = str_dup(str_of(str_escape(why, shown, sizeof shown)));
+    t->error = str_dup(str_of(str_show(why, shown, sizeof shown)));
     log_warn("command failed", LZ("command", ops[t->op].verb), LZ("app", t->app),
              LZ("object", t->id), LZ("host", t->host_id), LI("attempt", t->attempts),
              LI("retry_ms", delay), LZ("error", t->error));

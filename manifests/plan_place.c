@@ -421,7 +421,7 @@ static void say_health(struct placing *g)
         if (v && v->unhealthy)
             plan_say(g->p, g->r, PROTO_STATUS_FAILED, "unhealthy on host %s%s%s",
                      show(&host, g->slots[h].host->name), v->complaint.n ? ": " : "",
-                     str_escape(v->complaint, complaint, sizeof complaint));
+                     str_show(v->complaint, complaint, sizeof complaint));
     }
 }
 

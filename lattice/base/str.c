@@ -141,15 +141,16 @@ bool utf8_valid(const uint8_t *p, size_t n)
     return true;
 }
 
-char *str_escape(struct str s, char *out, size_t cap)
+static char *escape(struct str s, bool quotes, char *out, size_t cap)
 {
     assert(cap > 4);
     size_t o = 0;
     for (size_t i = 0; i < s.n;) {
         uint8_t c = (uint8_t)s.p[i];
         size_t len = utf8_sequence((const uint8_t *)s.p + i, s.n - i);
-        bool plain = len > 1 || (len == 1 && c >= 0x20 && c != 0x7f && c != '"' && c != '\\');
-        size_t need = plain ? len : c == '"' || c == '\\' ? 2 : 4;
+        bool quoted = quotes && (c == '"' || c == '\\');
+        bool plain = len > 1 || (len == 1 && c >= 0x20 && c != 0x7f && !quoted);
+        size_t need = plain ? len : quoted ? 2 : 4;
         if (o + need + 4 > cap) { /* room for "..." */
             memcpy(out + o, "...", 3);
             o += 3;
@@ -166,4 +167,14 @@ char *str_escape(struct str s, char *out, size_t cap)
     }
     out[o] = 0;
     return out;
+}
+
+char *str_escape(struct str s, char *out, size_t cap)
+{
+    return escape(s, true, out, cap);
+}
+
+char *str_show(struct str s, char *out, size_t cap)
+{
+    return escape(s, false, out, cap);
 }

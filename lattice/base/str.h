@@ -79,5 +79,7 @@ bool utf8_valid(const uint8_t *p, size_t n);
 /* Copies s into out (NUL terminated, capped) with control bytes and bad UTF-8 as \xNN, quotes and
  * backslashes escaped: for text from outside in logs and errors. Returns out. */
 char *str_escape(struct str s, char *out, size_t cap);
+/* The same for text that stands by itself: quotes and backslashes stay as they are. */
+char *str_show(struct str s, char *out, size_t cap);
 
 #endif

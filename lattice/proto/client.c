@@ -123,7 +123,7 @@ static void answer(struct proto_request *r, struct span data)
         err_wrap(&e, "unreadable answer");
     } else if (!r->api_fn && !reply.success) {
         char text[ERR_TEXT_MAX / 2];
-        ok = err_set(&e, ERR_PEER, "%s", str_escape(reply.message, text, sizeof text));
+        ok = err_set(&e, ERR_PEER, "%s", str_show(reply.message, text, sizeof text));
     }
     tell(r, ok ? &reply : NULL, ok ? &api : NULL, ok ? NULL : &e);
     arena_fini(&arena);

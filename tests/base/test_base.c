@@ -89,6 +89,7 @@ START_TEST(escaping_makes_one_harmless_capped_line)
     char out[32];
     ck_assert_str_eq(str_escape(STR("a\n\"b\\\x1b\xff"), out, sizeof out),
                      "a\\x0a\\\"b\\\\\\x1b\\xff");
+    ck_assert_str_eq(str_show(STR("a\n\"b\\"), out, sizeof out), "a\\x0a\"b\\");
     char big[300];
     memset(big, 'x', sizeof big);
     str_escape((struct str){big, sizeof big}, out, sizeof out);
