@@ -2,7 +2,8 @@
 /* wasi:filesystem: descriptors, their streams, directory entries, and the directories that the embedder opened for the
  * guest (wasi_opts.preopens; none in the daemon, so that there no guest ever holds a descriptor). Paths are files.c's.
  * Spec: wasi:filesystem 0.2 and component-model.md 12.7.
- * Keeps: a descriptor made by open-at may do no more than its flags say; streams live on without it. */
+ * Keeps: a file is read and written only as its descriptor's flags say; streams live on without it. A directory may be
+ * changed through any descriptor of it: mutate-directory is reported, not asked for. */
 #include "hostd/wasi/files.h"
 
 #include <dirent.h>
