@@ -98,7 +98,7 @@ static struct outcome run(struct wasm_vm *vm, struct wasm_inst *inst, struct was
     struct outcome o = {.outcome = WASM_TRAPPED};
     wasm_slot args[PLACES_MAX] = {0};
     for (uint32_t i = 0; i < f->type->nparams; i++)
-        args[i] = f->type->types[i] >= WASM_F64 ? 3 + i : 0;
+        args[i] = type_is_ref(f->type->types[i]) ? 0 : 3 + i;
     wasm_vm_reset(vm);
     wasm_vm_fuel(vm, slice, FUEL_MAX);
     if (!wasm_enter(vm, f, args, &e))
