@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/mman.h>
 #include <unistd.h>
 #include "lattice/base/alloc.h"
@@ -294,6 +295,35 @@ static bool page_is_dirty(uint64_t entry)
     return (present && !file) || swapped;
 }
 
+/* Of this process: a child of a fork opens its own. Kept open, for every call of a guest ends with a look. */
+static atomic_int pagemap_fd = -1;
+
+static void forget_pagemap(void)
+{
+    atomic_store(&pagemap_fd, -1);
+}
+
+static void watch_forks(void)
+{
+    pthread_atfork(NULL, NULL, forget_pagemap);
+}
+
+/* -1: there is none. */
+static int open_pagemap(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    int fd = atomic_load(&pagemap_fd), none = -1;
+    if (fd >= 0)
+        return fd;
+    pthread_once(&once, watch_forks);
+    fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    if (fd >= 0 && !atomic_compare_exchange_strong(&pagemap_fd, &none, fd)) {
+        close(fd); /* another thread was quicker */
+        fd = none;
+    }
+    return fd;
+}
+
 /* Copies dirty pages back. False: too many, or they cannot be told, so the whole has to be
  * mapped anew. */
 static bool copy_dirty_back(struct wasm_memory *m, int pagemap)
@@ -320,11 +350,8 @@ static bool copy_dirty_back(struct wasm_memory *m, int pagemap)
 
 static bool rewind_guarded(struct wasm_memory *m, struct err *e)
 {
-    int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-    bool copied = pagemap >= 0 && copy_dirty_back(m, pagemap);
-    if (pagemap >= 0)
-        close(pagemap);
-    if (copied || m->image->size == 0)
+    int pagemap = open_pagemap();
+    if (m->image->size == 0 || (pagemap >= 0 && copy_dirty_back(m, pagemap)))
         return true;
     return madvise(m->base, m->image->size, MADV_DONTNEED) == 0 || map_image(m, e);
 }
