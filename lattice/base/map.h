@@ -15,9 +15,15 @@ uint32_t map_hash(const void *key, size_t n); /* seeded once per process from th
 #define HASH_FUNCTION(keyptr, keylen, hashv) ((hashv) = map_hash((keyptr), (keylen)))
 #include <uthash.h>
 
-#define MAP_FIND(head, key, out) HASH_FIND(hh, (head), (key).p, (key).n, (out))
+/* An empty view has no address, but memcmp wants one. */
+static inline const char *map_key(struct str key)
+{
+    return key.p ? key.p : "";
+}
+
+#define MAP_FIND(head, key, out) HASH_FIND(hh, (head), map_key(key), (key).n, (out))
 /* The key bytes must live as long as the item. */
-#define MAP_ADD(head, key, item) HASH_ADD_KEYPTR(hh, (head), (key).p, (key).n, (item))
+#define MAP_ADD(head, key, item) HASH_ADD_KEYPTR(hh, (head), map_key(key), (key).n, (item))
 #define MAP_DEL(head, item) HASH_DELETE(hh, (head), (item))
 
 #endif

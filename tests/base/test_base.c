@@ -252,6 +252,12 @@ START_TEST(a_map_finds_by_view)
     ck_assert_str_eq(it->key, "key-777");
     MAP_FIND(map, STR("key-1000"), it);
     ck_assert_ptr_null(it);
+    it = xnew(struct item); /* the empty key is one like others, with or without an address */
+    MAP_ADD(map, STR_NONE, it);
+    MAP_FIND(map, STR_NONE, it);
+    ck_assert_ptr_nonnull(it);
+    MAP_FIND(map, STR(""), it);
+    ck_assert_ptr_nonnull(it);
     HASH_ITER(hh, map, it, tmp)
     {
         MAP_DEL(map, it);
