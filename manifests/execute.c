@@ -46,7 +46,7 @@ struct task {
 struct execute {
     struct scheduler *s;
     struct task *tasks;
-    struct set accepted;
+    struct set accepted, starting;
     struct loop_timer *timer;
 };
 
@@ -367,9 +367,15 @@ static void arm(struct execute *x, uint64_t now)
 static void collect_accepted(struct execute *x)
 {
     set_fini(&x->accepted);
-    for (const struct task *t = x->tasks; t; t = t->hh.next)
+    set_fini(&x->starting);
+    for (const struct task *t = x->tasks; t; t = t->hh.next) {
+        if (t->op == PLAN_PROVIDER_START && t->state != TASK_IDLE) {
+            AUTO_FREE char *key = xasprintf("%s %s", t->id, t->host_id);
+            set_add(&x->starting, str_of(key), t);
+        }
         if (t->taken && (t->op == PLAN_PROVIDER_START || (t->op == PLAN_SCALE && t->count > 0)))
             set_add(&x->accepted, str_of(t->id), t);
+    }
 }
 
 void execute_plan(struct execute *x, const struct plan *plan)
@@ -399,11 +405,17 @@ const struct set *execute_accepted(struct execute *x)
     return &x->accepted;
 }
 
+const struct set *execute_starting(struct execute *x)
+{
+    return &x->starting;
+}
+
 void execute_stop(struct execute *x)
 {
     while (x->tasks)
         task_free(x->tasks);
     set_fini(&x->accepted);
+    set_fini(&x->starting);
     loop_timer_stop(&x->timer);
 }
 

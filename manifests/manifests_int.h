@@ -290,6 +290,7 @@ struct plan_in {
     uint32_t npast;
     const struct observed *seen;
     const struct set *accepted; /* ids whose start a host has accepted, also if it failed then; may be NULL */
+    const struct set *starting; /* "ID HOST" of providers whose start is under way; may be NULL */
 };
 
 struct plan { /* in the arena */

@@ -11,6 +11,7 @@ struct slot {
     const struct seen_host *host;
     const struct seen_component *component; /* ours, running there */
     const struct seen_provider *provider;   /* ours, running there */
+    bool starting;                          /* the provider's start there is under way */
     bool foreign;                           /* the id is taken by somebody else */
     uint32_t entry;                         /* SPREAD_NOBODY: none */
     uint32_t have, target;
@@ -33,6 +34,17 @@ static bool is_eligible(const struct placing *g, size_t entry, size_t host)
 
 /* ---- looking --------------------------------------------------------------------------------------- */
 
+static bool is_starting(const struct placing *g, const struct slot *s)
+{
+    const struct set *starting = g->p->in->starting;
+    if (!starting || !starting->head)
+        return false;
+    const struct str id = g->w->id, host = s->host->id;
+    char *key = arena_printf(&g->p->scratch, "%.*s %.*s", STR_ARG(id), STR_ARG(host));
+    g->p->full |= !key;
+    return key && set_find(starting, str_of(key));
+}
+
 static void slot_fill(const struct placing *g, struct slot *s)
 {
     struct str app;
@@ -44,6 +56,7 @@ static void slot_fill(const struct placing *g, struct slot *s)
         app = s->component ? s->component->app : g->w->app;
     } else {
         s->provider = seen_provider(s->host, g->w->id);
+        s->starting = is_starting(g, s);
         s->have = s->provider ? 1 : 0;
         app = s->provider ? s->provider->app : g->w->app;
     }
@@ -362,11 +375,14 @@ static uint32_t linked_here(const struct placing *g, const struct seen_host *h)
     return n;
 }
 
-/* Is a better place than b? What runs stays; then beside what it is linked with; then the emptier host. */
+/* Is a better place than b? What runs or is about to stays, or it would be started twice; then beside what it is
+ * linked with; then the emptier host. */
 static bool better(const struct placing *g, const struct slot *a, const struct slot *b)
 {
     if ((a->provider != NULL) != (b->provider != NULL))
         return a->provider != NULL;
+    if (a->starting != b->starting)
+        return a->starting;
     uint32_t linked_a = linked_here(g, a->host), linked_b = linked_here(g, b->host);
     if (linked_a != linked_b)
         return linked_a > linked_b;

@@ -140,7 +140,8 @@ static void reconcile(struct scheduler *s, struct arena *arena)
                                .past = d->past,
                                .npast = d->npast,
                                .seen = follow_seen(s->follow),
-                               .accepted = execute_accepted(s->execute)};
+                               .accepted = execute_accepted(s->execute),
+                               .starting = execute_starting(s->execute)};
     if (!plan_make(arena, &in, &plan, &e)) {
         log_error("nothing can be planned", LE(&e));
         return;

@@ -149,6 +149,7 @@ void execute_plan(struct execute *x, const struct plan *plan);
 void execute_stop(struct execute *x);  /* no longer active: forget everything */
 void execute_retry(struct execute *x); /* the world has changed: no waiting */
 const struct set *execute_accepted(struct execute *x);
+const struct set *execute_starting(struct execute *x);
 /* Outcomes that hosts report by event. */
 void execute_component_event(struct execute *x, const struct proto_component_event *ev,
                              struct str host, bool ok);

@@ -443,6 +443,23 @@ START_TEST(provider_table)
 }
 END_TEST
 
+/* A component that came up meanwhile must not draw a second one beside it: it would be started twice, then stopped. */
+START_TEST(a_provider_on_its_way_stays)
+{
+    struct scene s;
+    struct set starting = {0};
+    scene_open(&s, PROVIDER("1", "img"));
+    see_hosts(&s, "A : x=p/default*\nB\nC\n");
+    set_add(&starting, STR("shop-kv C"), &s);
+    struct plan_in in = {.apps = &s.app, .napps = 1, .seen = &s.seen, .starting = &starting};
+    expect_commands(&s, &in, "start C shop-kv\n");
+    see_hosts(&s, "A : shop-kv=p/default\nB\nC\n"); /* what runs wins */
+    expect_commands(&s, &in, "");
+    set_fini(&starting);
+    scene_close(&s);
+}
+END_TEST
+
 /* Identity as wadm derives it: what it started is recognised after a take-over (vectors from wadm 0.21). */
 static const char hello[] =
     "apiVersion: core.oam.dev/v1beta1\nkind: Application\nmetadata: {name: rust-hello-world, "
@@ -659,6 +676,7 @@ int main(void)
     Suite *suite = suite_create("plan");
     TCase *t = tcase_create("all");
     tcase_add_loop_test(t, table, 0, ARRAY_LEN(rows));
+    tcase_add_test(t, a_provider_on_its_way_stays);
     tcase_add_loop_test(t, provider_table, 0, ARRAY_LEN(providers));
     tcase_add_loop_test(t, weight_vectors, 0, ARRAY_LEN(weights));
     tcase_add_test(t, order);
