@@ -57,7 +57,7 @@ struct serving {
     struct invocation *running, *waiting;
     struct config_map *last_config; /* once closed: what waits still needs it */
     bool closed;
-    bool held; /* being walked */
+    bool held; /* somebody walks its invocations: it must neither go nor be walked by another */
 };
 
 static const struct str HTTP_HANDLER = STR_INIT("wasi:http/incoming-handler@0.2.0");
@@ -489,19 +489,31 @@ static void begin(struct invocation *v)
     wrpc_inv_read(v->inv, on_bytes, v); /* may end v */
 }
 
+/* An invocation may end inside begin; whoever holds the serving then goes on by himself. */
 static void run_next(struct serving *s)
 {
     struct invoke_host *h = s->opts.host;
+    if (s->held)
+        return;
+    s->held = true;
     while (s->waiting && s->nrunning < s->opts.max_instances && h->instances < h->instances_max)
         begin(s->waiting);
+    s->held = false;
 }
 
 /* The host's own limit was reached and an instance became free: whoever waits may have it. */
 static void run_others(struct invoke_host *h)
 {
     struct serving *s, *next;
+    if (h->sharing)
+        return;
+    h->sharing = true;
     DL_FOREACH_SAFE(h->servings, s, next)
-    run_next(s);
+    {
+        run_next(s);
+        serving_free_if_done(s);
+    }
+    h->sharing = false;
 }
 
 static void on_invocation(void *user, struct wrpc_inv *inv)

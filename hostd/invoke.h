@@ -21,6 +21,7 @@ struct invoke_host {
     uint32_t queue_max, instances_max;
     uint32_t instances;       /* running now */
     uint32_t busy;            /* running or waiting */
+    bool sharing;             /* inside run_others */
     struct serving *servings; /* closed ones included while something of theirs runs */
     loop_fn *idle;            /* the last of them ended; may be called in the middle of its end */
     void *user;
