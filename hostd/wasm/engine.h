@@ -70,7 +70,7 @@ struct func_code {
     struct wasm_module *module;
     const struct wasm_functype *type;
     uint32_t func; /* index in the module */
-    uint32_t nparams, nresults;
+    uint32_t param_slots, result_slots;
     uint32_t frame_slots;
     uint32_t ncells[EXEC_KINDS];
 };
@@ -91,6 +91,7 @@ struct wasm_func {
     struct func_code *code; /* guest functions only */
     wasm_host_fn *fn;       /* host functions: NULL when deferred */
     void *user;
+    uint32_t param_slots, result_slots;
 };
 
 struct memory_image;
@@ -191,7 +192,7 @@ struct link {
     struct func_code *code;
     struct wasm_func *host;
     uint64_t *host_slots;
-    uint64_t nresults;
+    uint64_t result_slots;
 };
 #define LINK_SLOTS (sizeof(struct link) / sizeof(uint64_t))
 
@@ -240,9 +241,10 @@ static inline uint8_t *vm_switch(struct wasm_vm *vm, struct wasm_inst *inst)
     return inst->memory->base;
 }
 
-static inline uint32_t type_places(const struct wasm_functype *t)
+/* Slots of its arguments, where the results will be. */
+static inline uint32_t func_places(const struct wasm_func *f)
 {
-    return t->nparams > t->nresults ? t->nparams : t->nresults;
+    return f->param_slots > f->result_slots ? f->param_slots : f->result_slots;
 }
 
 /* fault.c: the trap of a fault at addr, decided by vm.c. */

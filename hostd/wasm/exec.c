@@ -69,6 +69,18 @@ static inline v128 with_f64(v128 v, double x)
     return v;
 }
 
+static inline v128 load_v128(const void *p)
+{
+    v128 v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+static inline void store_v128(void *p, v128 v)
+{
+    memcpy(p, &v, sizeof v);
+}
+
 /* ---- shorthands of the generated text ---- */
 
 #define SLOT(n) fp[field(pc, n)]
@@ -98,6 +110,7 @@ static inline v128 with_f64(v128 v, double x)
 #define KEEP_i64 KEEP_INT
 #define KEEP_f32 (SLOT(0) = f32_bits(low_f32(facc)))
 #define KEEP_f64 KEEP_FLOAT
+#define KEEP_v128 store_v128(&SLOT(0), facc)
 
 #define LEAVE(why)         \
     do {                   \
@@ -240,6 +253,11 @@ HANDLER(MOVE)
     SLOT(0) = SLOT(1);
     NEXT(2);
 }
+HANDLER(MOVE_V128)
+{
+    store_v128(&SLOT(0), load_v128(&SLOT(1)));
+    NEXT(2);
+}
 HANDLER(MOVE_MANY)
 {
     memmove(&SLOT(0), &SLOT(1), field(pc, 2) * sizeof(uint64_t));
@@ -268,6 +286,11 @@ HANDLER(STORE_F32)
 HANDLER(STORE_F64)
 {
     KEEP_f64;
+    NEXT(2);
+}
+HANDLER(STORE_V128)
+{
+    KEEP_v128;
     NEXT(2);
 }
 HANDLER(CLEAR)
@@ -331,17 +354,17 @@ HANDLER(UNREACHABLE)
 
 /* Starts `callee` with its arguments at `frame`. The header is written before vm says that the
  * frame is there: the write may be the one that runs into the end of the stack. */
-#define START(callee, frame, return_cell, caller_fp)                        \
-    do {                                                                    \
-        struct func_code *const to = (callee);                              \
-        uint64_t *const base = (frame), *const header = base + to->nparams; \
-        header[0] = AS_WORD(return_cell);                                   \
-        header[1] = AS_WORD(caller_fp);                                     \
-        atomic_signal_fence(memory_order_seq_cst);                          \
-        vm->regs.fp = fp = base;                                            \
-        vm->code = to;                                                      \
-        pc = atomic_load_explicit(&to->entry[EXEC], memory_order_acquire);  \
-        GO;                                                                 \
+#define START(callee, frame, return_cell, caller_fp)                            \
+    do {                                                                        \
+        struct func_code *const to = (callee);                                  \
+        uint64_t *const base = (frame), *const header = base + to->param_slots; \
+        header[0] = AS_WORD(return_cell);                                       \
+        header[1] = AS_WORD(caller_fp);                                         \
+        atomic_signal_fence(memory_order_seq_cst);                              \
+        vm->regs.fp = fp = base;                                                \
+        vm->code = to;                                                          \
+        pc = atomic_load_explicit(&to->entry[EXEC], memory_order_acquire);      \
+        GO;                                                                     \
     } while (0)
 
 HANDLER(CALL)
@@ -368,8 +391,8 @@ HANDLER(CALL_ANY)
 {
     struct wasm_func *f = vm->callee;
     uint64_t *slots = vm->callee_slots;
-    uint32_t need = f->code ? f->code->frame_slots + type_places(f->type) + (uint32_t)LINK_SLOTS
-                            : type_places(f->type) + 1u;
+    uint32_t need = f->code ? f->code->frame_slots + func_places(f) + (uint32_t)LINK_SLOTS
+                            : func_places(f) + 1u;
     if (UNLIKELY(need > vm->stack_end - slots || slots > vm->stack_end))
         TRAP_CALL(WASM_TRAP_STACK);
     if (f->inst && f->inst == vm->inst)
@@ -413,15 +436,15 @@ static COLD void call_foreign(struct wasm_vm *vm, const uint64_t *return_cell, u
 {
     struct wasm_func *f = vm->callee;
     uint64_t *frame = vm->callee_slots + LINK_SLOTS;
-    memmove(frame, vm->callee_slots, f->code->nparams * sizeof(uint64_t));
+    memmove(frame, vm->callee_slots, f->code->param_slots * sizeof(uint64_t));
     struct link link = {.pc = return_cell,
                         .fp = fp,
                         .inst = vm->inst,
                         .code = vm->code,
-                        .nresults = f->code->nresults};
+                        .result_slots = f->result_slots};
     memcpy(vm->callee_slots, &link, sizeof link);
-    frame[f->code->nparams] = AS_WORD(&leave_instance_cells[1]);
-    frame[f->code->nparams + 1] = AS_WORD(vm->callee_slots);
+    frame[f->code->param_slots] = AS_WORD(&leave_instance_cells[1]);
+    frame[f->code->param_slots + 1] = AS_WORD(vm->callee_slots);
     vm->code = f->code;
     vm->regs.fp = frame;
     vm->regs.mem = vm_switch(vm, f->inst);
@@ -433,7 +456,7 @@ HANDLER(LEAVE_INSTANCE)
     uint64_t *slots = fp;
     struct link link;
     memcpy(&link, slots, sizeof link);
-    memmove(slots, slots + LINK_SLOTS, link.nresults * sizeof(uint64_t));
+    memmove(slots, slots + LINK_SLOTS, link.result_slots * sizeof(uint64_t));
     acc = slots[0];
     facc = with_f64(facc, f64_of(acc));
     vm->code = link.code;
@@ -488,15 +511,15 @@ HANDLER(CALL_INDIRECT)
 
 /* The frame is given up, so its bound is always checked first: nothing could be traced after a
  * fault. */
-#define START_INSTEAD(callee)                                    \
-    do {                                                         \
-        struct func_code *const next = (callee);                 \
-        const uint64_t *const own = fp + vm->code->nparams;      \
-        const uint64_t return_cell = own[0], caller_fp = own[1]; \
-        if (UNLIKELY(fp + next->frame_slots > vm->stack_end))    \
-            TRAP(WASM_TRAP_STACK);                               \
-        memmove(fp, &SLOT(0), next->nparams * sizeof(uint64_t)); \
-        START(next, fp, return_cell, caller_fp);                 \
+#define START_INSTEAD(callee)                                        \
+    do {                                                             \
+        struct func_code *const next = (callee);                     \
+        const uint64_t *const own = fp + vm->code->param_slots;      \
+        const uint64_t return_cell = own[0], caller_fp = own[1];     \
+        if (UNLIKELY(fp + next->frame_slots > vm->stack_end))        \
+            TRAP(WASM_TRAP_STACK);                                   \
+        memmove(fp, &SLOT(0), next->param_slots * sizeof(uint64_t)); \
+        START(next, fp, return_cell, caller_fp);                     \
     } while (0)
 
 HANDLER(RETURN_CALL)
@@ -574,6 +597,22 @@ HANDLER(RETURN_F32)
 HANDLER(RETURN_F64)
 {
     RETURN_ONE(f64_bits(facc[0]));
+}
+#define RETURN_VECTOR(value)                 \
+    uint64_t *const out = fp;                \
+    const uint64_t *const header = &SLOT(0); \
+    const v128 result = (value);             \
+    RETURN_TO(header);                       \
+    store_v128(out, result);                 \
+    GO
+
+HANDLER(RETURN_V128)
+{
+    RETURN_VECTOR(facc);
+}
+HANDLER(RETURN_V128_S)
+{
+    RETURN_VECTOR(load_v128(&SLOT(1)));
 }
 HANDLER(RETURN_MANY)
 {

@@ -23,7 +23,11 @@ struct wasm_func *wasm_func_host(const struct wasm_functype *type, wasm_host_fn 
     if (ntypes)
         memcpy(types, type->types, ntypes);
     *copy = (struct wasm_functype){type->nparams, type->nresults, types, type->refs};
-    *f = (struct wasm_func){.type = copy, .fn = fn, .user = user};
+    *f = (struct wasm_func){.type = copy,
+                            .fn = fn,
+                            .user = user,
+                            .param_slots = wasm_slots(types, type->nparams),
+                            .result_slots = wasm_slots(types + type->nparams, type->nresults)};
     return f;
 }
 
@@ -269,7 +273,11 @@ static void make_funcs(struct wasm_inst *i)
     for (uint32_t n = m->nimported_funcs; n < m->nfuncs; n++) {
         struct wasm_func *f = &i->own_funcs[n - m->nimported_funcs];
         struct func_code *code = m->code[n - m->nimported_funcs];
-        *f = (struct wasm_func){.inst = i, .type = code->type, .code = code};
+        *f = (struct wasm_func){.inst = i,
+                                .type = code->type,
+                                .code = code,
+                                .param_slots = code->param_slots,
+                                .result_slots = code->result_slots};
         i->funcs[n] = f;
     }
 }

@@ -97,6 +97,11 @@ static inline bool type_is_ref(uint8_t type)
            (type >= TYPE_REF_FUNC && type <= TYPE_REF_ANY);
 }
 
+static inline uint32_t type_slots(uint8_t type)
+{
+    return type == WASM_V128 ? 2 : 1;
+}
+
 static inline bool type_is_nullable(uint8_t type)
 {
     return type_is_indexed(type) ? type & 1 : type == WASM_FUNCREF || type == WASM_EXTERNREF;
@@ -192,6 +197,7 @@ struct func_decl {
     struct span body;      /* locals and code, as in the file; p NULL for imports */
     struct span code;      /* instructions only, `end` included: set by validate.c */
     uint32_t nlocals;      /* parameters included, in values */
+    uint32_t local_slots;  /* the same in slots */
     const uint8_t *locals; /* their types, parameters included: set by validate.c */
     uint32_t
         max_height; /* greatest operand stack height in slots (v128 counts 2): set by validate.c */
@@ -246,10 +252,5 @@ bool module_validate(struct wasm_module *m, struct err *e);
 
 /* Name of a function for messages: name section, else export, else import name; p NULL when it has none. */
 struct str module_func_name(const struct wasm_module *m, uint32_t func);
-
-static inline uint32_t type_slots(uint8_t t)
-{
-    return t == WASM_V128 ? 2 : 1;
-}
 
 #endif

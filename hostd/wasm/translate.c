@@ -125,13 +125,24 @@ static void instruction(struct translation *t)
 
 static void clear_locals(struct translation *t)
 {
-    uint32_t n = t->decl->nlocals - t->type->nparams;
+    uint32_t n = t->decl->local_slots - t->fc->param_slots;
     if (n == 0)
         return;
     uint32_t cell = emit(t, H_CLEAR, 2);
     set_field(t, cell, 0, local_slot(t, t->type->nparams));
     set_field(t, cell, 1, n);
     forget(t);
+}
+
+/* Places of the locals: the header lies behind the parameters. */
+static void place_locals(struct translation *t)
+{
+    t->local_slots = xcalloc(t->decl->nlocals, sizeof *t->local_slots);
+    uint32_t slot = 0;
+    for (uint32_t i = 0; i < t->decl->nlocals; i++) {
+        t->local_slots[i] = i < t->type->nparams ? slot : slot + FRAME_HEADER;
+        slot += type_slots(t->decl->locals[i]);
+    }
 }
 
 static struct translation translation_of(struct func_code *fc, enum exec_kind kind)
@@ -148,20 +159,22 @@ static struct translation translation_of(struct func_code *fc, enum exec_kind ki
         .p = decl->code.p,
         .end = decl->code.p + decl->code.n,
         .last = NONE,
-        .banks = {{NONE, NONE, H_COUNT, NONE}, {NONE, NONE, H_COUNT, NONE}},
-        .base = decl->nlocals + FRAME_HEADER,
+        .banks = {{NONE, NONE, H_COUNT, NONE, 1}, {NONE, NONE, H_COUNT, NONE, 1}},
         .want_cell = NONE,
     };
 }
 
 static void translate(struct translation *t)
 {
-    t->stack = xcalloc(t->decl->max_height + 2, sizeof *t->stack);
+    t->stack = xcalloc(t->decl->max_height + 3, sizeof *t->stack);
+    t->stack[0].home = t->decl->local_slots + FRAME_HEADER;
+    place_locals(t);
     open_function(t);
     clear_locals(t);
     while (t->nlabels > 0)
         instruction(t);
     assert(t->p == t->end);
+    free(t->local_slots);
     free(t->stack);
     free(t->labels);
     free(t->fixes);
@@ -183,9 +196,9 @@ static bool prepare(struct wasm_module *m, struct err *e)
         fc->module = m;
         fc->type = &m->types[decl->type];
         fc->func = m->nimported_funcs + i;
-        fc->nparams = fc->type->nparams;
-        fc->nresults = fc->type->nresults;
-        fc->frame_slots = decl->nlocals + FRAME_HEADER + decl->max_height;
+        fc->param_slots = wasm_slots(fc->type->types, fc->type->nparams);
+        fc->result_slots = wasm_slots(fc->type->types + fc->type->nparams, fc->type->nresults);
+        fc->frame_slots = decl->local_slots + FRAME_HEADER + decl->max_height;
         m->code[i] = fc;
     }
     return true;

@@ -22,7 +22,8 @@ enum place { AT_HOME, AT_LOCAL, CONSTANT, IN_ACC };
 struct value {
     enum place place;
     uint8_t type;
-    uint64_t v; /* local's index, constant */
+    uint32_t home; /* slot */
+    uint64_t v;    /* local's index, constant */
 };
 
 enum bank_id { BANK_INT, BANK_FLOAT, BANKS };
@@ -32,6 +33,7 @@ struct bank {
     uint32_t producer;    /* its cell, which stores nothing yet; NONE when that is settled */
     enum handler handler; /* of the producer */
     uint32_t mirror;      /* slot known to hold the same as the accumulator */
+    uint32_t slots;       /* that the value in it takes */
 };
 
 struct label {
@@ -67,8 +69,9 @@ struct translation {
     const struct op_row *last_compare; /* the last cell is this comparison ... */
     uint32_t last_pair;                /* ... on these operand classes */
 
-    struct value *stack;
-    uint32_t sp, low, base;
+    struct value *stack; /* of the first free entry only the home is set */
+    uint32_t sp, low;
+    uint32_t *local_slots; /* by local */
     struct bank banks[BANKS];
     bool dead;
 
@@ -100,7 +103,7 @@ void unemit(struct translation *t); /* takes the last cell back */
 void set_field(struct translation *t, uint32_t cell, uint32_t field, uint32_t v);
 void set_imm32(struct translation *t, uint32_t cell, uint32_t v);
 
-uint32_t home(const struct translation *t, uint32_t pos);
+uint32_t home(const struct translation *t, uint32_t pos); /* of the free entry too */
 uint32_t local_slot(const struct translation *t, uint32_t local);
 void push(struct translation *t, enum place place, uint8_t type, uint64_t v);
 void push_home(struct translation *t, const uint8_t *types, uint32_t n);
@@ -113,7 +116,7 @@ uint32_t force_slot(struct translation *t, uint32_t pos);         /* in some slo
 uint32_t force_home(struct translation *t, uint32_t pos);         /* in its own */
 void move_to(struct translation *t, uint32_t pos, uint32_t slot); /* a copy */
 void flush(struct translation *t, uint32_t from_top); /* all but the topmost from_top go home */
-void wrote_slot(struct translation *t, uint32_t slot);
+void wrote_slots(struct translation *t, uint32_t slot, uint32_t n);
 void forget(struct translation *t); /* accumulators hold nothing known: after labels and calls */
 
 /* Before and after a cell that leaves a value of this type in the accumulator; operands are

@@ -29,6 +29,11 @@ static uint32_t arity(const struct label *l)
     return l->op == OP_LOOP ? l->nparams : l->nresults;
 }
 
+static const uint8_t *label_types(const struct label *l)
+{
+    return l->op == OP_LOOP ? l->params : l->results;
+}
+
 static void write_distance(struct translation *t, const struct fix *f, uint32_t target)
 {
     uint32_t distance = target - f->cell; /* wraps for backward ones, as a signed distance */
@@ -247,15 +252,17 @@ static void move_many(struct translation *t, uint32_t to, uint32_t from, uint32_
  * never moves up. */
 static void move_values(struct translation *t, const struct label *l)
 {
-    uint32_t n = arity(l), from = t->sp - n;
+    uint32_t n = arity(l), from = t->sp - n, slot = home(t, l->height);
     if (in_place(t, l)) {
         homes(t, n);
     } else if (n <= MOVES_MAX) {
-        for (uint32_t i = 0; i < n; i++)
-            move_to(t, from + i, home(t, l->height + i));
+        for (uint32_t i = 0; i < n; i++) {
+            move_to(t, from + i, slot);
+            slot += type_slots(label_types(l)[i]);
+        }
     } else {
         homes(t, n);
-        move_many(t, home(t, l->height), home(t, from), n);
+        move_many(t, slot, home(t, from), home(t, t->sp) - home(t, from));
     }
 }
 
@@ -368,7 +375,7 @@ static void branch_table(struct translation *t)
 
 static uint32_t header_slot(const struct translation *t)
 {
-    return t->type->nparams;
+    return t->fc->param_slots;
 }
 
 static void return_one(struct translation *t)
@@ -380,7 +387,12 @@ static void return_one(struct translation *t)
         x.class = 'S';
     enum handler h = H_RETURN_S;
     if (x.class == 'A')
-        h = type == WASM_F32 ? H_RETURN_F32 : type == WASM_F64 ? H_RETURN_F64 : H_RETURN_A;
+        h = type == WASM_F32    ? H_RETURN_F32
+            : type == WASM_F64  ? H_RETURN_F64
+            : type == WASM_V128 ? H_RETURN_V128
+                                : H_RETURN_A;
+    else if (type == WASM_V128)
+        h = H_RETURN_V128_S;
     uint32_t cell = emit(t, h, 2);
     set_field(t, cell, 0, header_slot(t));
     if (x.class == 'S')
@@ -400,19 +412,19 @@ static void write_return(struct translation *t)
     set_field(t, cell, 0, header_slot(t));
     if (n > 0) {
         set_field(t, cell, 1, home(t, t->sp - n));
-        set_field(t, cell, 2, n);
+        set_field(t, cell, 2, t->fc->result_slots);
     }
 }
 
-/* After a call: the results are in the place of the arguments, a single one also in the
- * accumulator. */
+/* After a call: the results are in the place of the arguments, a single one of one slot also in
+ * the accumulator. */
 static void push_results(struct translation *t, const struct wasm_functype *type)
 {
     shrink(t, t->sp - type->nparams);
     forget(t);
     push_home(t, type->types + type->nparams, type->nresults);
     t->low = t->sp;
-    if (type->nresults == 1)
+    if (type->nresults == 1 && type->types[type->nparams] != WASM_V128)
         t->banks[bank_of(type->types[type->nparams])].mirror = home(t, t->sp - 1);
 }
 
@@ -484,7 +496,7 @@ static const struct wasm_functype *call_ref(struct translation *t, enum handler 
 /* After a call that was to be a tail call: its results lie at slot. */
 static void return_from(struct translation *t, uint32_t slot)
 {
-    uint32_t n = t->type->nresults;
+    uint32_t n = t->fc->result_slots;
     uint32_t cell = emit(t, n == 0 ? H_RETURN : n == 1 ? H_RETURN_S : H_RETURN_MANY, 2);
     set_field(t, cell, 0, header_slot(t));
     set_field(t, cell, 1, n == 0 ? 0 : slot);

@@ -301,11 +301,9 @@ static void bulk(struct translation *t, enum handler h, uint64_t immediates)
 {
     for (uint32_t i = 0; i < 3; i++)
         force_home(t, t->sp - 3 + i);
-    uint32_t first = t->sp - 3;
     uint32_t cell = with_slots(t, h, 3, 0, 3);
     t->code[cell + 2] = immediates;
-    for (uint32_t i = 0; i < 3; i++)
-        wrote_slot(t, home(t, first + i));
+    wrote_slots(t, home(t, t->sp), 3);
 }
 
 void table_index(struct translation *t, uint32_t pos, uint32_t table)
@@ -314,7 +312,7 @@ void table_index(struct translation *t, uint32_t pos, uint32_t table)
         return;
     uint32_t slot = force_home(t, pos);
     set_field(t, emit(t, H_CLAMP, 2), 0, slot);
-    wrote_slot(t, slot);
+    wrote_slots(t, slot, 1);
 }
 
 static bool table_op(struct translation *t, uint32_t op)

@@ -56,27 +56,30 @@ static bool has_slot(const struct translation *t, uint32_t slot)
 
 uint32_t home(const struct translation *t, uint32_t pos)
 {
-    return t->base + pos;
+    assert(pos <= t->sp);
+    return t->stack[pos].home;
 }
 
 uint32_t local_slot(const struct translation *t, uint32_t local)
 {
-    return local < t->type->nparams ? local : local + FRAME_HEADER;
+    return t->local_slots[local];
 }
 
-void wrote_slot(struct translation *t, uint32_t slot)
+void wrote_slots(struct translation *t, uint32_t slot, uint32_t n)
 {
-    assert(has_slot(t, slot));
-    for (int b = 0; b < BANKS; b++)
-        if (t->banks[b].mirror == slot)
-            t->banks[b].mirror = NONE;
+    assert(has_slot(t, slot + n - 1));
+    for (int b = 0; b < BANKS; b++) {
+        struct bank *bank = &t->banks[b];
+        if (bank->mirror != NONE && bank->mirror < slot + n && slot < bank->mirror + bank->slots)
+            bank->mirror = NONE;
+    }
 }
 
 void forget(struct translation *t)
 {
     for (int b = 0; b < BANKS; b++) {
         assert(t->banks[b].entry == NONE);
-        t->banks[b] = (struct bank){NONE, NONE, H_COUNT, NONE};
+        t->banks[b] = (struct bank){NONE, NONE, H_COUNT, NONE, 1};
     }
     t->last = NONE;
     t->last_compare = NULL;
@@ -86,7 +89,7 @@ void forget(struct translation *t)
 static void store_by_producer(struct translation *t, struct bank *bank, uint32_t slot)
 {
     assert(bank->producer != NONE);
-    wrote_slot(t, slot);
+    wrote_slots(t, slot, bank->slots);
     t->code[bank->producer] = (uint64_t)(uintptr_t)t->exec->handlers[bank->handler + RESULT_SLOT];
     set_field(t, bank->producer, 0, slot);
     if (t->last == bank->producer)
@@ -111,26 +114,29 @@ static void constant(struct translation *t, uint32_t slot, uint64_t v)
         set_imm32(t, cell, (uint32_t)v);
     }
     set_field(t, cell, 0, slot);
-    wrote_slot(t, slot);
+    wrote_slots(t, slot, 1);
 }
 
-static void move(struct translation *t, uint32_t to, uint32_t from)
+static void move(struct translation *t, uint8_t type, uint32_t to, uint32_t from)
 {
     assert(has_slot(t, from));
     if (to == from)
         return;
-    uint32_t cell = emit(t, H_MOVE, 2);
+    uint32_t cell = emit(t, type == WASM_V128 ? H_MOVE_V128 : H_MOVE, 2);
     set_field(t, cell, 0, to);
     set_field(t, cell, 1, from);
-    wrote_slot(t, to);
+    wrote_slots(t, to, type_slots(type));
 }
 
 static void store_accumulator(struct translation *t, uint8_t type, uint32_t slot)
 {
     struct bank *bank = &t->banks[bank_of(type)];
-    enum handler h = type == WASM_F32 ? H_STORE_F32 : type == WASM_F64 ? H_STORE_F64 : H_STORE_ACC;
+    enum handler h = type == WASM_F32    ? H_STORE_F32
+                     : type == WASM_F64  ? H_STORE_F64
+                     : type == WASM_V128 ? H_STORE_V128
+                                         : H_STORE_ACC;
     set_field(t, emit(t, h, 2), 0, slot);
-    wrote_slot(t, slot);
+    wrote_slots(t, slot, bank->slots);
     bank->mirror = slot;
 }
 
@@ -139,10 +145,10 @@ void move_to(struct translation *t, uint32_t pos, uint32_t slot)
     const struct value *v = &t->stack[pos];
     switch (v->place) {
     case AT_HOME:
-        move(t, slot, home(t, pos));
+        move(t, v->type, slot, home(t, pos));
         break;
     case AT_LOCAL:
-        move(t, slot, local_slot(t, (uint32_t)v->v));
+        move(t, v->type, slot, local_slot(t, (uint32_t)v->v));
         break;
     case CONSTANT:
         constant(t, slot, v->v);
@@ -189,7 +195,9 @@ void push(struct translation *t, enum place place, uint8_t type, uint64_t v)
     assert(t->sp <= t->decl->max_height); /* one more for the zero of eqz, which never goes home */
     if (t->sp - t->low >= PENDING_MAX)
         force_home(t, t->low++);
-    t->stack[t->sp++] = (struct value){place, type, v};
+    uint32_t slot = t->stack[t->sp].home;
+    t->stack[t->sp++] = (struct value){place, type, slot, v};
+    t->stack[t->sp].home = slot + type_slots(type);
 }
 
 void push_home(struct translation *t, const uint8_t *types, uint32_t n)
@@ -258,6 +266,7 @@ void end_result(struct translation *t, uint32_t cell, enum handler h, uint8_t ty
     bank->producer = cell;
     bank->handler = h;
     bank->mirror = NONE;
+    bank->slots = type_slots(type);
 }
 
 /* Operands that still mean the local's old value get it now. */

@@ -41,6 +41,14 @@ static const struct {
     {0x73, "nullfuncref", "GC"},
 };
 
+uint32_t wasm_slots(const uint8_t *list, uint32_t n)
+{
+    uint32_t slots = 0;
+    for (uint32_t i = 0; i < n; i++)
+        slots += type_slots(list[i]);
+    return slots;
+}
+
 const char *type_name(uint8_t type)
 {
     if (type_is_indexed(type))

@@ -58,16 +58,18 @@ static bool names_func(const struct validator *v, struct operand o, uint8_t want
 
 bool val_push_operand(struct validator *v, struct operand operand)
 {
-    if (v->height >= v->height_limit)
-        return val_fail(v, ERR_LIMIT, "more than %u operands on the stack", v->height_limit);
+    uint32_t below = v->height ? v->operands[v->height - 1].top : 0;
+    operand.top = below + type_slots(operand.type);
+    if (operand.top > v->slots_limit)
+        return val_fail(v, ERR_LIMIT, "more than %u operands on the stack", v->slots_limit);
     v->operands[v->height++] = operand;
-    v->max_height = MAX(v->max_height, v->height);
+    v->max_slots = MAX(v->max_slots, operand.top);
     return true;
 }
 
 bool val_push(struct validator *v, uint8_t type)
 {
-    return val_push_operand(v, (struct operand){type, NO_FUNC});
+    return val_push_operand(v, (struct operand){.type = type, .func = NO_FUNC});
 }
 
 bool val_pop(struct validator *v, uint8_t want)
@@ -93,7 +95,7 @@ bool val_pop_any(struct validator *v, uint8_t *type)
 
 bool val_pop_ref(struct validator *v, struct operand *operand)
 {
-    struct operand o = {TYPE_ANY, NO_FUNC};
+    struct operand o = {.type = TYPE_ANY, .func = NO_FUNC};
     if (v->height > val_block(v)->height)
         o = v->operands[v->height - 1];
     if (!val_pop(v, TYPE_ANY))
@@ -204,7 +206,7 @@ static bool check_code(struct validator *v, struct type_list results)
 {
     v->op_at = NULL;
     v->op_text = "code";
-    v->height = v->max_height = v->nblocks = 0;
+    v->height = v->max_slots = v->nblocks = 0;
     v->has_loops = false;
     if (!val_enter(v, OP_BLOCK, (struct type_list){NULL, 0}, results))
         return false;
@@ -228,18 +230,20 @@ static void start_reading(struct validator *v, struct span code)
 /* ---- functions ---- */
 
 /* Sum of the declared locals, parameters included. */
-static bool count_locals(struct validator *v, uint32_t nparams, uint32_t *nlocals)
+static bool count_locals(struct validator *v, const struct wasm_functype *type, struct func_decl *f)
 {
-    uint64_t total = nparams;
+    uint64_t total = type->nparams, slots = wasm_slots(type->types, type->nparams);
     uint32_t groups = rd_count(&v->r, 2, UINT32_MAX, "groups of locals");
     for (uint32_t i = 0; i < groups && rd_ok(&v->r); i++) {
-        total += rd_u32(&v->r);
-        rd_valtype(&v->r, v->m);
-        if (total > v->m->limits.locals_max)
+        uint64_t n = rd_u32(&v->r);
+        total += n;
+        slots += n * type_slots(rd_valtype(&v->r, v->m));
+        if (slots > v->m->limits.locals_max)
             return rd_fail(&v->r, ERR_LIMIT, "too many locals, the limit is %u",
                            v->m->limits.locals_max);
     }
-    *nlocals = (uint32_t)total;
+    f->nlocals = (uint32_t)total;
+    f->local_slots = (uint32_t)slots;
     return rd_ok(&v->r);
 }
 
@@ -248,7 +252,7 @@ static bool read_locals(struct validator *v, struct func_decl *f)
 {
     const struct wasm_functype *type = &v->m->types[f->type];
     struct reader again = v->r;
-    if (!count_locals(v, type->nparams, &f->nlocals))
+    if (!count_locals(v, type, f))
         return false;
     f->locals = type->types;
     if (f->nlocals == type->nparams)
@@ -295,10 +299,10 @@ static bool check_function(struct validator *v, struct func_decl *f)
     note_unset(v, f);
     f->code = (struct span){v->r.p, rd_left(&v->r)};
     v->func = f;
-    v->height_limit = WASM_HEIGHT_MAX;
+    v->slots_limit = WASM_HEIGHT_MAX;
     if (!check_code(v, type_results(&v->m->types[f->type])))
         return false;
-    f->max_height = v->max_height; /* every type here takes one slot */
+    f->max_height = v->max_slots;
     f->has_loops = v->has_loops;
     return true;
 }
@@ -329,7 +333,7 @@ static bool check_const(struct validator *v, const struct const_expr *expr, uint
     start_reading(v, expr->code);
     v->func = NULL;
     v->nglobals = nglobals;
-    v->height_limit = WASM_CONST_HEIGHT_MAX;
+    v->slots_limit = WASM_CONST_HEIGHT_MAX;
     return check_code(v, (struct type_list){&want, 1});
 }
 

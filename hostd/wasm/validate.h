@@ -15,6 +15,7 @@ struct type_list {
 
 struct operand {
     uint8_t type;
+    uint32_t top; /* slots of the stack up to it, itself included: set by pushing */
     uint32_t
         func; /* of ref.func: index of the function's type, which no reference type need name; else NO_FUNC */
 };
@@ -37,9 +38,10 @@ struct validator {
     const struct func_decl *func; /* NULL: a constant expression */
     uint32_t nglobals;            /* a constant expression sees the globals before this one */
 
-    struct operand *operands; /* WASM_HEIGHT_MAX places */
-    uint32_t height, max_height, height_limit;
-    struct block *blocks; /* innermost last */
+    struct operand *operands;        /* WASM_HEIGHT_MAX places */
+    uint32_t height;                 /* in values ... */
+    uint32_t max_slots, slots_limit; /* ... and in slots */
+    struct block *blocks;            /* innermost last */
     uint32_t nblocks, blocks_cap;
     bool has_loops;
     bool *unset;   /* by local: must be set before it is read; NULL: none of this function */

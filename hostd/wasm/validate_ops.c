@@ -467,7 +467,8 @@ static bool check_ref_func(struct validator *v)
         v->m->funcs[func].declared = true;
     if (!v->m->funcs[func].declared)
         return val_fail(v, ERR_INVALID, "undeclared function reference %u", func);
-    return val_push_operand(v, (struct operand){TYPE_REF_FUNC, v->m->funcs[func].type});
+    return val_push_operand(
+        v, (struct operand){.type = TYPE_REF_FUNC, .func = v->m->funcs[func].type});
 }
 
 bool val_special(struct validator *v, uint32_t op)

@@ -169,7 +169,7 @@ static bool walk_up(struct walk *w)
 {
     if (!w->code)
         return walk_link(w);
-    const uint64_t *header = w->fp + w->code->nparams;
+    const uint64_t *header = w->fp + w->code->param_slots;
     w->pc = (const uint64_t *)(uintptr_t)header[0];
     w->fp = (const uint64_t *)(uintptr_t)header[1];
     w->code = (struct func_code *)(uintptr_t)w->pc[-1];
@@ -248,7 +248,7 @@ void wasm_vm_trap_report(const struct wasm_vm *vm, struct buf *out)
 static uint64_t *stack_top(const struct wasm_vm *vm)
 {
     if (vm->host)
-        return vm->host_slots + type_places(vm->host->type);
+        return vm->host_slots + func_places(vm->host);
     assert(vm->depth ==
            0); /* in the middle of a guest function there is no place for another call */
     return vm->stack;
@@ -258,7 +258,7 @@ bool wasm_enter(struct wasm_vm *vm, struct wasm_func *func, const wasm_slot *arg
 {
     assert(vm->trap == WASM_TRAP_NONE);
     uint64_t *top = stack_top(vm);
-    size_t need = 2 * LINK_SLOTS + 2 * type_places(func->type) + FRAME_HEADER + 1 +
+    size_t need = 2 * LINK_SLOTS + 2 * func_places(func) + FRAME_HEADER + 1 +
                   (func->code ? func->code->frame_slots : 0);
     if (need > (size_t)(vm->stack_end - top))
         return err_set(e, ERR_LIMIT, "%s", wasm_trap_text(WASM_TRAP_STACK));
@@ -268,12 +268,12 @@ bool wasm_enter(struct wasm_vm *vm, struct wasm_func *func, const wasm_slot *arg
                         .code = vm->code,
                         .host = vm->host,
                         .host_slots = vm->host_slots,
-                        .nresults = func->type->nresults};
+                        .result_slots = func->result_slots};
     memcpy(top, &link, sizeof link);
     vm->callee = func;
     vm->callee_slots = top + LINK_SLOTS;
-    if (func->type->nparams)
-        memcpy(vm->callee_slots, args, func->type->nparams * sizeof *args);
+    if (func->param_slots)
+        memcpy(vm->callee_slots, args, func->param_slots * sizeof *args);
     vm->host = NULL;
     vm->code = NULL;
     vm->inst = func->inst;
@@ -312,7 +312,7 @@ struct wasm_host_call wasm_vm_host(struct wasm_vm *vm)
 void wasm_host_return(struct wasm_vm *vm, const wasm_slot *results)
 {
     assert(vm->host);
-    uint32_t n = vm->host->type->nresults;
+    uint32_t n = vm->host->result_slots;
     if (results && n)
         memmove(vm->host_slots, results, n * sizeof *results);
     vm->regs.acc = vm->host_slots[0];

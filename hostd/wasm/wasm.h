@@ -53,6 +53,8 @@ bool wasm_functype_eq(const struct wasm_functype *a, const struct wasm_functype 
 /* One value in a 64-bit place: i32 and f32 zero-extended; v128 takes two places. References are pointers
  * (0: null). Argument and result arrays are packed places in order. */
 typedef uint64_t wasm_slot;
+/* Places that values of the listed types take. */
+uint32_t wasm_slots(const uint8_t *list, uint32_t n);
 
 struct wasm_limits_type {
     uint64_t min, max; /* pages, or elements */
