@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How one handler gets to the next, for exec.c only. Two ways with one handler text:
+/* How one handler gets to the next, for handlers.h only. Two ways with one handler text:
  *
  *   tail calls      the state travels in argument registers; `musttail` where the compiler has
  *                   it, else the sibling-call optimisation, which handlers.cmake switches on
@@ -13,9 +13,9 @@
         uint64_t pin, v128 facc, v128 fpin
 #define STATE pc, fp, mem, acc, vm, pin, facc, fpin
 
-#define HANDLER(name)                   \
-    static void h_##name(STATE_PARAMS); \
-    static void h_##name(STATE_PARAMS)
+#define HANDLER(name)                            \
+    HANDLER_LINKAGE void h_##name(STATE_PARAMS); \
+    HANDLER_LINKAGE void h_##name(STATE_PARAMS)
 
 #define SAVE_STATE() (vm->regs = (struct regs){pc, fp, mem, acc, pin, facc, fpin})
 

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A build-time program: expands ops.def.
  *
- *   gen_ops list       X(name) of all handlers, in the order of their numbers
- *   gen_ops handlers   their bodies, in the shorthands that exec.c defines
- *   gen_ops rows       what translation needs to know of the opcodes that are one instruction
+ *   gen_ops list     X(name, part) of all handlers, in the order of their numbers
+ *   gen_ops shared   the bodies of those that touch no memory, in the shorthands of handlers.h
+ *   gen_ops twice    the bodies of those that exist once per exec_kind
+ *   gen_ops shapes   what the fields of their cells mean (ops.h)
+ *   gen_ops rows     what translation needs to know of the opcodes that are one instruction
  *
- * Not part of the library; hostd/wasm/handlers.cmake builds and runs it. */
+ * One walk over the rows makes every handler, whatever is printed of it: names, numbers, bodies
+ * and shapes cannot disagree. Not part of the library; handlers.cmake builds and runs it. */
+#include <assert.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -32,30 +37,106 @@ struct row {
     const char *inverse, *mirror;
     const char *check; /* overflow, fits, memory type */
     const char *expr;
+    const char *fields; /* of a cell, and its length: handlers written by hand */
+    int words;
     int commutes;
 };
 
 static const struct row rows[] = {
 #define BINARY(op, type, commutes_, e) \
-    {F_BINARY, #op, #type, #type, NULL, NULL, NULL, #e, commutes_},
-#define COMPARE(op, type, inv, mir, e) {F_COMPARE, #op, #type, "i32", #inv, #mir, NULL, #e, 0},
-#define DIVIDE(op, type, overflow, e) {F_DIVIDE, #op, #type, #type, NULL, NULL, #overflow, #e, 0},
-#define UNARY(op, from_, to_, e) {F_UNARY, #op, #from_, #to_, NULL, NULL, NULL, #e, 0},
-#define TRUNCATE(op, from_, to_, fits, e) {F_TRUNCATE, #op, #from_, #to_, NULL, NULL, #fits, #e, 0},
-#define LOAD(op, type, stored, e) {F_LOAD, #op, "i32", #type, NULL, NULL, #stored, #e, 0},
-#define STORE(op, type, stored) {F_STORE, #op, #type, "none", NULL, NULL, #stored, NULL, 0},
-#define PRODUCER(id, bank) {F_PRODUCER, #id, NULL, NULL, NULL, NULL, NULL, #bank, 0},
-#define PLAIN(id) {F_PLAIN, #id, NULL, NULL, NULL, NULL, NULL, NULL, 0},
+    {F_BINARY, #op, #type, #type, .expr = #e, .commutes = commutes_},
+#define COMPARE(op, type, inv, mir, e) \
+    {F_COMPARE, #op, #type, "i32", .inverse = #inv, .mirror = #mir, .expr = #e},
+#define DIVIDE(op, type, overflow, e) {F_DIVIDE, #op, #type, #type, .check = #overflow, .expr = #e},
+#define UNARY(op, from_, to_, e) {F_UNARY, #op, #from_, #to_, .expr = #e},
+#define TRUNCATE(op, from_, to_, fits, e) \
+    {F_TRUNCATE, #op, #from_, #to_, .check = #fits, .expr = #e},
+#define LOAD(op, type, stored, e) {F_LOAD, #op, "i32", #type, .check = #stored, .expr = #e},
+#define STORE(op, type, stored) {F_STORE, #op, #type, "none", .check = #stored},
+#define PRODUCER(id, bank, words_, fields_) \
+    {F_PRODUCER, #id, .expr = #bank, .words = words_, .fields = fields_},
+#define PLAIN(id, words_, fields_) {F_PLAIN, #id, .words = words_, .fields = fields_},
 #include "hostd/wasm/ops.def"
 };
 #define NROWS (sizeof(rows) / sizeof(rows[0]))
 
-static const char *const pairs[] = {"SS", "SK", "SA", "AS", "AK", NULL};
-static const char *const store_pairs[] = {"SS", "SK", "SA", "AS", "AK", "PS", NULL};
-static const char *const float_store_pairs[] = {"SS", "SK", "SA", "AS", "AK", "PS", "AA", NULL};
-static const char *const float_pairs[] = {"SS", "SA", "AS", NULL};
-static const char *const singles[] = {"S", "A", NULL};
-static const char *const load_singles[] = {"S", "A", "P", NULL};
+static const char *const lists[] = {
+#define CLASSES(name, list) #name, list,
+#include "hostd/wasm/ops.def"
+    NULL};
+
+/* ---- what is printed of a handler ---- */
+
+enum output { OUT_LIST, OUT_SHARED, OUT_TWICE, OUT_SHAPES, OUT_ROWS, OUTPUTS };
+static const char *const output_names[] = {"list", "shared", "twice", "shapes", "rows"};
+static enum output output;
+
+/* The handler being made. */
+static struct {
+    char name[64];
+    char body[2048];
+    size_t n;
+    char fields[5];
+    bool twice; /* its text depends on how accesses are checked */
+    bool by_hand;
+} h;
+
+static void __attribute__((format(printf, 1, 2))) begin(const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    int n = vsnprintf(h.name, sizeof h.name, fmt, args);
+    va_end(args);
+    assert(n > 0 && (size_t)n < sizeof h.name);
+    h.n = 0;
+    h.body[0] = '\0';
+    h.twice = h.by_hand = false;
+    memcpy(h.fields, "....", sizeof h.fields);
+}
+
+static void __attribute__((format(printf, 1, 2))) text(const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    int n = vsnprintf(h.body + h.n, sizeof h.body - h.n, fmt, args);
+    va_end(args);
+    assert(n >= 0 && (size_t)n < sizeof h.body - h.n);
+    h.n += (size_t)n;
+}
+
+static void means(int field, const char *meaning)
+{
+    memcpy(h.fields + field, meaning, strlen(meaning));
+}
+
+static void finish(int words)
+{
+    switch (output) {
+    case OUT_LIST:
+        printf("X(%s, %s)\n", h.name, h.twice ? "TWICE" : "SHARED");
+        break;
+    case OUT_SHARED:
+    case OUT_TWICE:
+        if (!h.by_hand && h.twice == (output == OUT_TWICE))
+            printf("HANDLER(%s)\n{\n%s}\n", h.name, h.body);
+        break;
+    case OUT_SHAPES:
+        printf("[H_%s] = {\"%s\", %d},\n", h.name, h.fields, words);
+        break;
+    case OUT_ROWS:
+    case OUTPUTS:
+        break;
+    }
+}
+
+static void finish_next(int words)
+{
+    text("    NEXT(%d);\n", words);
+    finish(words);
+}
+
+/* ---- parts of bodies ---- */
+
 static const char *const results[] = {"", "_d", NULL};
 
 static bool is_float(const char *type)
@@ -70,51 +151,99 @@ static const char *c_type(const char *type)
     return strcmp(type, "i32") == 0 ? "uint32_t" : "uint64_t";
 }
 
-/* Float constants of 64 bits need a word of their own. */
-static int words(const char *type, const char *class)
+static const char *list_of(const char *name)
 {
-    return strchr(class, 'K') && strcmp(type, "f64") == 0 ? 3 : 2;
+    for (int i = 0; lists[i]; i += 2)
+        if (strcmp(lists[i], name) == 0)
+            return lists[i + 1];
+    assert(false); /* a list of ops.def */
+    return "";
 }
 
-/* "GET_i32_S(1)": the operand of a class, in field n of the cell when it is a slot */
+/* Steps through a list of classes, n letters each. */
+static const char *next_class(const char *list, size_t n)
+{
+    return list[n] ? list + n + 1 : list + n;
+}
+
+/* "GET_i32_S(1)": the operand of a class, in field n of the cell when it is a slot, in imm32 (of
+ * f64: in a word of its own) when it is a constant. */
+static const char *get(const char *type, char class, int field)
+{
+    static char out[2][32];
+    static int turn;
+    turn = !turn;
+    if (class == 'S')
+        means(field, "r");
+    if (class == 'K' && strcmp(type, "f64") != 0)
+        means(2, "ii");
+    snprintf(out[turn], sizeof out[turn], "GET_%s_%c(%d)", type, class, field);
+    return out[turn];
+}
+
+/* A constant of 16 bits in the field. */
+static const char *get16(const char *type, char class, int field)
+{
+    static char out[32];
+    if (class != 'K')
+        return get(type, class, field);
+    means(field, "k");
+    snprintf(out, sizeof out, "GET_%s_K16(%d)", type, field);
+    return out;
+}
+
 static void operand(char var, const char *type, char class, int field)
 {
-    printf("    const %s %c = GET_%s_%c(%d);\n", c_type(type), var, type, class, field);
+    text("    const %s %c = %s;\n", c_type(type), var, get(type, class, field));
 }
 
-static void result(const char *type, const char *suffix, const char *expr, int next)
+/* Float constants of 64 bits need a word of their own. */
+static int words_of(const char *type, char class)
 {
-    printf("    SET_%s(%s);\n", type, expr);
-    if (suffix[0])
-        printf("    KEEP_%s;\n", type);
-    printf("    NEXT(%d);\n}\n", next);
+    return class == 'K' && strcmp(type, "f64") == 0 ? 3 : 2;
 }
+
+static void keep(const char *type, const char *suffix, const char *indent)
+{
+    if (!suffix[0])
+        return;
+    means(0, "w");
+    text("%s    KEEP_%s;\n", indent, type);
+}
+
+static void result(const char *type, const char *suffix, const char *expr, int words)
+{
+    text("    SET_%s(%s);\n", type, expr);
+    keep(type, suffix, "");
+    finish_next(words);
+}
+
+/* ---- families ---- */
 
 static void divide_checks(const struct row *r, const char *suffix)
 {
     const char *one = strcmp(r->from, "i32") == 0 ? "(uint32_t)1 << 31" : "(uint64_t)1 << 63";
-    printf("    if (UNLIKELY(y == 0))\n        TRAP(WASM_TRAP_DIV_ZERO);\n");
+    text("    if (UNLIKELY(y == 0))\n        TRAP(WASM_TRAP_DIV_ZERO);\n");
     if (strcmp(r->check, "TRAPS") == 0)
-        printf("    if (UNLIKELY(x == %s && y == (%s)-1))\n        TRAP(WASM_TRAP_INT_OVERFLOW);\n",
-               one, c_type(r->from));
+        text("    if (UNLIKELY(x == %s && y == (%s)-1))\n        TRAP(WASM_TRAP_INT_OVERFLOW);\n",
+             one, c_type(r->from));
     if (strcmp(r->check, "ZERO") == 0) {
-        printf("    if (UNLIKELY(y == (%s)-1)) {\n        SET_%s(0);\n", c_type(r->from), r->from);
-        if (suffix[0])
-            printf("        KEEP_%s;\n", r->from);
-        printf("        NEXT(2);\n    }\n");
+        text("    if (UNLIKELY(y == (%s)-1)) {\n        SET_%s(0);\n", c_type(r->from), r->from);
+        keep(r->from, suffix, "    ");
+        text("        NEXT(2);\n    }\n");
     }
 }
 
 static void binary(const struct row *r)
 {
-    for (int c = 0; pairs[c]; c++) {
+    for (const char *c = list_of("BINARY"); *c; c = next_class(c, 2)) {
         for (int d = 0; results[d]; d++) {
-            printf("HANDLER(%s_%s%s)\n{\n", r->name, pairs[c], results[d]);
-            operand('x', r->from, pairs[c][0], 1);
-            operand('y', r->from, pairs[c][1], 2);
+            begin("%s_%.2s%s", r->name, c, results[d]);
+            operand('x', r->from, c[0], 1);
+            operand('y', r->from, c[1], 2);
             if (r->family == F_DIVIDE)
                 divide_checks(r, results[d]);
-            result(r->to, results[d], r->expr, words(r->from, pairs[c]));
+            result(r->to, results[d], r->expr, words_of(r->from, c[1]));
         }
     }
 }
@@ -123,45 +252,49 @@ static void binary(const struct row *r)
 static void compare_branch(const struct row *r)
 {
     bool f = is_float(r->from);
-    const char *const *classes = f ? float_pairs : pairs;
-    for (int c = 0; classes[c]; c++) {
+    for (const char *c = list_of(f ? "FBRANCH" : "BRANCH"); *c; c = next_class(c, 2)) {
         for (int sense = 0; sense < (f ? 2 : 1); sense++) {
             for (int back = 0; back < 2; back++) {
-                printf("HANDLER(%s_%s_%s%s)\n{\n", sense ? "UNLESS" : "IF", r->name, classes[c],
-                       back ? "_BACK" : "");
-                operand('x', r->from, classes[c][0], 0);
-                if (classes[c][1] == 'K')
-                    printf("    const %s y = GET_%s_K16(1);\n", c_type(r->from), r->from);
-                else
-                    operand('y', r->from, classes[c][1], 1);
-                printf("    if (%s(%s))\n        %s;\n    NEXT(2);\n}\n", sense ? "!" : "", r->expr,
-                       back ? "BRANCH_BACK" : "BRANCH");
+                begin("%s_%s_%.2s%s", sense ? "UNLESS" : "IF", r->name, c, back ? "_BACK" : "");
+                operand('x', r->from, c[0], 0);
+                text("    const %s y = %s;\n", c_type(r->from), get16(r->from, c[1], 1));
+                means(2, "bb");
+                text("    if (%s(%s))\n        %s;\n", sense ? "!" : "", r->expr,
+                     back ? "BRANCH_BACK" : "BRANCH");
+                finish_next(2);
             }
         }
     }
 }
 
-static const char *const *unary_classes(const struct row *r)
-{
-    return r->family == F_LOAD ? load_singles : singles;
-}
-
 static void unary(const struct row *r)
 {
-    const char *const *classes = unary_classes(r);
-    for (int c = 0; classes[c]; c++) {
+    for (const char *c = list_of("UNARY"); *c; c = next_class(c, 1)) {
         for (int d = 0; results[d]; d++) {
-            printf("HANDLER(%s_%s%s)\n{\n", r->name, classes[c], results[d]);
-            if (classes[c][0] == 'P')
-                printf("    %s v;\n    READ_POINTER(v);\n", r->check);
-            else if (r->family == F_LOAD)
-                printf("    %s v;\n    READ_MEMORY(v, GET_i32_%s(1));\n", r->check, classes[c]);
-            else
-                operand('x', r->from, classes[c][0], 1);
+            begin("%s_%c%s", r->name, *c, results[d]);
+            operand('x', r->from, *c, 1);
             if (r->family == F_TRUNCATE)
-                printf("    if (UNLIKELY(!(%s)))\n        TRAP(x != x ? WASM_TRAP_INT_CONVERT : "
-                       "WASM_TRAP_INT_OVERFLOW);\n",
-                       r->check);
+                text("    if (UNLIKELY(!(%s)))\n        TRAP(x != x ? WASM_TRAP_INT_CONVERT : "
+                     "WASM_TRAP_INT_OVERFLOW);\n",
+                     r->check);
+            result(r->to, results[d], r->expr, 2);
+        }
+    }
+}
+
+static void load(const struct row *r)
+{
+    for (const char *c = list_of("LOAD"); *c; c = next_class(c, 1)) {
+        for (int d = 0; results[d]; d++) {
+            begin("%s_%c%s", r->name, *c, results[d]);
+            h.twice = true;
+            text("    %s v;\n", r->check);
+            if (*c == 'P') {
+                text("    READ_POINTER(v);\n");
+            } else {
+                text("    READ_MEMORY(v, %s);\n", get("i32", *c, 1));
+                means(2, "ii");
+            }
             result(r->to, results[d], r->expr, 2);
         }
     }
@@ -169,126 +302,106 @@ static void unary(const struct row *r)
 
 static void store(const struct row *r)
 {
-    const char *const *classes = is_float(r->from) ? float_store_pairs : store_pairs;
-    for (int c = 0; classes[c]; c++) {
-        printf("HANDLER(%s_%s)\n{\n", r->name, classes[c]);
-        if (classes[c][1] == 'K')
-            printf("    const %s v = (%s)GET_%s_K16(1);\n", r->check, r->check, r->from);
-        else
-            printf("    const %s v = (%s)GET_%s_%c(1);\n", r->check, r->check, r->from,
-                   classes[c][1]);
-        if (classes[c][0] == 'P')
-            printf("    WRITE_POINTER(v);\n    NEXT(2);\n}\n");
-        else
-            printf("    WRITE_MEMORY(v, GET_i32_%c(0));\n    NEXT(2);\n}\n", classes[c][0]);
-    }
-}
-
-static void handlers(void)
-{
-    for (size_t i = 0; i < NROWS; i++) {
-        const struct row *r = &rows[i];
-        switch (r->family) {
-        case F_COMPARE:
-            compare_branch(r);
-            binary(r);
-            break;
-        case F_BINARY:
-        case F_DIVIDE:
-            binary(r);
-            break;
-        case F_UNARY:
-        case F_TRUNCATE:
-        case F_LOAD:
-            unary(r);
-            break;
-        case F_STORE:
-            store(r);
-            break;
-        case F_PRODUCER:
-            printf("HANDLER(%s)\n{\n    PRODUCE_%s;\n    NEXT(%s_WORDS);\n}\n", r->name, r->name,
-                   r->name);
-            printf("HANDLER(%s_d)\n{\n    PRODUCE_%s;\n    KEEP_%s;\n    NEXT(%s_WORDS);\n}\n",
-                   r->name, r->name, r->expr, r->name);
-            break;
-        case F_PLAIN:
-            break;
+    for (const char *c = list_of(is_float(r->from) ? "FSTORE" : "STORE"); *c;
+         c = next_class(c, 2)) {
+        begin("%s_%.2s", r->name, c);
+        h.twice = true;
+        text("    const %s v = (%s)%s;\n", r->check, r->check, get16(r->from, c[1], 1));
+        if (c[0] == 'P') {
+            text("    WRITE_POINTER(v);\n");
+        } else {
+            text("    WRITE_MEMORY(v, %s);\n", get("i32", c[0], 0));
+            means(2, "ii");
         }
+        finish_next(2);
     }
 }
 
-static void name(const char *a, const char *b, const char *c)
+/* Written by hand, but for the result. */
+static void producer(const struct row *r)
 {
-    printf("X(%s%s%s%s)\n", a, b[0] ? "_" : "", b, c);
+    for (int d = 0; results[d]; d++) {
+        begin("%s%s", r->name, results[d]);
+        h.twice = true;
+        means(0, r->fields);
+        text("    PRODUCE_%s;\n", r->name);
+        keep(r->expr, results[d], "");
+        finish_next(r->words);
+    }
+}
+
+static void plain(const struct row *r)
+{
+    begin("%s", r->name);
+    h.twice = h.by_hand = true;
+    means(0, r->fields);
+    finish(r->words);
 }
 
 /* The one place that decides the order: translation relies on it to find the members of a family
  * (translate_ops.c). */
-static void list(void)
+static void handlers(const struct row *r)
 {
-    for (size_t i = 0; i < NROWS; i++) {
-        const struct row *r = &rows[i];
-        bool f = r->from && is_float(r->from);
-        if (r->family == F_COMPARE) {
-            const char *const *classes = f ? float_pairs : pairs;
-            for (int c = 0; classes[c]; c++) {
-                for (int sense = 0; sense < (f ? 2 : 1); sense++) {
-                    const char *prefix = sense ? "UNLESS_" : "IF_";
-                    printf("X(%s%s_%s)\n", prefix, r->name, classes[c]);
-                    printf("X(%s%s_%s_BACK)\n", prefix, r->name, classes[c]);
-                }
-            }
-        }
-        if (r->family <= F_DIVIDE)
-            for (int c = 0; pairs[c]; c++)
-                for (int d = 0; results[d]; d++)
-                    name(r->name, pairs[c], results[d]);
-        else if (r->family <= F_LOAD)
-            for (const char *const *c = unary_classes(r); *c; c++)
-                for (int d = 0; results[d]; d++)
-                    name(r->name, *c, results[d]);
-        else if (r->family == F_STORE)
-            for (const char *const *c = f ? float_store_pairs : store_pairs; *c; c++)
-                name(r->name, *c, "");
-        else
-            for (int d = 0; d < (r->family == F_PRODUCER ? 2 : 1); d++)
-                name(r->name, "", results[d]);
+    switch (r->family) {
+    case F_COMPARE:
+        compare_branch(r);
+        binary(r);
+        break;
+    case F_BINARY:
+    case F_DIVIDE:
+        binary(r);
+        break;
+    case F_UNARY:
+    case F_TRUNCATE:
+        unary(r);
+        break;
+    case F_LOAD:
+        load(r);
+        break;
+    case F_STORE:
+        store(r);
+        break;
+    case F_PRODUCER:
+        producer(r);
+        break;
+    case F_PLAIN:
+        plain(r);
+        break;
     }
 }
 
-static void op_rows(void)
+static void op_row(const struct row *r)
 {
-    for (size_t i = 0; i < NROWS; i++) {
-        const struct row *r = &rows[i];
-        if (r->family >= F_PRODUCER)
-            continue;
-        bool single = r->family >= F_UNARY && r->family <= F_LOAD;
-        printf("[OP_ROW(OP_%s)] = {.family = OPS_%s, .from = TYPE_%s, .to = TYPE_%s, .base = "
-               "H_%s_%s, .commutes = %d",
-               r->name, family_names[r->family], r->from, r->to, r->name, single ? "S" : "SS",
-               r->commutes);
-        if (r->family == F_COMPARE) {
-            printf(", .branch = H_IF_%s_SS, .mirror = OP_%s", r->name, r->mirror);
-            if (strcmp(r->inverse, "NONE") != 0)
-                printf(", .inverse = OP_%s", r->inverse);
-        }
-        if (r->family == F_LOAD || r->family == F_STORE)
-            printf(", .width = sizeof(%s)", r->check);
-        printf("},\n");
+    if (r->family >= F_PRODUCER)
+        return;
+    bool single = r->family >= F_UNARY && r->family <= F_LOAD;
+    printf("[OP_ROW(OP_%s)] = {.family = OPS_%s, .from = TYPE_%s, .to = TYPE_%s, .base = "
+           "H_%s_%s, .commutes = %d",
+           r->name, family_names[r->family], r->from, r->to, r->name, single ? "S" : "SS",
+           r->commutes);
+    if (r->family == F_COMPARE) {
+        printf(", .branch = H_IF_%s_SS, .mirror = OP_%s", r->name, r->mirror);
+        if (strcmp(r->inverse, "NONE") != 0)
+            printf(", .inverse = OP_%s", r->inverse);
     }
+    if (r->family == F_LOAD || r->family == F_STORE)
+        printf(", .width = sizeof(%s)", r->check);
+    printf("},\n");
 }
 
 int main(int argc, char **argv)
 {
     const char *what = argc == 2 ? argv[1] : "";
-    printf("/* Made by gen_ops from ops.def. */\n");
-    if (strcmp(what, "list") == 0)
-        list();
-    else if (strcmp(what, "handlers") == 0)
-        handlers();
-    else if (strcmp(what, "rows") == 0)
-        op_rows();
-    else
+    while (output < OUTPUTS && strcmp(what, output_names[output]) != 0)
+        output++;
+    if (output == OUTPUTS)
         return 2;
+    printf("/* Made by gen_ops from ops.def. */\n");
+    for (size_t i = 0; i < NROWS; i++) {
+        if (output == OUT_ROWS)
+            op_row(&rows[i]);
+        else
+            handlers(&rows[i]);
+    }
     return 0;
 }

@@ -6,7 +6,7 @@ add_executable(gen_ops ${CMAKE_SOURCE_DIR}/hostd/wasm/gen_ops.c)
 set_property(SOURCE ${CMAKE_SOURCE_DIR}/hostd/wasm/gen_ops.c APPEND PROPERTY
   OBJECT_DEPENDS ${CMAKE_SOURCE_DIR}/hostd/wasm/ops.def)
 set(HANDLERS_FILES "")
-foreach(kind list handlers rows)
+foreach(kind list shared twice shapes rows)
   set(file ${HANDLERS_DIR}/hostd/wasm/ops_${kind}.inc)
   add_custom_command(OUTPUT ${file} COMMAND gen_ops ${kind} > ${file} DEPENDS gen_ops VERBATIM)
   list(APPEND HANDLERS_FILES ${file})
@@ -21,13 +21,13 @@ if(DISPATCH_LOOP OR SAN)
 else()
   # no vectorising: two words stored one by one and loaded as one stall
   list(APPEND handler_flags -O2 -fomit-frame-pointer -foptimize-sibling-calls -fno-stack-protector
-    -fcf-protection=none -fno-lto -fno-tree-slp-vectorize)
+    -fcf-protection=none -fno-lto -fno-tree-slp-vectorize -fno-asynchronous-unwind-tables)
   if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
     list(APPEND handler_flags -fno-ipa-icf) # equal handlers would become jumps to one of them
   endif()
 endif()
 set_source_files_properties(${CMAKE_SOURCE_DIR}/hostd/wasm/exec.c
-  ${CMAKE_SOURCE_DIR}/hostd/wasm/exec_checked.c PROPERTIES COMPILE_OPTIONS "${handler_flags}")
+  ${CMAKE_SOURCE_DIR}/hostd/wasm/exec_checked.c ${CMAKE_SOURCE_DIR}/hostd/wasm/exec_values.c PROPERTIES COMPILE_OPTIONS "${handler_flags}")
 if(SAN STREQUAL "thread")
   set_source_files_properties(${CMAKE_SOURCE_DIR}/hostd/wasm/vm.c PROPERTIES
     COMPILE_DEFINITIONS FAULT_RESTORES_MASK=1)

@@ -17,16 +17,49 @@ static const struct op_row rows[0x200] = {
 #include "hostd/wasm/ops_rows.inc"
 };
 
+static const struct handler_shape shapes[] = {
+#include "hostd/wasm/ops_shapes.inc"
+};
+
 static const char *const names[] = {
-#define X(name) [H_##name] = #name,
+#define X(name, part) [H_##name] = #name,
 #include "hostd/wasm/ops_list.inc"
 #undef X
+};
+
+static const char *const lists[] = {
+#define CLASSES(name, list) [CLASSES_##name] = list,
+#include "hostd/wasm/ops.def"
 };
 
 const struct op_row *op_row(uint32_t op)
 {
     assert(op < 0x100 || op >> 8 == 0xfc);
     return &rows[OP_ROW(op)];
+}
+
+int class_find(enum class_list list, char x)
+{
+    const char *at = lists[list];
+    for (int i = 0; at[i]; i += at[i + 1] ? 2 : 1)
+        if (at[i] == x)
+            return i / 2;
+    return -1;
+}
+
+int class_find_pair(enum class_list list, char x, char y)
+{
+    const char *at = lists[list];
+    for (int i = 0; at[i]; i += at[i + 2] ? 3 : 2)
+        if (at[i] == x && at[i + 1] == y)
+            return i / 3;
+    return -1;
+}
+
+const struct handler_shape *handler_shape(enum handler h)
+{
+    assert(h < ARRAY_LEN(shapes));
+    return &shapes[h];
 }
 
 const char *handler_name(enum handler h)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Numbers of the handlers (ops.def), and what translation must know of the opcodes that become
- * one of them. */
+/* Numbers of the handlers (ops.def), the shapes of their cells, and what translation must know of
+ * the opcodes that become one of them. */
 #ifndef HOSTD_WASM_OPS_H
 #define HOSTD_WASM_OPS_H
 
@@ -8,25 +8,23 @@
 #include <stdint.h>
 
 enum handler {
-#define X(name) H_##name,
+#define X(name, part) H_##name,
 #include "hostd/wasm/ops_list.inc"
 #undef X
     H_COUNT
 };
 
-/* Order of a family's members (gen_ops.c, list): operand classes, and within each the result
- * forms. */
-enum pair {
-    PAIR_SS,
-    PAIR_SK,
-    PAIR_SA,
-    PAIR_AS,
-    PAIR_AK,
-    PAIR_PS, /* stores only */
-    PAIR_AA, /* float stores only */
+/* How the operands of a family arrive: lists in ops.def, letters there and in struct operand. */
+enum class_list {
+#define CLASSES(name, list) CLASSES_##name,
+#include "hostd/wasm/ops.def"
+    CLASS_LISTS
 };
-enum float_pair { FPAIR_SS, FPAIR_SA, FPAIR_AS };
-enum single { SINGLE_S, SINGLE_A, SINGLE_P /* loads only */ };
+
+/* Place of x, or of x and y, in the list; negative: the family has no such form. */
+int class_find(enum class_list list, char x);
+int class_find_pair(enum class_list list, char x, char y);
+
 enum { RESULT_ACC, RESULT_SLOT, RESULT_FORMS };
 
 enum op_family {
@@ -51,6 +49,22 @@ struct op_row {
     uint16_t mirror;  /* opcode for exchanged operands */
 };
 const struct op_row *op_row(uint32_t op); /* family OPS_NONE: not a simple instruction */
+
+/* What a cell consists of: the four 16-bit fields of its second word, a letter each.
+ *
+ *   .  not used                    a  slot where a call's arguments and results lie
+ *   r  slot that is read           h  slot of the frame's own header
+ *   w  slot that is written        k  constant of 16 bits
+ *   m  both                        ii imm32: constant, offset, index (ops.def)
+ *   q  two slots read              Q  two slots written (v128)
+ *   R  first of n slots read       bb branch distance in words from this cell
+ *   W  first of n slots written    tt n, and n + 1 words follow: branch distances in their low
+ *   n  how many                       halves, 1 << 32 set in those of backward branches */
+struct handler_shape {
+    char fields[5];
+    uint8_t words; /* length; of a branch table without what follows. 0: never in code */
+};
+const struct handler_shape *handler_shape(enum handler h);
 const char *handler_name(enum handler h); /* for messages */
 
 #endif

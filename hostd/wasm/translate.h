@@ -26,6 +26,13 @@ struct value {
     uint64_t v;    /* local's index, constant */
 };
 
+/* An operand as an instruction takes it. */
+struct operand {
+    char class; /* 'S', 'K', 'A' */
+    uint32_t slot;
+    uint64_t k;
+};
+
 enum bank_id { BANK_INT, BANK_FLOAT, BANKS };
 
 struct bank {
@@ -67,7 +74,7 @@ struct translation {
     uint32_t n, cap;
     uint32_t last;
     const struct op_row *last_compare; /* the last cell is this comparison ... */
-    uint32_t last_pair;                /* ... on these operand classes */
+    struct operand last_x, last_y;     /* ... of these */
 
     struct value *stack; /* of the first free entry only the home is set */
     uint32_t sp, low;
@@ -90,13 +97,6 @@ static inline enum bank_id bank_of(uint8_t type)
 }
 
 /* ---- translate_stack.c ---- */
-
-/* An operand as an instruction takes it. */
-struct operand {
-    char class; /* 'S', 'K', 'A' */
-    uint32_t slot;
-    uint64_t k;
-};
 
 uint32_t emit(struct translation *t, enum handler h, uint32_t words);
 void unemit(struct translation *t); /* takes the last cell back */

@@ -180,21 +180,22 @@ void open_function(struct translation *t)
 static uint32_t fused_branch(struct translation *t, bool sense, bool back)
 {
     const struct op_row *row = t->last_compare;
+    const struct operand x = t->last_x, y = t->last_y;
     bool is_float = bank_of(row->from) == BANK_FLOAT;
-    uint32_t pair = t->last_pair, at = t->last, base = row->branch;
-    uint64_t fields = t->code[at + 1];
-    uint32_t x = (uint16_t)(fields >> 16), y = (uint16_t)(fields >> 32);
-    if (is_float) {
-        uint32_t class = pair == PAIR_SA ? FPAIR_SA : pair == PAIR_AS ? FPAIR_AS : FPAIR_SS;
-        base += class * 4 + (sense ? 0 : 2);
-    } else {
-        base = (sense ? row : op_row(row->inverse))->branch + pair * 2;
-    }
+    if (!is_float && !sense)
+        row = op_row(row->inverse);
+    int pair = class_find_pair(is_float ? CLASSES_FBRANCH : CLASSES_BRANCH, x.class, y.class);
+    assert(pair >= 0);
+    uint32_t h = row->branch + (uint32_t)pair * (is_float ? 4 : 2) + back;
+    if (is_float && !sense)
+        h += 2;
     unemit(t);
     t->banks[BANK_INT].producer = NONE;
-    uint32_t cell = emit(t, (enum handler)(base + back), 2);
-    set_field(t, cell, 0, x);
-    set_field(t, cell, 1, y);
+    uint32_t cell = emit(t, (enum handler)h, 2);
+    if (x.class == 'S')
+        set_field(t, cell, 0, x.slot);
+    if (y.class != 'A')
+        set_field(t, cell, 1, y.class == 'K' ? (uint16_t)y.k : y.slot);
     return cell;
 }
 
@@ -203,11 +204,11 @@ static bool can_fuse(const struct translation *t)
     if (!t->last_compare || t->stack[t->sp - 1].place != IN_ACC ||
         t->banks[BANK_INT].producer != t->last)
         return false;
-    if (t->last_pair != PAIR_SK && t->last_pair != PAIR_AK)
+    if (t->last_y.class != 'K')
         return true;
     if (bank_of(t->last_compare->from) == BANK_FLOAT)
         return false;
-    int32_t k = (int32_t)(uint32_t)(t->code[t->last + 1] >> 32);
+    int32_t k = (int32_t)(uint32_t)t->last_y.k;
     return k == (int16_t)k;
 }
 
@@ -301,7 +302,8 @@ static void branch_if(struct translation *t, struct label *l)
 static uint32_t branch_on_slot(struct translation *t, uint32_t slot, bool null, bool back)
 {
     const struct op_row *row = op_row(null ? OP_I64_EQ : OP_I64_NE);
-    uint32_t cell = emit(t, (enum handler)(row->branch + PAIR_SK * 2 + back), 2);
+    int pair = class_find_pair(CLASSES_BRANCH, 'S', 'K');
+    uint32_t cell = emit(t, (enum handler)(row->branch + pair * 2 + back), 2);
     set_field(t, cell, 0, slot);
     return cell;
 }

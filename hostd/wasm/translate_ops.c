@@ -8,11 +8,19 @@
 
 /* ---- binary ---- */
 
-static enum pair pair_of(char x, char y)
+/* Member of the family at base for these operands, which it is known to have. */
+static enum handler of_pair(uint32_t base, enum class_list list, char x, char y, uint32_t forms)
 {
-    if (x == 'A')
-        return y == 'K' ? PAIR_AK : PAIR_AS;
-    return y == 'K' ? PAIR_SK : y == 'A' ? PAIR_SA : PAIR_SS;
+    int at = class_find_pair(list, x, y);
+    assert(at >= 0);
+    return (enum handler)(base + (uint32_t)at * forms);
+}
+
+static enum handler of_single(uint32_t base, enum class_list list, char x)
+{
+    int at = class_find(list, x);
+    assert(at >= 0);
+    return (enum handler)(base + (uint32_t)at * RESULT_FORMS);
 }
 
 /* Both in the accumulator can only mean the same slot, known to equal it: read one of them
@@ -47,8 +55,7 @@ static void binary(struct translation *t, const struct op_row *row)
     tell_apart(&x, &y);
     shrink(t, t->sp - 2);
     begin_result(t, row->to);
-    enum pair pair = pair_of(x.class, y.class);
-    enum handler h = (enum handler)(row->base + pair * RESULT_FORMS);
+    enum handler h = of_pair(row->base, CLASSES_BINARY, x.class, y.class, RESULT_FORMS);
     uint32_t cell = emit(t, h, y.class == 'K' && row->from == WASM_F64 ? 3 : 2);
     if (x.class == 'S')
         set_field(t, cell, 1, x.slot);
@@ -61,17 +68,17 @@ static void binary(struct translation *t, const struct op_row *row)
     end_result(t, cell, h, row->to);
     if (compare && t->last == cell) {
         t->last_compare = row;
-        t->last_pair = pair;
+        t->last_x = x;
+        t->last_y = y;
     }
 }
 
-static uint32_t unary(struct translation *t, const struct op_row *row)
+static uint32_t unary(struct translation *t, const struct op_row *row, enum class_list list)
 {
     struct operand x = operand(t, t->sp - 1, 0);
     pop(t);
     begin_result(t, row->to);
-    enum handler h =
-        (enum handler)(row->base + (x.class == 'A' ? SINGLE_A : SINGLE_S) * RESULT_FORMS);
+    enum handler h = of_single(row->base, list, x.class);
     uint32_t cell = emit(t, h, 2);
     if (x.class == 'S')
         set_field(t, cell, 1, x.slot);
@@ -132,8 +139,13 @@ static void load_other(struct translation *t, const struct op_row *row, struct m
     pop(t);
     begin_result(t, row->to);
     pointer(t, slot, arg, row->width);
-    enum handler h = (enum handler)(row->base + SINGLE_P * RESULT_FORMS);
+    enum handler h = of_single(row->base, CLASSES_LOAD, 'P');
     end_result(t, emit(t, h, 2), h, row->to);
+}
+
+static enum class_list store_classes(const struct op_row *row)
+{
+    return bank_of(row->from) == BANK_FLOAT ? CLASSES_FSTORE : CLASSES_STORE;
 }
 
 static void store_other(struct translation *t, const struct op_row *row, struct memarg arg)
@@ -141,7 +153,7 @@ static void store_other(struct translation *t, const struct op_row *row, struct 
     uint32_t value = force_slot(t, t->sp - 1), slot = force_slot(t, t->sp - 2);
     shrink(t, t->sp - 2);
     pointer(t, slot, arg, row->width);
-    set_field(t, emit(t, (enum handler)(row->base + PAIR_PS), 2), 1, value);
+    set_field(t, emit(t, of_pair(row->base, store_classes(row), 'P', 'S', 1), 2), 1, value);
 }
 
 /* Addressed by way of a pointer. */
@@ -158,7 +170,7 @@ static void load(struct translation *t, const struct op_row *row)
         return;
     }
     uint32_t offset = near_offset(t, (uint32_t)arg.offset, row->width);
-    set_imm32(t, unary(t, row), offset);
+    set_imm32(t, unary(t, row, CLASSES_LOAD), offset);
 }
 
 static void store(struct translation *t, const struct op_row *row)
@@ -176,13 +188,11 @@ static void store(struct translation *t, const struct op_row *row)
         push(t, v.place, v.type, v.v);
     }
     struct operand value = operand(t, t->sp - 1, 16), address = operand(t, t->sp - 2, 0);
-    bool both = value.class == 'A' && address.class == 'A';
-    if (both && bank_of(row->from) == BANK_INT)
+    if (bank_of(row->from) == BANK_INT)
         tell_apart(&address, &value);
     shrink(t, t->sp - 2);
-    uint32_t pair =
-        both && bank_of(row->from) == BANK_FLOAT ? PAIR_AA : pair_of(address.class, value.class);
-    uint32_t cell = emit(t, (enum handler)(row->base + pair), 2);
+    uint32_t cell =
+        emit(t, of_pair(row->base, store_classes(row), address.class, value.class, 1), 2);
     if (address.class == 'S')
         set_field(t, cell, 0, address.slot);
     if (value.class == 'S')
@@ -202,7 +212,7 @@ void simple(struct translation *t, const struct op_row *row)
         break;
     case OPS_UNARY:
     case OPS_TRUNCATE:
-        unary(t, row);
+        unary(t, row, CLASSES_UNARY);
         break;
     case OPS_LOAD:
         load(t, row);

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the text of a handler is written in: the fields of its cell, its operands and results,
+ * memory, branches, and ways to leave. For the files that consist of handlers only; defining
+ * CHECK_BOUNDS makes accesses compare with their bound. */
+#ifndef HOSTD_WASM_HANDLERS_H
+#define HOSTD_WASM_HANDLERS_H
+
+#include "hostd/wasm/dispatch.h"
+#include "hostd/wasm/engine.h"
+#include "hostd/wasm/numeric.h"
+
+#define UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define COLD __attribute__((noinline, cold))
+
+typedef float float4 __attribute__((vector_size(16)));
+
+/* ---- fields of a cell ---- */
+
+static inline uint16_t field(const uint64_t *pc, int n)
+{
+    uint16_t v;
+    memcpy(&v, (const char *)(pc + 1) + 2 * n, sizeof v);
+    return v;
+}
+
+static inline uint32_t imm32(const uint64_t *pc)
+{
+    uint32_t v;
+    memcpy(&v, (const char *)(pc + 1) + 4, sizeof v);
+    return v;
+}
+
+static inline int16_t imm16(const uint64_t *pc, int n)
+{
+    return (int16_t)field(pc, n);
+}
+
+static inline uint64_t as_u32(uint32_t v)
+{
+    return v;
+}
+
+static inline float low_f32(v128 v)
+{
+    return ((float4)v)[0];
+}
+
+static inline v128 with_f32(v128 v, float x)
+{
+    float4 f = (float4)v;
+    f[0] = x;
+    return (v128)f;
+}
+
+static inline v128 with_f64(v128 v, double x)
+{
+    v[0] = x;
+    return v;
+}
+
+static inline v128 load_v128(const void *p)
+{
+    v128 v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+static inline void store_v128(void *p, v128 v)
+{
+    memcpy(p, &v, sizeof v);
+}
+
+/* ---- shorthands of the generated text ---- */
+
+#define SLOT(n) fp[field(pc, n)]
+#define GET_i32_S(n) ((uint32_t)SLOT(n))
+#define GET_i64_S(n) SLOT(n)
+#define GET_f32_S(n) f32_of((uint32_t)SLOT(n))
+#define GET_f64_S(n) f64_of(SLOT(n))
+#define GET_i32_A(n) ((uint32_t)acc)
+#define GET_i64_A(n) acc
+#define GET_f32_A(n) low_f32(facc)
+#define GET_f64_A(n) (facc[0])
+#define GET_i32_K(n) imm32(pc)
+#define GET_i64_K(n) ((uint64_t)(int64_t)(int32_t)imm32(pc))
+#define GET_f32_K(n) f32_of(imm32(pc))
+#define GET_f64_K(n) f64_of(pc[2])
+#define GET_i32_K16(n) ((uint32_t)(int32_t)imm16(pc, n))
+#define GET_i64_K16(n) ((uint64_t)(int64_t)imm16(pc, n))
+#define GET_f32_K16(n) f32_of((uint32_t)(int32_t)imm16(pc, n))
+#define GET_f64_K16(n) f64_of((uint64_t)(int64_t)imm16(pc, n))
+#define SET_i32(e) (acc = as_u32(e))
+#define SET_i64(e) (acc = (e))
+#define SET_f32(e) (facc = with_f32(facc, (e)))
+#define SET_f64(e) (facc = with_f64(facc, (e)))
+#define KEEP_INT (SLOT(0) = acc)
+#define KEEP_FLOAT (SLOT(0) = f64_bits(facc[0]))
+#define KEEP_i32 KEEP_INT
+#define KEEP_i64 KEEP_INT
+#define KEEP_f32 (SLOT(0) = f32_bits(low_f32(facc)))
+#define KEEP_f64 KEEP_FLOAT
+#define KEEP_v128 store_v128(&SLOT(0), facc)
+
+#define LEAVE(why)         \
+    do {                   \
+        vm->exit = (why);  \
+        TAIL leave(STATE); \
+    } while (0)
+#define TRAP(kind)         \
+    do {                   \
+        vm->trap = (kind); \
+        LEAVE(EXIT_TRAP);  \
+    } while (0)
+
+#define OUT_OF_FUEL (vm->fuel_used >= atomic_load_explicit(&vm->fuel_stop, memory_order_relaxed))
+#define USE_FUEL                   \
+    do {                           \
+        if (UNLIKELY(OUT_OF_FUEL)) \
+            LEAVE(EXIT_FUEL);      \
+        vm->fuel_used++;           \
+    } while (0)
+
+#define BRANCH NEXT((int32_t)imm32(pc))
+#define BRANCH_BACK \
+    do {            \
+        USE_FUEL;   \
+        BRANCH;     \
+    } while (0)
+
+#ifdef CHECK_BOUNDS
+#define CHECK_ACCESS(ea, size)                  \
+    if (UNLIKELY((ea) + (size) > vm->mem_size)) \
+    TRAP(WASM_TRAP_MEMORY)
+#define CHECK_STACK(end)                 \
+    if (UNLIKELY((end) > vm->stack_end)) \
+    TRAP(WASM_TRAP_STACK)
+#else
+#define CHECK_ACCESS(ea, size) (void)0
+#define CHECK_STACK(end) (void)0
+#endif
+
+#define READ_MEMORY(v, addr)                              \
+    do {                                                  \
+        const uint64_t ea = (uint64_t)(addr) + imm32(pc); \
+        CHECK_ACCESS(ea, sizeof(v));                      \
+        memcpy(&(v), mem + ea, sizeof(v));                \
+    } while (0)
+#define WRITE_MEMORY(v, addr)                             \
+    do {                                                  \
+        const uint64_t ea = (uint64_t)(addr) + imm32(pc); \
+        CHECK_ACCESS(ea, sizeof(v));                      \
+        memcpy(mem + ea, &(v), sizeof(v));                \
+    } while (0)
+
+/* Through the pointer that ADDRESS has left, the cell before. */
+#define READ_POINTER(v) memcpy(&(v), (const uint8_t *)(uintptr_t)acc, sizeof(v))
+#define WRITE_POINTER(v) memcpy((uint8_t *)(uintptr_t)acc, &(v), sizeof(v))
+
+/* Leaves the chain: to the driver in vm.c. */
+static COLD void leave(STATE_PARAMS)
+{
+    SAVE_STATE();
+}
+
+#endif
