@@ -4,9 +4,12 @@
  *   tail calls      the state travels in argument registers; `musttail` where the compiler has
  *                   it, else the sibling-call optimisation, which handlers.cmake switches on
  *   returning loop  every handler leaves the state in vm->regs and returns (sanitizers, other
- *                   compilers, and as an oracle for the first) */
+ *                   compilers, and as an oracle for the first); with DISPATCH_COUNT the loop
+ *                   shows every cell to dispatch_seen, which the program that counts defines */
 #ifndef HOSTD_WASM_DISPATCH_H
 #define HOSTD_WASM_DISPATCH_H
+
+#include <stdint.h>
 
 #define STATE_PARAMS                                                                  \
     const uint64_t *pc, uint64_t *fp, uint8_t *mem, uint64_t acc, struct wasm_vm *vm, \
@@ -36,6 +39,13 @@
     } while (0)
 #else
 #define GO TAIL((handler_fn *)pc[0])(STATE)
+#endif
+
+#ifdef DISPATCH_COUNT
+void dispatch_seen(const uint64_t *cell);
+#define SEEN(cell) dispatch_seen(cell)
+#else
+#define SEEN(cell) (void)0
 #endif
 
 #define NEXT(words)    \

@@ -83,6 +83,22 @@ const uint64_t *code_entry(struct func_code *code, enum exec_kind kind, struct e
  * return cell. */
 size_t code_offset(struct func_code *code, enum exec_kind kind, const uint64_t *pc, bool pc_after);
 
+/* What makes translated code fast; each can be switched off, which changes speed and nothing
+ * else. For tests and measurements: not while other threads translate. */
+#define TECHNIQUES(X)                                                                     \
+    X(ACCUMULATORS) /* a value that the next instruction uses stays in the accumulator */ \
+    X(CONSTANTS)    /* constants are operands */                                          \
+    X(FOLDED_SETS)  /* local.set is where its value's producer stores it */               \
+    X(REMEMBERING)  /* a slot is known to equal the accumulator */                        \
+    X(BRANCHES)     /* compare and branch in one */
+enum technique {
+#define X(name) TECHNIQUE_##name,
+    TECHNIQUES(X)
+#undef X
+};
+/* Takes names as above in lower case, separated by commas; false: there is no such. */
+bool translate_without(const char *names);
+
 /* ---- instances and what they consist of ---- */
 
 struct wasm_func {

@@ -584,6 +584,7 @@ static void run(struct wasm_vm *vm)
     vm->exit = EXIT_NONE;
     do {
         const struct regs r = vm->regs;
+        SEEN(r.pc);
         ((handler_fn *)(uintptr_t)r.pc[0])(r.pc, r.fp, r.mem, r.acc, vm, r.pin, r.facc, r.fpin);
     } while (vm->exit == EXIT_NONE);
 }

@@ -7,7 +7,39 @@
 #include "hostd/wasm/translate.h"
 
 #include <assert.h>
+#include <strings.h>
 #include "lattice/base/alloc.h"
+#include "lattice/base/num.h"
+
+/* ---- techniques ---- */
+
+static uint32_t without; /* bits: enum technique */
+
+bool uses(enum technique technique)
+{
+    return !(without >> technique & 1);
+}
+
+bool translate_without(const char *names)
+{
+    static const char *const known[] = {
+#define X(name) #name,
+        TECHNIQUES(X)
+#undef X
+    };
+    without = 0;
+    for (size_t n; *names; names += n + (names[n] == ',')) {
+        size_t i = 0;
+        n = strcspn(names, ",");
+        while (i < ARRAY_LEN(known) &&
+               (strlen(known[i]) != n || strncasecmp(known[i], names, n) != 0))
+            i++;
+        if (i == ARRAY_LEN(known))
+            return false;
+        without |= 1u << i;
+    }
+    return true;
+}
 
 /* ---- immediates ---- */
 

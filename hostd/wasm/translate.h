@@ -96,6 +96,8 @@ static inline enum bank_id bank_of(uint8_t type)
     return type == WASM_F32 || type == WASM_F64 ? BANK_FLOAT : BANK_INT;
 }
 
+bool uses(enum technique technique); /* translate.c */
+
 /* ---- translate_stack.c ---- */
 
 uint32_t emit(struct translation *t, enum handler h, uint32_t words);

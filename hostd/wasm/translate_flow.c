@@ -201,7 +201,7 @@ static uint32_t fused_branch(struct translation *t, bool sense, bool back)
 
 static bool can_fuse(const struct translation *t)
 {
-    if (!t->last_compare || t->stack[t->sp - 1].place != IN_ACC ||
+    if (!uses(TECHNIQUE_BRANCHES) || !t->last_compare || t->stack[t->sp - 1].place != IN_ACC ||
         t->banks[BANK_INT].producer != t->last)
         return false;
     if (t->last_y.class != 'K')

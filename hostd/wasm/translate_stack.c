@@ -227,6 +227,8 @@ struct value pop(struct translation *t)
 
 static bool fits(uint8_t type, uint64_t v, uint32_t bits)
 {
+    if (v && !uses(TECHNIQUE_CONSTANTS)) /* the zero of eqz has no home */
+        return false;
     bool is32 = type == WASM_I32 || type == WASM_F32;
     int64_t s = is32 ? (int32_t)(uint32_t)v : (int64_t)v;
     switch (bits) {
@@ -248,7 +250,8 @@ struct operand operand(struct translation *t, uint32_t pos, uint32_t k_bits)
         return (struct operand){'A', NONE, 0};
     uint32_t slot = force_slot(t, pos);
     assert(has_slot(t, slot));
-    return (struct operand){bank_at(t, pos)->mirror == slot ? 'A' : 'S', slot, 0};
+    bool known = bank_at(t, pos)->mirror == slot && uses(TECHNIQUE_REMEMBERING);
+    return (struct operand){known ? 'A' : 'S', slot, 0};
 }
 
 void begin_result(struct translation *t, uint8_t type)
@@ -267,6 +270,8 @@ void end_result(struct translation *t, uint32_t cell, enum handler h, uint8_t ty
     bank->handler = h;
     bank->mirror = NONE;
     bank->slots = type_slots(type);
+    if (!uses(TECHNIQUE_ACCUMULATORS))
+        force_home(t, t->sp - 1);
 }
 
 /* Operands that still mean the local's old value get it now. */
@@ -288,7 +293,7 @@ void set_local(struct translation *t, uint32_t local, bool keep)
     }
     save_reads(t, local);
     struct bank *bank = bank_at(t, pos);
-    if (v.place == IN_ACC && t->last == bank->producer)
+    if (v.place == IN_ACC && t->last == bank->producer && uses(TECHNIQUE_FOLDED_SETS))
         store_by_producer(t, bank, slot);
     else
         move_to(t, pos, slot);

@@ -62,6 +62,11 @@ int main(int argc, char **argv)
     if (checked)
         memory_guarded_max(0);
     struct err e = ERR_INIT;
+    const char *without = getenv("HOSTD_WITHOUT"); /* techniques of the translator */
+    if (without && !translate_without(without)) {
+        fprintf(stderr, "HOSTD_WITHOUT: no such technique in '%s'\n", without);
+        return 2;
+    }
     wasm_init();
     struct wasm_vm *vm = wasm_vm_new(NULL, &e);
     struct wasm_module *m = vm ? load(args[1], &e) : NULL;

@@ -607,6 +607,11 @@ int main(int argc, char **argv)
         return 2;
     }
     const char *folder = argv[at++];
+    const char *without = getenv("HOSTD_WITHOUT"); /* techniques of the translator */
+    if (without && !translate_without(without)) {
+        fprintf(stderr, "HOSTD_WITHOUT: no such technique in '%s'\n", without);
+        return 2;
+    }
     wasm_init();
     if (at < argc) {
         for (; at < argc; at++)
