@@ -30,12 +30,13 @@ static const char *const value_names[] = {
 
 /* ---- finding rows --------------------------------------------------------------------------------- */
 
+/* A command's own option hides a general one of that name. */
 static const struct option *const *option_groups(const struct command *cmd)
 {
     static const struct option *groups[4];
-    groups[0] = global_options;
-    groups[1] = cmd && cmd->options ? cmd->options : no_options;
-    groups[2] = cmd && cmd->lattice ? lattice_options : no_options;
+    groups[0] = cmd && cmd->options ? cmd->options : no_options;
+    groups[1] = cmd && cmd->lattice ? lattice_options : no_options;
+    groups[2] = global_options;
     groups[3] = NULL;
     return groups;
 }
@@ -284,6 +285,18 @@ static bool read_line(struct ctl *c, struct line *l, struct err *e)
     return true;
 }
 
+/* A flag of every command. */
+static bool asked_for(const struct ctl *c, const char *name)
+{
+    const struct option *const end = global_options + ARRAY_LEN(global_options);
+    for (size_t i = 0; i < c->nvalues; i++) {
+        const struct option *o = c->values[i].option;
+        if (o >= global_options && o < end && strcmp(o->name, name) == 0)
+            return true;
+    }
+    return false;
+}
+
 enum args_end args_read(struct ctl *c, int argc, char **argv, struct err *e)
 {
     struct line l = {.argv = argv, .argc = argc, .at = 1};
@@ -296,11 +309,11 @@ enum args_end args_read(struct ctl *c, int argc, char **argv, struct err *e)
         err_set(e, ERR_INVALID, "--output: '%s' is neither text nor json", output);
         return ARGS_WRONG;
     }
-    if (option_given(c, "version")) {
+    if (asked_for(c, "version")) {
         printf(c->json ? "{\"hostctl\": \"%s\"}\n" : "hostctl %s\n", HOSTD_VERSION);
         return ARGS_SHOWN;
     }
-    if (option_given(c, "help")) {
+    if (asked_for(c, "help")) {
         if (c->command)
             help_command(c->command);
         else

@@ -184,6 +184,20 @@ static const struct option up_options[] = {
      .env = "WASMCLOUD_ALLOW_FILE_LOAD",
      .preset = "true",
      .help = "may the host load file:// images?"},
+    {.name = "allow-latest",
+     .kind = OPTION_FLAG,
+     .env = "WASMCLOUD_OCI_ALLOW_LATEST",
+     .help = "accept image references that end in :latest"},
+    {.name = "allowed-insecure",
+     .kind = OPTION_TEXT,
+     .env = "WASMCLOUD_OCI_ALLOWED_INSECURE",
+     .value = "LIST",
+     .help = "registries spoken to without TLS"},
+    {.name = "oci-mirrors",
+     .kind = OPTION_TEXT,
+     .env = "HOSTD_OCI_MIRRORS",
+     .value = "FROM=TO,...",
+     .help = "registries asked in place of others"},
     {.name = "log-level",
      .alias = "structured-log-level",
      .kind = OPTION_TEXT,
@@ -335,6 +349,118 @@ static const struct option delete_options[] = {
     {0},
 };
 
+#define REGISTRY_OPTIONS                                                             \
+    {.name = "registry",                                                             \
+     .letter = 'r',                                                                  \
+     .kind = OPTION_TEXT,                                                            \
+     .env = "WASH_REG_URL",                                                          \
+     .value = "HOST",                                                                \
+     .help = "registry of a name without one"},                                      \
+        {.name = "user",                                                             \
+         .letter = 'u',                                                              \
+         .kind = OPTION_TEXT,                                                        \
+         .env = "WASH_REG_USER",                                                     \
+         .help = "credentials for the registry"},                                    \
+        {.name = "password",                                                         \
+         .letter = 'p',                                                              \
+         .kind = OPTION_TEXT,                                                        \
+         .env = "WASH_REG_PASSWORD",                                                 \
+         .help = ""},                                                                \
+        {.name = "insecure", .kind = OPTION_FLAG, .help = "without TLS"},            \
+        {.name = "insecure-skip-tls-verify",                                         \
+         .kind = OPTION_FLAG,                                                        \
+         .help = "any certificate will do"},                                         \
+        {.name = "tls-ca-path",                                                      \
+         .kind = OPTION_TEXT,                                                        \
+         .env = "WASMCLOUD_TLS_CA_PATH",                                             \
+         .value = "FILES",                                                           \
+         .help = "certificates trusted beside the system's"},                        \
+    {                                                                                \
+        .name = "allow-latest", .kind = OPTION_FLAG, .help = "the tag may be latest" \
+    }
+
+static const struct option push_options[] = {
+    REGISTRY_OPTIONS,
+    {.name = "annotation",
+     .letter = 'a',
+     .kind = OPTION_LIST,
+     .value = "K=V",
+     .help = "annotation of the manifest, may be repeated"},
+    {0},
+};
+
+static const struct option pull_options[] = {
+    REGISTRY_OPTIONS,
+    {.name = "destination", .kind = OPTION_TEXT, .value = "FILE", .help = "where to write it"},
+    {.name = "digest",
+     .letter = 'd',
+     .kind = OPTION_TEXT,
+     .help = "sha256:... that its manifest must have"},
+    {0},
+};
+
+static const struct option inspect_options[] = {
+    REGISTRY_OPTIONS,
+    {.name = "jwt-only", .kind = OPTION_FLAG, .help = "the token alone"},
+    {.name = "digest",
+     .letter = 'd',
+     .kind = OPTION_TEXT,
+     .help = "sha256:... that its manifest must have"},
+    {0},
+};
+
+#define KEY_OPTIONS                                                                        \
+    {.name = "binary",                                                                     \
+     .letter = 'b',                                                                        \
+     .kind = OPTION_TEXT,                                                                  \
+     .value = "FILE",                                                                      \
+     .help = "the executable"},                                                            \
+        {.name = "arch",                                                                   \
+         .letter = 'a',                                                                    \
+         .kind = OPTION_TEXT,                                                              \
+         .value = "ARCH-OS",                                                               \
+         .help = "what it is for, default: this machine"},                                 \
+        {.name = "directory",                                                              \
+         .letter = 'd',                                                                    \
+         .kind = OPTION_TEXT,                                                              \
+         .env = "WASH_KEYS",                                                               \
+         .value = "DIR",                                                                   \
+         .help = "folder of keys [~/.wash/keys]"},                                         \
+        {.name = "issuer",                                                                 \
+         .letter = 'i',                                                                    \
+         .kind = OPTION_TEXT,                                                              \
+         .env = "WASH_ISSUER_KEY",                                                         \
+         .value = "SEED",                                                                  \
+         .help = "key of the account (SA...)"},                                            \
+        {.name = "subject",                                                                \
+         .letter = 's',                                                                    \
+         .kind = OPTION_TEXT,                                                              \
+         .env = "WASH_SUBJECT_KEY",                                                        \
+         .value = "SEED",                                                                  \
+         .help = "key of the provider (SV...)"},                                           \
+    {                                                                                      \
+        .name = "disable-keygen", .kind = OPTION_FLAG, .help = "missing keys are an error" \
+    }
+
+static const struct option par_create_options[] = {
+    KEY_OPTIONS,
+    {.name = "vendor", .letter = 'v', .kind = OPTION_TEXT, .help = "who made it"},
+    {.name = "name", .letter = 'n', .kind = OPTION_TEXT, .help = "what it is called"},
+    {.name = "revision", .letter = 'r', .kind = OPTION_NUMBER, .preset = "0", .help = "a number"},
+    {.name = "version", .kind = OPTION_TEXT, .preset = "0.0.0", .help = "for people"},
+    {.name = "schema",
+     .letter = 'j',
+     .kind = OPTION_TEXT,
+     .env = "WASH_JSON_SCHEMA",
+     .value = "FILE",
+     .help = "JSON schema of its configuration"},
+    {.name = "destination", .kind = OPTION_TEXT, .value = "FILE", .help = "default NAME.par[.gz]"},
+    {.name = "compress", .kind = OPTION_FLAG, .help = "with gzip"},
+    {0},
+};
+
+static const struct option par_insert_options[] = {KEY_OPTIONS, {0}};
+
 const struct command commands[] = {
     /* noun, verb, other verbs, words, help, lattice?, options, function */
     {"up", NULL, NULL, "", "start a local environment", false, up_options, cmd_up},
@@ -380,6 +506,17 @@ const struct command commands[] = {
     {"config", "del", "delete", "NAME", "delete a named configuration", true, NULL, cmd_config_del},
     {"run", NULL, NULL, "FILE [ARGS]...", "run a WASI 0.2 command component here", false,
      run_options, cmd_run, .passes_rest = true},
+    {"push", NULL, NULL, "REFERENCE FILE", "put a component or a provider archive into a registry",
+     false, push_options, cmd_push},
+    {"pull", NULL, NULL, "REFERENCE", "fetch one out of a registry", false, pull_options, cmd_pull},
+    {"inspect", NULL, NULL, "FILE_OR_REFERENCE", "claims of a component or a provider archive",
+     false, inspect_options, cmd_inspect},
+    {"par", "create", NULL, "", "make a provider archive", false, par_create_options,
+     cmd_par_create},
+    {"par", "insert", NULL, "ARCHIVE", "add an executable for another target", false,
+     par_insert_options, cmd_par_insert},
+    {"par", "inspect", NULL, "ARCHIVE", "claims of a provider archive", false, inspect_options,
+     cmd_inspect},
     {"key", "gen", NULL, "TYPE", "make a key", false, NULL, cmd_keys_gen},
 };
 

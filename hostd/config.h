@@ -25,6 +25,9 @@ struct settings {
     struct proto_map labels; /* the built-in ones included */
     uint64_t provider_shutdown_ms;
     bool allow_file_load, no_provider_aliases;
+    const char *image_cache, *oci_registry, *oci_user, *oci_password, *oci_mirrors,
+        *allowed_insecure, *tls_ca_path;
+    bool allow_latest;
     const char *log_level;
     bool log_json;
     uint64_t execution_ms_max, memory_bytes_max, image_bytes_max, instances_max, queue_max, workers;
@@ -34,12 +37,11 @@ struct settings {
     const char *manifest_bucket, *api_prefix;
     uint64_t lost_after_s;
     /* what we do not have yet: asked for, it is refused or named in a warning */
-    const char *policy_topic, *policy_changes_topic, *secrets_topic, *http_admin, *oci_registry,
-        *oci_user, *oci_password, *allowed_insecure, *tls_ca_path, *features, *trace_level,
+    const char *policy_topic, *policy_changes_topic, *secrets_topic, *http_admin, *features, *trace_level,
         *flame_graph, *observability_protocol, *observability_endpoint, *traces_endpoint,
         *metrics_endpoint, *logs_endpoint, *traces, *metrics, *logs;
     uint64_t policy_timeout_ms, component_bytes_max, core_instances_max;
-    bool allow_latest, config_service, observability;
+    bool config_service, observability;
 };
 
 enum settings_end { SETTINGS_RUN, SETTINGS_HELP, SETTINGS_VERSION };

@@ -9,6 +9,7 @@
 #include <utlist.h>
 
 #include "hostd/host_int.h"
+#include "hostd/image/image.h"
 #include "lattice/base/alloc.h"
 #include "lattice/base/log.h"
 #include "lattice/base/num.h"
@@ -568,10 +569,19 @@ static void on_registry_put(struct request *r)
     struct err e = ERR_INIT;
     if (!proto_registries_decode(r->body, &r->arena, &m, &e)) {
         say_unreadable(r, "registries put command", &e);
-    } else {
-        log_warn("registry credentials ignored: this host does not pull from registries yet");
-        say_no(r, STR("this host does not pull from registries yet"));
+        return;
     }
+    for (uint32_t i = 0; i < m.n; i++) {
+        struct image_registry login = {.authority = m.v[i].authority,
+                                       .username = m.v[i].username,
+                                       .password = m.v[i].password,
+                                       .token = m.v[i].token};
+        if (!images_put_registry(r->host->images, &login, &e)) {
+            say_error(r, &e);
+            return;
+        }
+    }
+    say_ok(r, STR("successfully put registries"));
 }
 
 /* ---- dispatch -------------------------------------------------------------------------------------- */

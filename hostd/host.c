@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "hostd/host_int.h"
+#include "hostd/image/image.h"
 #include "lattice/base/alloc.h"
 #include "lattice/base/clock.h"
 #include "lattice/base/log.h"
@@ -157,18 +158,36 @@ static void on_link_added(void *user, const struct proto_link *link)
         sidecars_link_added(h->sidecars, link);
 }
 
+static bool open_images(struct host *h, struct err *e)
+{
+    const struct settings *s = h->settings;
+    struct image_opts opts = {.loop = h->loop,
+                              .bytes_max = s->image_bytes_max,
+                              .allow_file = s->allow_file_load,
+                              .no_aliases = s->no_provider_aliases,
+                              .cache = str_of(s->image_cache),
+                              .insecure = str_of(s->allowed_insecure),
+                              .mirrors = str_of(s->oci_mirrors),
+                              .ca_files = str_of(s->tls_ca_path),
+                              .allow_latest = s->allow_latest};
+    struct image_registry login = {.authority = str_of(s->oci_registry),
+                                   .username = str_of(s->oci_user),
+                                   .password = str_of(s->oci_password)};
+    h->images = images_open(&opts, e);
+    return h->images && (!login.authority.n || images_put_registry(h->images, &login, e));
+}
+
 static void open_workloads(struct host *h)
 {
     const struct settings *s = h->settings;
     struct workload_opts opts = {.loop = h->loop,
                                  .rpc = h->wrpc,
                                  .grants = h->grants,
+                                 .images = h->images,
                                  .lattice = h->space.lattice,
-                                 .allow_file_load = s->allow_file_load,
                                  .workers = (uint32_t)s->workers,
                                  .execution_ms_max = s->execution_ms_max,
                                  .memory_bytes_max = s->memory_bytes_max,
-                                 .image_bytes_max = s->image_bytes_max,
                                  .queue_max = (uint32_t)s->queue_max,
                                  .instances_max = (uint32_t)s->instances_max};
     h->workloads = workloads_open(&opts);
@@ -189,9 +208,7 @@ static void open_sidecars(struct host *h)
                                 .shutdown_ms = s->provider_shutdown_ms,
                                 .log_level = str_of(s->log_level),
                                 .log_json = s->log_json,
-                                .allow_file_load = s->allow_file_load,
-                                .no_aliases = s->no_provider_aliases,
-                                .image_bytes_max = s->image_bytes_max,
+                                .images = h->images,
                                 .news = report_sidecar,
                                 .user = h};
     h->sidecars = sidecars_open(&opts);
@@ -206,7 +223,7 @@ static bool open_parts(struct host *h, struct err *e)
                                     .link_added = on_link_added,
                                     .user = h};
     if (!make_key(h, e) || !copy_labels(h, e) || !grants_open(&grant_opts, &h->grants, e) ||
-        !wrpc_open(h->opts.rpc, NULL, &h->wrpc, e))
+        !wrpc_open(h->opts.rpc, NULL, &h->wrpc, e) || !open_images(h, e))
         return false;
     open_workloads(h);
     open_sidecars(h);
@@ -358,6 +375,7 @@ void host_close(struct host *h)
     control_close(h->control);
     sidecars_close(h->sidecars);
     workloads_close(h->workloads);
+    images_close(h->images);
     wrpc_close(h->wrpc);
     grants_close(h->grants);
     while (h->nlabels > 0)

@@ -27,6 +27,7 @@ struct host {
     struct control *control;
     struct grants *grants;
     struct wrpc *wrpc;
+    struct images *images;
     struct workloads *workloads;
     struct sidecars *sidecars;
     struct scheduler *scheduler; /* NULL: not offered */

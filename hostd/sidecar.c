@@ -226,12 +226,8 @@ static void on_image(void *user, const struct image_provider *p, const struct er
 
 static bool fetch(struct sidecar *s, struct err *e)
 {
-    const struct sidecar_opts *o = &s->ss->opts;
-    struct image_opts opts = {.allow_file = o->allow_file_load,
-                              .bytes_max = o->image_bytes_max,
-                              .no_aliases = o->no_aliases};
     struct lookup *l = lookup_new(s);
-    if (image_provider_find(s->ss->loop, s->spec.ref, &opts, on_image, l, e))
+    if (image_provider_find(s->ss->opts.images, s->spec.ref, on_image, l, e))
         return true;
     lookup_end(l);
     return false;

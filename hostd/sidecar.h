@@ -11,6 +11,7 @@
 #include "lattice/id/id.h"
 
 struct sidecars;
+struct images;
 
 /* Views valid until the next turn of the loop. */
 struct sidecar_info {
@@ -44,8 +45,7 @@ struct sidecar_opts {
     uint64_t rpc_timeout_ms, shutdown_ms;
     struct str log_level;
     bool log_json;
-    bool allow_file_load, no_aliases;
-    uint64_t image_bytes_max;
+    struct images *images; /* outlives the sidecars */
     sidecar_news_fn *news;
     void *user;
 };

@@ -338,9 +338,8 @@ static void fetched(void *user, struct span bytes, const struct err *e)
 static void fetch(struct command *c)
 {
     const struct workload_opts *o = &c->w->ws->opts;
-    struct image_opts opts = {.allow_file = o->allow_file_load, .bytes_max = o->image_bytes_max};
     c->away = true;
-    if (!image_load(o->loop, c->spec.image_ref, &opts, fetched, c, &c->e)) {
+    if (!image_load(o->images, c->spec.image_ref, fetched, c, &c->e)) {
         c->away = false;
         command_failed(c, "fetch component");
     }

@@ -11,17 +11,17 @@
 struct workloads;
 struct wrpc;
 struct grants;
+struct images;
 
 struct workload_opts {
     struct loop *loop;
     struct wrpc *rpc;
     struct grants *grants;
     struct str lattice; /* copied */
-    bool allow_file_load;
+    struct images *images; /* outlives the workloads */
     uint32_t workers;          /* threads that run guests; 0: one per core */
     uint64_t execution_ms_max; /* one invocation, waiting included */
     uint64_t memory_bytes_max; /* one linear memory */
-    uint64_t image_bytes_max;  /* one component file */
     uint32_t queue_max;        /* invocations of one component waiting for an instance */
     uint32_t instances_max;    /* of all components together */
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From a reference to bytes: components, and executables of providers. Results come on the loop, never inside the
- * call; files are read on the pool. Loop thread, but for image_ref_parse (any thread).
- * Spec: lattice protocol 5.1, 6.1, 6.2. */
+/* From a reference to bytes: components, and executables of providers, out of files, registries and archives. Results
+ * come on the loop, never inside the call; the work is done on the pool. Loop thread, but for image_ref_parse and
+ * image_alias (any thread). Spec: lattice protocol 1.13, 5.1, 5.2, 6.1, 6.2. */
 #ifndef HOSTD_IMAGE_H
 #define HOSTD_IMAGE_H
 
@@ -24,17 +24,35 @@ struct image_ref {
 /* Views into the arena. */
 bool image_ref_parse(struct str text, struct arena *a, struct image_ref *out, struct err *e);
 
+struct images;
+
 struct image_opts {
-    bool allow_file;    /* may file:// be read? */
+    struct loop *loop;
     uint64_t bytes_max; /* of one image */
+    bool allow_file;    /* may file:// be read? */
     bool no_aliases;    /* references of upstream's providers are not served by our own binaries */
+    /* Registries; texts are copied, lists are separated by commas, empty views: none. */
+    struct str cache;    /* folder, made when it is first needed; empty: in the user's cache */
+    struct str insecure; /* "localhost:5000,...": spoken to without TLS */
+    struct str mirrors;  /* "ghcr.io=localhost:5000,...": who is asked instead */
+    struct str ca_files; /* PEM files beside the system's */
+    bool allow_latest;   /* may a reference end in ":latest"? */
 };
+/* NULL: an option makes no sense. */
+struct images *images_open(const struct image_opts *opts, struct err *e);
+/* What is under way is given up and its callbacks are still called, soon. NULL is fine. */
+void images_close(struct images *im);
+
+/* Credentials for an authority, replacing those it had: the first two, or the token. Copied. */
+struct image_registry {
+    struct str authority, username, password, token;
+};
+bool images_put_registry(struct images *im, const struct image_registry *r, struct err *e);
 
 /* bytes.p is the callee's to free(); e is NULL then, else bytes is empty. */
 typedef void image_fn(void *user, struct span bytes, const struct err *e);
 /* The bytes of a component. False when the reference itself is refused. */
-bool image_load(struct loop *l, struct str ref, const struct image_opts *opts, image_fn *fn,
-                void *user, struct err *e);
+bool image_load(struct images *im, struct str ref, image_fn *fn, void *user, struct err *e);
 
 /* A provider that can be started. Valid during the callback. */
 struct image_provider {
@@ -42,8 +60,11 @@ struct image_provider {
     struct str token; /* its claims; empty: none */
 };
 typedef void image_provider_fn(void *user, const struct image_provider *p, const struct err *e);
-bool image_provider_find(struct loop *l, struct str ref, const struct image_opts *opts,
-                         image_provider_fn *fn, void *user, struct err *e);
+bool image_provider_find(struct images *im, struct str ref, image_provider_fn *fn, void *user,
+                         struct err *e);
+
+/* The folder for pulled images: as given, else in the user's cache. free() it. Any thread. */
+char *image_cache_folder(struct str given);
 
 /* The name of our own provider that serves this reference ("http-server"), or an empty view. The text may be as
  * given or normalised. */

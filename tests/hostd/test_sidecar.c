@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "hostd/image/image.h"
 #include "hostd/process.h"
 #include "hostd/sidecar.h"
 #include "lattice/base/alloc.h"
@@ -214,6 +215,7 @@ static struct bus_sim *net;
 static struct bus *rpc, *theirs;
 static struct grants *grants;
 static struct sidecars *ss;
+static struct images *images;
 static struct id_key host_key;
 static int ready, news[SIDECAR_HEALTH_STATUS + 1], stopped, all_gone, shutdowns, links, configs;
 static char last_error[ERR_TEXT_MAX], last_link[4096], link_subject[256];
@@ -290,6 +292,9 @@ static void setup(void)
     ck_assert_msg(grants_open(&go, &grants, &e), "%s", e.text);
     wait_for(&ready, 1, "the lattice data");
     id_key_generate(ID_CURVE, &host_key);
+    struct image_opts io = {.loop = bus_loop(rpc), .allow_file = true, .bytes_max = 1u << 20};
+    images = images_open(&io, &e);
+    ck_assert_msg(images != NULL, "%s", e.text);
     struct sidecar_opts so = {.rpc = rpc,
                               .grants = grants,
                               .lattice = STR("default"),
@@ -299,8 +304,7 @@ static void setup(void)
                               .rpc_timeout_ms = 500,
                               .shutdown_ms = 200,
                               .log_level = STR("warn"),
-                              .allow_file_load = true,
-                              .image_bytes_max = 1u << 20,
+                              .images = images,
                               .news = on_news};
     ss = sidecars_open(&so);
 }
@@ -308,6 +312,7 @@ static void setup(void)
 static void teardown(void)
 {
     sidecars_close(ss);
+    images_close(images);
     grants_close(grants);
     bus_close(rpc);
     bus_close(theirs);

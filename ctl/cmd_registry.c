@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* push, pull, inspect: components and provider archives in registries and files. Credentials come from the options
+ * or their environment variables. */
+#include "ctl/table.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+#include "hostd/image/files.h"
+#include "hostd/image/image.h"
+#include "hostd/image/par.h"
+#include "hostd/image/pull.h"
+#include "lattice/base/alloc.h"
+#include "lattice/base/clock.h"
+#include "lattice/id/id.h"
+
+#define ARTIFACT_BYTES_MAX ((uint64_t)1 << 30)
+#define NS_PER_S 1000000000u
+
+static void access_options(const struct ctl *c, struct oci_access *out)
+{
+    *out = (struct oci_access){.plain_http = option_flag(c, "insecure"),
+                               .trust_any = option_flag(c, "insecure-skip-tls-verify"),
+                               .username = option_text(c, "user"),
+                               .password = option_text(c, "password"),
+                               .ca_files = option_text(c, "tls-ca-path")};
+}
+
+/* The name in lower case, completed with --registry when it has none. */
+static bool image_name(struct ctl *c, const char *text, const char **out, struct err *e)
+{
+    struct image_ref r;
+    const char *registry = option_text(c, "registry");
+    if (registry && !strchr(text, '/'))
+        text = arena_printf(&c->arena, "%s/%s", registry, text);
+    if (!text)
+        return arena_full(&c->arena, e);
+    if (!image_ref_parse(str_of(text), &c->arena, &r, e))
+        return false;
+    if (r.kind != IMAGE_OCI)
+        return err_set(e, ERR_INVALID, "'%s' is no name in a registry", text);
+    *out = arena_printf(&c->arena, "%.*s", STR_ARG(r.normal));
+    return *out || arena_full(&c->arena, e);
+}
+
+static bool may_be_latest(const struct ctl *c, const struct oci_name *n, struct err *e)
+{
+    bool latest = !n->digest.n && str_eqz(n->tag, "latest");
+    return !latest || option_flag(c, "allow-latest") ||
+           err_set(e, ERR_DENIED, "name a version, or say --allow-latest");
+}
+
+/* ---- push ---- */
+
+static bool kind_of(struct span content, const char *path, enum oci_what *out, struct err *e)
+{
+    struct par par;
+    if (content.n >= 8 && memcmp(content.p, "\0asm", 4) == 0) {
+        *out = OCI_COMPONENT;
+        return true;
+    }
+    *out = OCI_PROVIDER;
+    bool ok = par_read(content, ARTIFACT_BYTES_MAX, PAR_NONE, &par, e) ||
+              err_wrap(e, "'%s' is neither WebAssembly nor a provider archive", path);
+    par_fini(&par);
+    return ok;
+}
+
+static const char *const *annotations(struct ctl *c)
+{
+    size_t n = 0;
+    while (option_at(c, "annotation", n))
+        n++;
+    const char **out = arena_array(&c->arena, const char *, n + 1);
+    for (size_t i = 0; out && i < n; i++)
+        out[i] = option_at(c, "annotation", i);
+    return out;
+}
+
+static bool push(struct ctl *c, const char *reference, struct span content, struct err *e)
+{
+    struct oci_name name;
+    struct oci_access access;
+    struct str digest;
+    struct oci_artifact artifact = {.content = content, .annotations = annotations(c)};
+    if (!kind_of(content, word(c, 1), &artifact.what, e) ||
+        !oci_name_parse(str_of(reference), &c->arena, &name, e) || !may_be_latest(c, &name, e))
+        return false;
+    access_options(c, &access);
+    access.authority = arena_printf(&c->arena, "%.*s", STR_ARG(name.authority));
+    struct oci *oci = oci_open(&access, e);
+    bool ok = oci && oci_push(oci, &name, &artifact, &c->arena, &digest, e);
+    oci_close(oci);
+    if (!ok)
+        return err_wrap(e, "push '%s'", reference);
+    result_say(c, "pushed %s as %.*s", reference, STR_ARG(digest));
+    result_set(c, "url", json_string(reference));
+    result_set(c, "digest", json_str(digest));
+    result_set(c, "tag", json_str(name.tag));
+    return true;
+}
+
+bool cmd_push(struct ctl *c, struct err *e)
+{
+    const char *reference;
+    struct span content;
+    if (!image_name(c, word(c, 0), &reference, e) ||
+        !file_read(word(c, 1), ARTIFACT_BYTES_MAX, &content, e))
+        return false;
+    bool ok = push(c, reference, content, e);
+    free((void *)content.p);
+    return ok;
+}
+
+/* ---- pull ---- */
+
+/* Malloced. */
+static bool fetch(struct ctl *c, const char *reference, struct span *out, struct err *e)
+{
+    char digest[DIGEST_LEN + 1];
+    const char *wanted = option_text(c, "digest");
+    struct pull p = {.allow_latest = option_flag(c, "allow-latest"),
+                     .bytes_max = ARTIFACT_BYTES_MAX};
+    access_options(c, &p.access);
+    if (!pull_image(&p, str_of(reference), OCI_ANY, out, digest, e))
+        return false;
+    if (!wanted || strcmp(wanted, digest) == 0)
+        return true;
+    free((void *)out->p);
+    return err_set(e, ERR_DENIED, "image '%s' has the digest %s, not %s", reference, digest,
+                   wanted);
+}
+
+static const char *default_name(struct ctl *c, const char *reference, struct span content)
+{
+    struct str s = str_of(reference);
+    size_t slash = str_rfind(s, '/');
+    s = slash < s.n ? str_sub(s, slash + 1, s.n) : s;
+    s = str_sub(s, 0, str_find(s, '@'));
+    s = str_sub(s, 0, str_find(s, ':'));
+    return arena_printf(&c->arena, "%.*s%s", STR_ARG(s),
+                        par_looks_like(content) ? ".par.gz" : ".wasm");
+}
+
+bool cmd_pull(struct ctl *c, struct err *e)
+{
+    const char *reference, *path = option_text(c, "destination");
+    struct span content;
+    if (!image_name(c, word(c, 0), &reference, e) || !fetch(c, reference, &content, e))
+        return false;
+    path = path ? path : default_name(c, reference, content);
+    bool ok = path ? file_write(path, content, 0644, e) : arena_full(&c->arena, e);
+    free((void *)content.p);
+    if (!ok)
+        return false;
+    result_say(c, "pulled %s into %s", reference, path);
+    result_set(c, "file", json_string(path));
+    return true;
+}
+
+/* ---- inspect ---- */
+
+static const char *when(struct ctl *c, uint64_t s, uint64_t never, const char *word)
+{
+    char text[64];
+    struct tm tm;
+    time_t t = (time_t)s;
+    if (s == never || !gmtime_r(&t, &tm))
+        return word;
+    strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S UTC", &tm);
+    return arena_printf(&c->arena, "%s", text);
+}
+
+static json_t *strings(const struct str *v, size_t n)
+{
+    json_t *out = json_array();
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(out, json_str(v[i]));
+    return out;
+}
+
+/* One line of the text, one member of the result. */
+static void fact(struct ctl *c, const char *title, const char *key, struct str value)
+{
+    char shown[256];
+    buf_printf(&c->text, "%-18s %s\n", title, str_show(value, shown, sizeof shown));
+    result_set(c, key, json_str(value));
+}
+
+static void common_facts(struct ctl *c, const struct id_claims *k)
+{
+    fact(c, "Name", "name", k->name);
+    fact(c, "Version", "version", k->version);
+    if (k->has_revision)
+        buf_printf(&c->text, "%-18s %" PRId32 "\n", "Revision", k->revision);
+    result_set(c, "revision", k->has_revision ? json_integer(k->revision) : json_null());
+}
+
+static bool show_component(struct ctl *c, struct span wasm, struct err *e)
+{
+    struct id_claims k;
+    bool found;
+    if (!id_component_claims(wasm, clock_wall_ns() / NS_PER_S, &c->arena, &k, &found, e))
+        return false;
+    if (!found)
+        return err_set(e, ERR_NOT_FOUND, "'%s' is not signed: it carries no claims", word(c, 0));
+    fact(c, "Account", "account", k.issuer);
+    fact(c, "Component", "component", k.subject);
+    common_facts(c, &k);
+    fact(c, "Expires", "expires", str_of(when(c, k.expires_s, ID_NEVER, "never")));
+    fact(c, "Can be used", "can_be_used", str_of(when(c, k.not_before_s, 0, "immediately")));
+    result_set(c, "tags", strings(k.tags, k.ntags));
+    return true;
+}
+
+static bool show_provider(struct ctl *c, struct span file, struct err *e)
+{
+    struct par par;
+    struct id_claims k;
+    struct str targets[PAR_TARGETS_MAX];
+    bool ok = par_read(file, ARTIFACT_BYTES_MAX, PAR_NONE, &par, e) &&
+              id_claims_decode(par.token, &c->arena, &k, e);
+    for (size_t i = 0; ok && i < par.nbinaries; i++) {
+        targets[i] = par.binaries[i].target;
+        buf_printf(&c->text, "%-18s %.*s\n", i ? "" : "Targets", STR_ARG(targets[i]));
+    }
+    if (ok) {
+        fact(c, "Account", "issuer", k.issuer);
+        fact(c, "Service", "service", k.subject);
+        fact(c, "Vendor", "vendor", k.vendor);
+        common_facts(c, &k);
+        result_set(c, "targets", strings(targets, par.nbinaries));
+    }
+    par_fini(&par);
+    return ok;
+}
+
+static bool show_token(struct ctl *c, struct span content, struct err *e)
+{
+    struct par par = {.token = STR_NONE};
+    struct str token = STR_NONE;
+    bool archive = par_looks_like(content);
+    bool ok = archive ? par_read(content, ARTIFACT_BYTES_MAX, PAR_NONE, &par, e)
+                      : id_component_token(content, &token, e);
+    token = archive ? par.token : token;
+    if (ok && !token.n)
+        ok = err_set(e, ERR_NOT_FOUND, "'%s' is not signed: it carries no claims", word(c, 0));
+    if (ok) {
+        buf_printf(&c->text, "%.*s\n", STR_ARG(token));
+        result_set(c, "token", json_str(token));
+    }
+    par_fini(&par);
+    return ok;
+}
+
+bool cmd_inspect(struct ctl *c, struct err *e)
+{
+    const char *target = word(c, 0), *reference;
+    struct span content;
+    if (str_starts(str_of(target), STR("file://")))
+        target += 7;
+    if (access(target, F_OK) == 0
+            ? !file_read(target, ARTIFACT_BYTES_MAX, &content, e)
+            : !image_name(c, target, &reference, e) || !fetch(c, reference, &content, e))
+        return false;
+    bool ok = option_flag(c, "jwt-only") ? show_token(c, content, e)
+              : par_looks_like(content)  ? show_provider(c, content, e)
+                                         : show_component(c, content, e);
+    free((void *)content.p);
+    return ok;
+}
