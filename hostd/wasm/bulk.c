@@ -74,6 +74,15 @@ enum bulk_status bulk_memory_init(struct wasm_vm *vm, uint32_t memory, uint32_t 
     return advance(vm, dst, src, n, piece, 1);
 }
 
+static void move_exns(struct wasm_vm *vm, wasm_slot *to, const wasm_slot *from, uint64_t n,
+                      bool downwards)
+{
+    for (uint64_t i = 0; i < n; i++) {
+        uint64_t at = downwards ? n - 1 - i : i;
+        exn_set(vm, &to[at], from[at]);
+    }
+}
+
 enum bulk_status bulk_table_copy(struct wasm_vm *vm, uint32_t to, uint32_t from, uint64_t *dst,
                                  uint64_t *src, uint64_t *n)
 {
@@ -83,7 +92,9 @@ enum bulk_status bulk_table_copy(struct wasm_vm *vm, uint32_t to, uint32_t from,
     uint64_t piece = MIN(*n, ELEMS_PER_PIECE);
     bool upwards = *dst > *src;
     uint64_t at = upwards ? *n - piece : 0;
-    if (piece)
+    if (type_is_exn(d->elem_type))
+        move_exns(vm, d->elems + *dst + at, s->elems + *src + at, piece, upwards);
+    else if (piece)
         memmove(d->elems + *dst + at, s->elems + *src + at, piece * ELEM_BYTES);
     if (upwards)
         return advance(vm, NULL, NULL, n, piece, ELEM_BYTES);
@@ -98,7 +109,7 @@ enum bulk_status bulk_table_fill(struct wasm_vm *vm, uint32_t table, uint64_t *d
         return BULK_TABLE;
     uint64_t piece = MIN(*n, ELEMS_PER_PIECE);
     for (uint64_t i = 0; i < piece; i++)
-        t->elems[*dst + i] = value;
+        table_set(vm, t, *dst + i, value);
     return advance(vm, dst, NULL, n, piece, ELEM_BYTES);
 }
 
@@ -112,6 +123,6 @@ enum bulk_status bulk_table_init(struct wasm_vm *vm, uint32_t table, uint32_t se
         return BULK_TABLE;
     uint64_t piece = MIN(*n, ELEMS_PER_PIECE);
     for (uint64_t i = 0; i < piece; i++)
-        t->elems[*dst + i] = elem_value(vm->inst, s, (uint32_t)(*src + i));
+        table_set(vm, t, *dst + i, elem_value(vm->inst, s, (uint32_t)(*src + i)));
     return advance(vm, dst, src, n, piece, ELEM_BYTES);
 }

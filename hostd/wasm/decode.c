@@ -18,6 +18,7 @@
 #define GLOBALS_MAX 1000000
 #define TABLES_MAX 100
 #define MEMORIES_MAX 100
+#define TAGS_MAX 1000000
 #define ELEMS_MAX 100000
 #define SECTIONS_MAX 100000
 
@@ -203,11 +204,20 @@ static bool read_types(struct wasm_module *m, struct reader *r)
 
 /* What imports of each kind add to the index spaces, until their number is known. */
 struct import_desc {
-    uint32_t type; /* of a function */
+    uint32_t type; /* of a function or a tag */
     struct table_type table;
     struct wasm_limits_type memory;
     struct global_type global;
 };
+
+/* Attribute, of which there is one, and type. */
+static uint32_t read_tag(struct reader *r)
+{
+    uint8_t attribute = rd_u8(r);
+    if (attribute != 0)
+        rd_fail(r, ERR_INVALID, "malformed tag attribute 0x%02x", attribute);
+    return rd_u32(r);
+}
 
 static bool read_import(struct wasm_module *m, struct reader *r, struct import *imp,
                         struct import_desc *desc)
@@ -236,10 +246,12 @@ static bool read_import(struct wasm_module *m, struct reader *r, struct import *
         desc->global = read_global_type(m, r);
         imp->index = m->nimported_globals++;
         return rd_ok(r);
+    case WASM_TAG:
+        desc->type = read_tag(r);
+        imp->index = m->nimported_tags++;
+        return rd_ok(r);
     default:
         r->p = at;
-        if (kind == WASM_TAG)
-            return rd_fail(r, ERR_UNSUPPORTED, "a tag needs exceptions, which are not supported");
         return rd_fail(r, ERR_INVALID, "malformed import kind 0x%02x", kind);
     }
 }
@@ -248,21 +260,24 @@ static bool read_import(struct wasm_module *m, struct reader *r, struct import *
 static bool spread_imports(struct wasm_module *m, struct reader *r, const struct import_desc *descs)
 {
     if (m->nimported_funcs > m->limits.functions_max || m->nimported_tables > TABLES_MAX ||
-        m->nimported_memories > MEMORIES_MAX)
+        m->nimported_memories > MEMORIES_MAX || m->nimported_tags > TAGS_MAX)
         return rd_fail(r, ERR_LIMIT,
-                       "%u functions, %u tables and %u memories imported, the limits are %u, %u "
-                       "and %u",
+                       "%u functions, %u tables, %u memories and %u tags imported, the limits are "
+                       "%u, %u, %u and %u",
                        m->nimported_funcs, m->nimported_tables, m->nimported_memories,
-                       m->limits.functions_max, TABLES_MAX, MEMORIES_MAX);
+                       m->nimported_tags, m->limits.functions_max, TABLES_MAX, MEMORIES_MAX,
+                       TAGS_MAX);
     m->nfuncs = m->nimported_funcs;
     m->ntables = m->nimported_tables;
     m->nmemories = m->nimported_memories;
     m->nglobals = m->nimported_globals;
+    m->ntags = m->nimported_tags;
     m->funcs = arena_array(&m->arena, struct func_decl, m->nfuncs);
     m->tables = arena_array(&m->arena, struct table_type, m->ntables);
     m->memories = arena_array(&m->arena, struct wasm_limits_type, m->nmemories);
     m->globals = arena_array(&m->arena, struct global_type, m->nglobals);
-    if (!m->funcs || !m->tables || !m->memories || !m->globals)
+    m->tags = arena_array(&m->arena, uint32_t, m->ntags);
+    if (!m->funcs || !m->tables || !m->memories || !m->globals || !m->tags)
         return full(r);
     for (uint32_t i = 0; i < m->nimports; i++) {
         uint32_t index = m->imports[i].index;
@@ -280,6 +295,7 @@ static bool spread_imports(struct wasm_module *m, struct reader *r, const struct
             m->globals[index] = descs[i].global;
             break;
         case WASM_TAG:
+            m->tags[index] = descs[i].type;
             break;
         }
     }
@@ -497,10 +513,18 @@ static bool read_datas(struct wasm_module *m, struct reader *r)
     return rd_ok(r);
 }
 
-static bool refuse_tags(struct wasm_module *m, struct reader *r)
+static bool read_tags(struct wasm_module *m, struct reader *r)
 {
-    (void)m;
-    return rd_fail(r, ERR_UNSUPPORTED, "tags need exceptions, which are not supported");
+    uint32_t first = m->nimported_tags;
+    uint32_t n = own_count(r, 2, first, TAGS_MAX, "tags");
+    uint32_t *tags = space_extend(m, r, m->tags, first, n, sizeof *tags);
+    if (!tags)
+        return false;
+    m->tags = tags;
+    m->ntags = first + n;
+    for (uint32_t i = first; i < m->ntags; i++)
+        tags[i] = read_tag(r);
+    return rd_ok(r);
 }
 
 static bool read_custom(struct wasm_module *m, struct reader *r)
@@ -533,7 +557,7 @@ static const struct section {
     [10] = {"code section", 12, read_code},
     [11] = {"data section", 13, read_datas},
     [12] = {"data count section", 11, read_data_count},
-    [13] = {"tag section", 6, refuse_tags},
+    [13] = {"tag section", 6, read_tags},
 };
 
 static bool read_section(struct wasm_module *m, struct reader *r, uint8_t *last, struct err *e)

@@ -54,6 +54,7 @@ struct exec {
     handler_fn *const *handlers;     /* by enum handler (ops.h) */
     const uint64_t *enter;           /* cell: call vm->callee from the host */
     const uint64_t *translate;       /* cell: code of a function that was never called */
+    const uint64_t *leave;           /* cell: return into the calling instance, by its link */
     void (*run)(struct wasm_vm *vm); /* from vm->regs until something sets vm->exit */
 };
 extern const struct exec exec_guarded, exec_checked;
@@ -65,6 +66,26 @@ static inline const struct exec *exec_of(enum exec_kind kind)
 
 /* ---- code ---- one per own function of a module, immutable but for entry */
 
+/* What a function catches, and where: made by translate_try.c, used by exceptions.c. Cells are
+ * counted from the function's first. */
+struct catch_clause {
+    uint32_t kind;   /* CATCH_REF | CATCH_ALL */
+    uint32_t tag;    /* unless for all */
+    uint32_t slot;   /* of the frame: where the payload goes, and the reference behind it */
+    uint32_t target; /* cell to go on at */
+};
+#define NO_REGION UINT32_MAX
+struct try_region {
+    uint32_t start, end; /* cells */
+    uint32_t parent;     /* the region around it; NO_REGION */
+    uint32_t first, nclauses;
+};
+struct catch_table {
+    uint32_t nregions;
+    const struct try_region *regions; /* by start */
+    const struct catch_clause *clauses;
+};
+
 struct func_code {
     _Atomic(const uint64_t *) entry[EXEC_KINDS];
     struct wasm_module *module;
@@ -73,6 +94,7 @@ struct func_code {
     uint32_t param_slots, result_slots;
     uint32_t frame_slots;
     uint32_t ncells[EXEC_KINDS];
+    const struct catch_table *catches[EXEC_KINDS]; /* NULL: nothing */
 };
 
 /* Makes m->code once (translate.c); ERR_LIMIT when the module's code ceiling is too low. */
@@ -143,6 +165,8 @@ struct wasm_global {
 
 struct wasm_tag {
     const struct wasm_functype *type;
+    const struct wasm_module *module; /* for messages */
+    uint32_t index;                   /* there */
 };
 
 struct inst_mark;
@@ -167,6 +191,8 @@ struct wasm_inst {
 
 /* ---- instance.c ---- */
 bool table_grow(struct wasm_table *t, uint64_t n, wasm_slot init);
+/* at is inside; vm as for exn_set. */
+void table_set(struct wasm_vm *vm, struct wasm_table *t, uint64_t at, wasm_slot value);
 wasm_slot const_eval(const struct wasm_inst *i, struct const_expr x);
 wasm_slot elem_value(const struct wasm_inst *i, const struct elem_segment *s, uint32_t index);
 
@@ -187,6 +213,30 @@ bool memory_rewind(struct wasm_memory *m, struct err *e);
 
 #define GUARD_BYTES \
     ((uint64_t)2 << 20) /* behind 4 GiB: no static offset beyond it goes unchecked */
+
+/* ---- exceptions.c ---- */
+
+struct wasm_exn;
+
+/* The exceptions a vm has made and that may still be referred to. */
+struct exn_heap {
+    struct wasm_exn *first;
+    size_t bytes, bytes_max;
+    size_t collect_at; /* bytes */
+};
+void exn_heap_init(struct exn_heap *heap, size_t bytes_max); /* 0: the default */
+void exn_heap_clear(struct exn_heap *heap); /* the stack is empty: only what is held stays */
+void exn_heap_fini(struct exn_heap *heap);
+
+/* Globals and tables count what they hold; vm is the guest that runs, NULL: none does. */
+void exn_hold(wasm_slot exn, uint64_t times);
+void exn_release(struct wasm_vm *vm, wasm_slot exn);
+void exn_set(struct wasm_vm *vm, wasm_slot *place, wasm_slot exn); /* instead of what it held */
+
+/* The running function, vm->regs up to date, throws. True: vm->regs stand where it is caught;
+ * false: vm->trap. */
+bool exn_throw(struct wasm_vm *vm, const struct wasm_tag *tag, const wasm_slot *payload);
+bool exn_throw_ref(struct wasm_vm *vm, wasm_slot exn);
 
 /* ---- running guests ---- */
 
@@ -231,6 +281,7 @@ struct wasm_vm {
     uint64_t *callee_slots;
     struct wasm_func *host; /* deferred call without answer, and its arguments */
     uint64_t *host_slots;
+    struct exn_heap exns;
     bool in_host; /* a direct host function runs: faults are bugs, not traps */
 
     uint32_t depth; /* entries on the stack */

@@ -217,6 +217,15 @@ static enum wasm_host_status call_host(struct wasm_vm *vm);
         TRAP(kind);     \
     } while (0)
 
+/* Goes on where a function in C has put vm->regs. */
+#define GO_ELSEWHERE        \
+    do {                    \
+        pc = vm->regs.pc;   \
+        fp = vm->regs.fp;   \
+        mem = vm->regs.mem; \
+        GO;                 \
+    } while (0)
+
 /* The general call: pc is the return cell already. */
 HANDLER(CALL_ANY)
 {
@@ -230,10 +239,7 @@ HANDLER(CALL_ANY)
         START(f->code, slots, pc, fp);
     if (f->inst) {
         call_foreign(vm, pc, fp);
-        pc = vm->regs.pc;
-        fp = vm->regs.fp;
-        mem = vm->regs.mem;
-        GO;
+        GO_ELSEWHERE;
     }
     if (!f->fn) {
         vm->host = f;
@@ -456,6 +462,27 @@ HANDLER(RETURN_MANY)
     GO;
 }
 
+/* ---- exceptions ---- */
+
+HANDLER(THROW)
+{
+    USE_FUEL;
+    SAVE_STATE();
+    if (!exn_throw(vm, vm->inst->tags[imm32(pc)], &SLOT(0)))
+        LEAVE(EXIT_TRAP);
+    GO_ELSEWHERE;
+}
+HANDLER(THROW_REF)
+{
+    USE_FUEL;
+    SAVE_STATE();
+    if (!exn_throw_ref(vm, SLOT(1)))
+        LEAVE(EXIT_TRAP);
+    GO_ELSEWHERE;
+}
+
+/* ---- the ends of the chain ---- */
+
 HANDLER(ENTER)
 {
     USE_FUEL;
@@ -483,6 +510,11 @@ HANDLER(GLOBAL_SET_A)
     vm->inst->globals[imm32(pc)]->value[0] = acc;
     NEXT(2);
 }
+HANDLER(GLOBAL_SET_EXN)
+{
+    exn_set(vm, vm->inst->globals[imm32(pc)]->value, SLOT(0));
+    NEXT(2);
+}
 HANDLER(CLAMP)
 {
     if (SLOT(0) > UINT32_MAX)
@@ -508,6 +540,15 @@ HANDLER(TABLE_SET)
     if (UNLIKELY(i >= t->n))
         TRAP(WASM_TRAP_TABLE);
     t->elems[i] = SLOT(1);
+    NEXT(2);
+}
+HANDLER(TABLE_SET_EXN)
+{
+    struct wasm_table *t = table_of(vm, imm32(pc));
+    const uint32_t i = GET_i32_S(0);
+    if (UNLIKELY(i >= t->n))
+        TRAP(WASM_TRAP_TABLE);
+    table_set(vm, t, i, SLOT(1));
     NEXT(2);
 }
 HANDLER(CHECK_REF)
@@ -593,5 +634,6 @@ const struct exec EXEC_TABLE = {
     .handlers = handlers,
     .enter = enter_cells,
     .translate = translate_cell,
+    .leave = &leave_instance_cells[1],
     .run = run,
 };

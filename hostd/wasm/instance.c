@@ -68,6 +68,8 @@ struct wasm_global *wasm_global_new(uint8_t type, bool mutable_, const wasm_slot
 
 void wasm_global_free(struct wasm_global *g)
 {
+    if (g && type_is_exn(g->type))
+        exn_release(NULL, g->value[0]);
     free(g);
 }
 
@@ -93,9 +95,19 @@ bool table_grow(struct wasm_table *t, uint64_t n, wasm_slot init)
         return false;
     for (uint64_t i = 0; i < n; i++)
         elems[t->n + i] = init;
+    if (type_is_exn(t->elem_type))
+        exn_hold(init, n);
     t->elems = elems;
     t->n += n;
     return true;
+}
+
+void table_set(struct wasm_vm *vm, struct wasm_table *t, uint64_t at, wasm_slot value)
+{
+    if (type_is_exn(t->elem_type))
+        exn_set(vm, &t->elems[at], value);
+    else
+        t->elems[at] = value;
 }
 
 static struct wasm_table *table_new(struct type_in elem, const struct wasm_limits_type *type,
@@ -130,6 +142,8 @@ void wasm_table_free(struct wasm_table *t)
     for (uint32_t i = 0; i < t->norphans; i++)
         if (--t->orphans[i]->nholders == 0)
             inst_destroy(t->orphans[i]);
+    for (uint64_t i = 0; type_is_exn(t->elem_type) && i < t->n; i++)
+        exn_release(NULL, t->elems[i]);
     free(t->orphans);
     free(t->elems);
     free(t);
@@ -337,8 +351,9 @@ static void make_tags(struct wasm_inst *i)
 {
     const struct wasm_module *m = i->module;
     for (uint32_t n = m->nimported_tags; n < m->ntags; n++) {
-        i->own_tags[n - m->nimported_tags].type = &m->types[m->tags[n]];
-        i->tags[n] = &i->own_tags[n - m->nimported_tags];
+        struct wasm_tag *tag = &i->own_tags[n - m->nimported_tags];
+        *tag = (struct wasm_tag){&m->types[m->tags[n]], m, n};
+        i->tags[n] = tag;
     }
 }
 
@@ -360,7 +375,7 @@ static bool fill_tables(struct wasm_inst *i, struct err *e)
             return err_set(e, ERR_TRAP, "%s: element segment %u", wasm_trap_text(WASM_TRAP_TABLE),
                            n);
         for (uint32_t k = 0; k < s->n; k++)
-            t->elems[at + k] = elem_value(i, s, k);
+            table_set(NULL, t, at + k, elem_value(i, s, k));
     }
     return true;
 }
@@ -405,6 +420,9 @@ static void inst_destroy(struct wasm_inst *i)
 {
     struct wasm_module *m = i->module;
     mark_free(i->mark);
+    for (uint32_t n = 0; n < m->nglobals - m->nimported_globals; n++)
+        if (type_is_exn(i->own_globals[n].type))
+            exn_release(NULL, i->own_globals[n].value[0]);
     for (uint32_t n = m->nimported_memories; n < m->nmemories; n++)
         wasm_memory_free(i->memories[n]);
     for (uint32_t n = m->nimported_tables; n < m->ntables; n++)

@@ -111,7 +111,8 @@ static struct wasm_extern_type extern_type(const struct wasm_module *m, enum was
         t.type = m->globals[index].type;
         t.mutable_ = m->globals[index].mutable_;
         break;
-    case WASM_TAG: /* refused by decode.c */
+    case WASM_TAG:
+        t.func = &m->types[m->tags[index]];
         break;
     }
     return t;
@@ -200,16 +201,25 @@ static struct str name_in_section(const struct wasm_module *m, uint32_t func)
     return STR_NONE;
 }
 
+/* By which it is exported, else imported. */
+static struct str outside_name(const struct wasm_module *m, enum wasm_kind kind, uint32_t index)
+{
+    for (uint32_t i = 0; i < m->nexports; i++)
+        if (m->exports[i].kind == kind && m->exports[i].index == index)
+            return m->exports[i].name;
+    for (uint32_t i = 0; i < m->nimports; i++)
+        if (m->imports[i].kind == kind && m->imports[i].index == index)
+            return m->imports[i].name;
+    return STR_NONE;
+}
+
 struct str module_func_name(const struct wasm_module *m, uint32_t func)
 {
     struct str name = name_in_section(m, func);
-    if (name.p)
-        return name;
-    for (uint32_t i = 0; i < m->nexports; i++)
-        if (m->exports[i].kind == WASM_FUNC && m->exports[i].index == func)
-            return m->exports[i].name;
-    for (uint32_t i = 0; i < m->nimports && func < m->nimported_funcs; i++)
-        if (m->imports[i].kind == WASM_FUNC && m->imports[i].index == func)
-            return m->imports[i].name;
-    return STR_NONE;
+    return name.p ? name : outside_name(m, WASM_FUNC, func);
+}
+
+struct str module_tag_name(const struct wasm_module *m, uint32_t tag)
+{
+    return outside_name(m, WASM_TAG, tag);
 }

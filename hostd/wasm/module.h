@@ -48,7 +48,12 @@ enum imm {
     IMM_ELEM,
     IMM_ELEM_TABLE,  /* element segment, table */
     IMM_TABLE_TABLE, /* destination, source */
+    IMM_TAG,
+    IMM_TRY_TABLE, /* block type, n, n clauses */
 };
+
+/* Clauses of try_table: their kind, a tag unless for all, and the label. */
+enum { CATCH_REF = 1, CATCH_ALL = 2, CATCH_KINDS = 4 };
 
 #define MEMARG_HAS_MEMORY 0x40u /* flag above the alignment: not memory 0 */
 
@@ -69,6 +74,7 @@ enum {
     TYPE_REF_FUNC = 1,   /* (ref func) */
     TYPE_REF_EXTERN = 2, /* (ref extern) */
     TYPE_REF_ANY = 3, /* of such an operand once it must be a reference. Matches every reference */
+    TYPE_REF_EXN = 4, /* (ref exn) */
     TYPE_REF_FIRST = 0x80,
 };
 #define TYPE_REFS_MAX 64u /* function types that reference types of one module may name */
@@ -94,7 +100,7 @@ static inline uint32_t type_entry(uint8_t type)
 static inline bool type_is_ref(uint8_t type)
 {
     return type_is_indexed(type) || type == WASM_FUNCREF || type == WASM_EXTERNREF ||
-           (type >= TYPE_REF_FUNC && type <= TYPE_REF_ANY);
+           type == WASM_EXNREF || (type >= TYPE_REF_FUNC && type <= TYPE_REF_EXN);
 }
 
 static inline uint32_t type_slots(uint8_t type)
@@ -104,7 +110,15 @@ static inline uint32_t type_slots(uint8_t type)
 
 static inline bool type_is_nullable(uint8_t type)
 {
-    return type_is_indexed(type) ? type & 1 : type == WASM_FUNCREF || type == WASM_EXTERNREF;
+    if (type_is_indexed(type))
+        return type & 1;
+    return type == WASM_FUNCREF || type == WASM_EXTERNREF || type == WASM_EXNREF;
+}
+
+/* Its values are exceptions, which are counted where they are kept (exceptions.c). */
+static inline bool type_is_exn(uint8_t type)
+{
+    return type == WASM_EXNREF || type == TYPE_REF_EXN;
 }
 
 /* Has values that need no initialiser. */
@@ -252,5 +266,7 @@ bool module_validate(struct wasm_module *m, struct err *e);
 
 /* Name of a function for messages: name section, else export, else import name; p NULL when it has none. */
 struct str module_func_name(const struct wasm_module *m, uint32_t func);
+/* Name of a tag likewise: export or import name. */
+struct str module_tag_name(const struct wasm_module *m, uint32_t tag);
 
 #endif

@@ -18,8 +18,8 @@ static const struct {
     uint32_t from, to;
     const char *feature;
 } refused_ops[] = {
-    {0x06, 0x0a, "exceptions"},          {0x18, 0x19, "exceptions"},
-    {0x1f, 0x1f, "exceptions"},          {0xd3, 0xd3, "GC"},
+    {0x06, 0x07, "legacy exceptions"},   {0x09, 0x09, "legacy exceptions"},
+    {0x18, 0x19, "legacy exceptions"},   {0xd3, 0xd3, "GC"},
     {0xe0, 0xe6, "stack switching"},     {0xfb00, 0xfbff, "GC"},
     {0xfc13, 0xfc16, "wide arithmetic"}, {0xfd00, 0xfdff, "SIMD"},
     {0xfe00, 0xfeff, "threads"},

@@ -135,7 +135,8 @@ static void skip_immediates(struct translation *t, uint32_t op)
 
 static bool opens_or_closes(uint32_t op)
 {
-    return op == OP_BLOCK || op == OP_LOOP || op == OP_IF || op == OP_ELSE || op == OP_END;
+    return op == OP_BLOCK || op == OP_LOOP || op == OP_IF || op == OP_ELSE || op == OP_END ||
+           op == OP_TRY_TABLE;
 }
 
 static void instruction(struct translation *t)
@@ -192,6 +193,7 @@ static struct translation translation_of(struct func_code *fc, enum exec_kind ki
         .end = decl->code.p + decl->code.n,
         .last = NONE,
         .banks = {{NONE, NONE, H_COUNT, NONE, 1}, {NONE, NONE, H_COUNT, NONE, 1}},
+        .region = NO_REGION,
         .want_cell = NONE,
     };
 }
@@ -246,20 +248,28 @@ bool code_prepare(struct wasm_module *m, struct err *e)
     return ok;
 }
 
+static void translation_free(struct translation *t)
+{
+    free(t->code);
+    free(t->regions);
+    free(t->clauses);
+}
+
 static const uint64_t *publish(struct func_code *fc, enum exec_kind kind, struct err *e)
 {
     struct translation t = translation_of(fc, kind);
     translate(&t);
     uint64_t *cells = arena_array(&fc->module->code_arena, uint64_t, t.n);
-    if (cells) {
+    if (cells && keep_catches(&t, &fc->catches[kind])) {
         memcpy(cells, t.code, t.n * sizeof *cells);
         fc->ncells[kind] = t.n;
         atomic_store_explicit(&fc->entry[kind], cells, memory_order_release);
     } else {
         arena_full(&fc->module->code_arena, e);
         err_wrap(e, "translated code");
+        cells = NULL;
     }
-    free(t.code);
+    translation_free(&t);
     return cells;
 }
 
@@ -282,6 +292,6 @@ size_t code_offset(struct func_code *fc, enum exec_kind kind, const uint64_t *pc
     struct translation t = translation_of(fc, kind);
     t.want_cell = (uint32_t)(pc - cells) - pc_after;
     translate(&t);
-    free(t.code);
+    translation_free(&t);
     return t.want_at ? (size_t)(t.want_at - fc->module->bytes.p) : 0;
 }

@@ -53,13 +53,17 @@ struct label {
     uint32_t fixes;            /* chain of forward branches to the end */
     uint32_t else_cell;        /* of an if: the branch to its else */
     uint32_t stub_table, stub; /* br_table: stub made for this label, and for which table */
+    uint32_t region;           /* of a try_table; else NONE */
 };
 
-/* A branch distance still to be written: in the cell's imm32, or in a word of a branch table. */
+/* A branch distance still to be written: in the cell's imm32, or in a word of a branch table; or
+ * where a catch clause goes on. */
 struct fix {
-    uint32_t cell, word; /* word 0: the imm32 */
+    uint32_t cell, word; /* word 0: the imm32; FIX_CLAUSE: cell is the clause's number */
     uint32_t next;
 };
+
+#define FIX_CLAUSE UINT32_MAX
 
 struct translation {
     struct wasm_module *m;
@@ -86,6 +90,12 @@ struct translation {
     uint32_t nlabels, labels_cap;
     struct fix *fixes;
     uint32_t nfixes, fixes_cap;
+
+    struct try_region *regions;
+    uint32_t nregions, regions_cap;
+    uint32_t region; /* innermost open one; NO_REGION */
+    struct catch_clause *clauses;
+    uint32_t nclauses, clauses_cap;
 
     uint32_t want_cell; /* code_offset: whose instruction is asked for; else NONE */
     const uint8_t *want_at;
@@ -137,6 +147,18 @@ void table_index(struct translation *t, uint32_t pos, uint32_t table);
 /* ---- translate_flow.c ---- */
 void flow(struct translation *t, uint32_t op);
 void open_function(struct translation *t);
+struct label *label_at(struct translation *t, uint32_t depth);
+struct label *push_label(struct translation *t, uint8_t op);
+void read_block_type(struct translation *t, struct label *l);
+/* Points the cell (or the word of a branch table, or a clause) at l, now or when its end is reached. */
+void aim(struct translation *t, struct label *l, uint32_t cell, uint32_t word);
+
+/* ---- translate_try.c ---- */
+void try_table(struct translation *t);
+void close_region(struct translation *t, uint32_t region);
+void write_throw(struct translation *t, uint32_t op); /* OP_THROW or OP_THROW_REF */
+/* Copies what was noted into the module's code arena; *out is NULL when there is nothing. False: no room. */
+bool keep_catches(const struct translation *t, const struct catch_table **out);
 
 /* ---- immediates ---- trusted: validation has read them */
 uint32_t leb_u32(struct translation *t);

@@ -13,7 +13,7 @@
 
 /* ---- labels and distances ---- */
 
-static struct label *label_at(struct translation *t, uint32_t depth)
+struct label *label_at(struct translation *t, uint32_t depth)
 {
     assert(depth < t->nlabels);
     return &t->labels[t->nlabels - 1 - depth];
@@ -37,14 +37,15 @@ static const uint8_t *label_types(const struct label *l)
 static void write_distance(struct translation *t, const struct fix *f, uint32_t target)
 {
     uint32_t distance = target - f->cell; /* wraps for backward ones, as a signed distance */
-    if (f->word == 0)
+    if (f->word == FIX_CLAUSE)
+        t->clauses[f->cell].target = target;
+    else if (f->word == 0)
         set_imm32(t, f->cell, distance);
     else
         t->code[f->word] |= distance;
 }
 
-/* Points the cell (or the word of a branch table) at l, now or when its end is reached. */
-static void aim(struct translation *t, struct label *l, uint32_t cell, uint32_t word)
+void aim(struct translation *t, struct label *l, uint32_t cell, uint32_t word)
 {
     struct fix f = {.cell = cell, .word = word, .next = l->fixes};
     if (l->op == OP_LOOP) {
@@ -64,21 +65,25 @@ static void aim_here(struct translation *t, uint32_t cell)
     write_distance(t, &(struct fix){.cell = cell}, t->n);
 }
 
-static struct label *push_label(struct translation *t, uint8_t op)
+struct label *push_label(struct translation *t, uint8_t op)
 {
     if (t->nlabels == t->labels_cap) {
         t->labels_cap = MAX(t->labels_cap * 2, 16u);
         t->labels = xrealloc(t->labels, t->labels_cap * sizeof *t->labels);
     }
     struct label *l = &t->labels[t->nlabels++];
-    *l = (struct label){
-        .op = op, .fixes = NONE, .else_cell = NONE, .stub_table = NONE, .dead_start = t->dead};
+    *l = (struct label){.op = op,
+                        .fixes = NONE,
+                        .else_cell = NONE,
+                        .stub_table = NONE,
+                        .region = NONE,
+                        .dead_start = t->dead};
     return l;
 }
 
 /* ---- blocks ---- */
 
-static void read_block_type(struct translation *t, struct label *l)
+void read_block_type(struct translation *t, struct label *l)
 {
     const uint8_t *at = t->p;
     int64_t v = leb_s64(t);
@@ -137,16 +142,34 @@ static void open_else(struct translation *t)
 }
 
 static void write_return(struct translation *t);
+static void return_from(struct translation *t, uint32_t slot);
+
+static void arrive(struct translation *t, const struct label *l)
+{
+    for (uint32_t i = l->fixes; i != NONE; i = t->fixes[i].next)
+        write_distance(t, &t->fixes[i], t->n);
+}
+
+static void close_function(struct translation *t, const struct label *l)
+{
+    if (!t->dead)
+        write_return(t);
+    t->nlabels--;
+    if (l->fixes == NONE)
+        return;
+    arrive(t, l); /* only clauses of try_table: what they caught is the results */
+    return_from(t, home(t, 0));
+}
 
 static void close_block(struct translation *t)
 {
     struct label *l = label_at(t, 0);
     if (is_function(t, l)) {
-        if (!t->dead)
-            write_return(t);
-        t->nlabels--;
+        close_function(t, l);
         return;
     }
+    if (l->region != NONE)
+        close_region(t, l->region);
     t->nlabels--;
     if (l->dead_start)
         return;
@@ -160,8 +183,7 @@ static void close_block(struct translation *t)
         return;
     if (l->else_cell != NONE)
         aim_here(t, l->else_cell);
-    for (uint32_t i = l->fixes; i != NONE; i = t->fixes[i].next)
-        write_distance(t, &t->fixes[i], t->n);
+    arrive(t, l);
     t->dead = false;
     forget(t);
     push_home(t, l->results, l->nresults);
@@ -536,12 +558,18 @@ static void return_call_ref(struct translation *t)
 void flow(struct translation *t, uint32_t op)
 {
     switch (op) {
-    case OP_NOP:
-        break;
     case OP_BLOCK:
     case OP_LOOP:
     case OP_IF:
         block(t, (uint8_t)op);
+        break;
+    case OP_TRY_TABLE:
+        try_table(t);
+        break;
+    case OP_THROW:
+    case OP_THROW_REF:
+        write_throw(t, op);
+        t->dead = true;
         break;
     case OP_ELSE:
         open_else(t);
@@ -594,6 +622,6 @@ void flow(struct translation *t, uint32_t op)
         t->dead = true;
         break;
     default:
-        assert(false); /* an opcode that validation knows */
+        assert(op == OP_NOP); /* an opcode that validation knows */
     }
 }

@@ -269,18 +269,6 @@ static void global_get(struct translation *t)
     produce(t, bank_of(type) == BANK_FLOAT ? H_FGLOBAL_GET : H_GLOBAL_GET, 2, index, type);
 }
 
-static void global_set(struct translation *t)
-{
-    uint32_t index = leb_u32(t), pos = t->sp - 1;
-    bool is_float = bank_of(t->stack[pos].type) == BANK_FLOAT;
-    struct operand x = is_float ? (struct operand){'S', force_slot(t, pos), 0} : operand(t, pos, 0);
-    pop(t);
-    uint32_t cell = emit(t, x.class == 'A' ? H_GLOBAL_SET_A : H_GLOBAL_SET_S, 2);
-    if (x.class == 'S')
-        set_field(t, cell, 0, x.slot);
-    set_imm32(t, cell, index);
-}
-
 /* Fields first, first + 1, … are the n topmost operands, each in a slot. */
 static uint32_t with_slots(struct translation *t, enum handler h, uint32_t words, uint32_t first,
                            uint32_t n)
@@ -293,6 +281,22 @@ static uint32_t with_slots(struct translation *t, enum handler h, uint32_t words
     for (uint32_t i = 0; i < n; i++)
         set_field(t, cell, first + i, slots[i]);
     return cell;
+}
+
+static void global_set(struct translation *t)
+{
+    uint32_t index = leb_u32(t), pos = t->sp - 1;
+    if (type_is_exn(t->m->globals[index].type)) {
+        set_imm32(t, with_slots(t, H_GLOBAL_SET_EXN, 2, 0, 1), index);
+        return;
+    }
+    bool is_float = bank_of(t->stack[pos].type) == BANK_FLOAT;
+    struct operand x = is_float ? (struct operand){'S', force_slot(t, pos), 0} : operand(t, pos, 0);
+    pop(t);
+    uint32_t cell = emit(t, x.class == 'A' ? H_GLOBAL_SET_A : H_GLOBAL_SET_S, 2);
+    if (x.class == 'S')
+        set_field(t, cell, 0, x.slot);
+    set_imm32(t, cell, index);
 }
 
 /* The same with a result. */
@@ -335,7 +339,8 @@ static bool table_op(struct translation *t, uint32_t op)
         return true;
     case OP_TABLE_SET:
         table_index(t, t->sp - 2, a);
-        cell = with_slots(t, H_TABLE_SET, 2, 0, 2);
+        cell = with_slots(t, type_is_exn(t->m->tables[a].elem) ? H_TABLE_SET_EXN : H_TABLE_SET, 2,
+                          0, 2);
         set_imm32(t, cell, a);
         return true;
     case OP_TABLE_SIZE:

@@ -29,8 +29,9 @@ static const struct {
     {TYPE_REF_EXTERN, "(ref extern)", NULL},
     {TYPE_REF_ANY, "a reference", NULL},
     {WASM_V128, "v128", "SIMD"},
-    {0x69, "exnref", "exceptions"},
-    {0x74, "nullexnref", "exceptions"},
+    {WASM_EXNREF, "exnref", NULL},
+    {TYPE_REF_EXN, "(ref exn)", NULL},
+    {0x74, "nullexnref", "GC"},
     {0x6e, "anyref", "GC"},
     {0x6d, "eqref", "GC"},
     {0x6c, "i31ref", "GC"},
@@ -214,14 +215,23 @@ bool type_matches(struct type_in have, struct type_in want)
         return type_is_indexed(h) || h == TYPE_REF_FUNC;
     if (w == TYPE_REF_FUNC)
         return type_is_indexed(h) && !type_is_nullable(h);
-    return w == WASM_EXTERNREF && h == TYPE_REF_EXTERN;
+    return (w == WASM_EXTERNREF && h == TYPE_REF_EXTERN) || (w == WASM_EXNREF && h == TYPE_REF_EXN);
 }
 
 uint8_t type_not_null(uint8_t type)
 {
     if (type_is_indexed(type))
         return type & (uint8_t)~1u;
-    return type == WASM_FUNCREF ? TYPE_REF_FUNC : type == WASM_EXTERNREF ? TYPE_REF_EXTERN : type;
+    switch (type) {
+    case WASM_FUNCREF:
+        return TYPE_REF_FUNC;
+    case WASM_EXTERNREF:
+        return TYPE_REF_EXTERN;
+    case WASM_EXNREF:
+        return TYPE_REF_EXN;
+    default:
+        return type;
+    }
 }
 
 const uint8_t *type_alone(uint8_t type)
@@ -251,6 +261,11 @@ static uint8_t refuse(struct reader *r, const uint8_t *at, uint8_t type, const c
     return 0;
 }
 
+static bool is_plain_ref(uint8_t type)
+{
+    return type == WASM_FUNCREF || type == WASM_EXTERNREF || type == WASM_EXNREF;
+}
+
 uint8_t rd_heaptype(struct reader *r, struct wasm_module *m, bool nullable)
 {
     const uint8_t *at = r->p;
@@ -262,7 +277,7 @@ uint8_t rd_heaptype(struct reader *r, struct wasm_module *m, bool nullable)
         return 0;
     }
     uint8_t type = v >= -0x40 ? (uint8_t)(v & 0x7f) : 0;
-    if (type == WASM_FUNCREF || type == WASM_EXTERNREF)
+    if (is_plain_ref(type))
         return nullable ? type : type_not_null(type);
     return refuse(r, at, type, "heap");
 }
@@ -273,7 +288,7 @@ static uint8_t read_type(struct reader *r, struct wasm_module *m, bool want_refe
     uint8_t type = rd_u8(r);
     if (type == CODE_REF || type == CODE_REF_NULL)
         return rd_heaptype(r, m, type == CODE_REF_NULL);
-    if (type == WASM_FUNCREF || type == WASM_EXTERNREF)
+    if (is_plain_ref(type))
         return type;
     if (type >= WASM_F64 && type <= WASM_I32 && !want_reference)
         return type;

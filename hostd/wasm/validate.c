@@ -402,6 +402,17 @@ static bool check_func_types(const struct wasm_module *m, struct err *e)
     return true;
 }
 
+static bool check_tags(const struct wasm_module *m, struct err *e)
+{
+    for (uint32_t i = 0; i < m->ntags; i++) {
+        if (m->tags[i] >= m->ntypes)
+            return err_set(e, ERR_INVALID, "tag %u: unknown type %u", i, m->tags[i]);
+        if (m->types[m->tags[i]].nresults > 0)
+            return err_set(e, ERR_INVALID, "tag %u: non-empty tag result type", i);
+    }
+    return true;
+}
+
 static bool check_limits(const struct wasm_limits_type *t, const char *what, uint32_t index,
                          struct err *e)
 {
@@ -523,9 +534,9 @@ bool module_validate(struct wasm_module *m, struct err *e)
         .work_left = WORK_BASE + WORK_PER_BYTE * (uint64_t)m->bytes.n,
     };
     /* exports, globals and segments first: they declare what ref.func in bodies may name */
-    bool ok = check_func_types(m, e) && check_memories(m, e) && check_tables(&v, e) &&
-              check_exports(m, e) && check_start(m, e) && check_globals(&v, e) &&
-              check_segments(&v, e) && check_functions(&v, e);
+    bool ok = check_func_types(m, e) && check_tags(m, e) && check_memories(m, e) &&
+              check_tables(&v, e) && check_exports(m, e) && check_start(m, e) &&
+              check_globals(&v, e) && check_segments(&v, e) && check_functions(&v, e);
     free(v.set);
     free(v.unset);
     free(v.operands);

@@ -159,6 +159,12 @@ static bool check_block(struct validator *v, uint32_t op)
     return val_pop_list(v, params) && val_enter(v, (uint16_t)op, params, results);
 }
 
+static bool check_unreachable(struct validator *v)
+{
+    val_unreachable(v);
+    return true;
+}
+
 static bool check_else(struct validator *v)
 {
     struct block left;
@@ -241,6 +247,81 @@ static bool check_return(struct validator *v)
         return false;
     val_unreachable(v);
     return true;
+}
+
+/* ---- exceptions ---- */
+
+static bool read_tag(struct validator *v, struct type_list *params)
+{
+    uint32_t tag;
+    if (!read_index(v, v->m->ntags, "tag", &tag))
+        return false;
+    *params = type_params(&v->m->types[v->m->tags[tag]]);
+    return true;
+}
+
+static bool check_throw(struct validator *v)
+{
+    struct type_list params;
+    if (!read_tag(v, &params) || !val_pop_list(v, params))
+        return false;
+    val_unreachable(v);
+    return true;
+}
+
+static bool check_throw_ref(struct validator *v)
+{
+    if (!val_pop(v, WASM_EXNREF))
+        return false;
+    val_unreachable(v);
+    return true;
+}
+
+/* What the clause catches must be what its label takes. It is pushed and popped, so that the frame has room
+ * for it. */
+static bool check_catch(struct validator *v)
+{
+    struct type_list caught = {NULL, 0}, types;
+    uint8_t kind = rd_u8(&v->r);
+    if (rd_ok(&v->r) && kind >= CATCH_KINDS)
+        return val_fail(v, ERR_INVALID, "malformed catch clause 0x%02x", kind);
+    if (!(kind & CATCH_ALL) && !read_tag(v, &caught))
+        return false;
+    if (!read_label(v, &types))
+        return false;
+    uint32_t n = caught.n + (kind & CATCH_REF);
+    if (types.n != n)
+        return val_fail(v, ERR_INVALID, "type mismatch: %u values are caught, the label takes %u",
+                        n, types.n);
+    return val_push_list(v, caught) && (!(kind & CATCH_REF) || val_push(v, TYPE_REF_EXN)) &&
+           val_pop_list(v, types);
+}
+
+/* The labels of the clauses are counted from outside of the block. */
+static bool check_try_table(struct validator *v)
+{
+    struct type_list params, results;
+    if (!read_block_type(v, &params, &results))
+        return false;
+    uint32_t n = rd_count(&v->r, 2, UINT32_MAX, "catch clauses");
+    for (uint32_t i = 0; i < n && rd_ok(&v->r); i++)
+        if (!check_catch(v))
+            return false;
+    return rd_ok(&v->r) && val_pop_list(v, params) && val_enter(v, OP_BLOCK, params, results);
+}
+
+static bool check_exception(struct validator *v, uint32_t op)
+{
+    switch (op) {
+    case OP_THROW:
+        return check_throw(v);
+    case OP_THROW_REF:
+        return check_throw_ref(v);
+    case OP_TRY_TABLE:
+        return check_try_table(v);
+    default: /* a row with "*" and no rule here */
+        return val_fail(v, ERR_INVALID, "has no typing rule");
+    }
 }
 
 /* ---- calls ---- */
@@ -475,8 +556,7 @@ bool val_special(struct validator *v, uint32_t op)
 {
     switch (op) {
     case OP_UNREACHABLE:
-        val_unreachable(v);
-        return true;
+        return check_unreachable(v);
     case OP_BLOCK:
     case OP_LOOP:
     case OP_IF:
@@ -540,7 +620,7 @@ bool val_special(struct validator *v, uint32_t op)
         return check_br_on_non_null(v);
     case OP_REF_FUNC:
         return check_ref_func(v);
-    default: /* a row with "*" and no rule here */
-        return val_fail(v, ERR_INVALID, "has no typing rule");
+    default:
+        return check_exception(v, op);
     }
 }

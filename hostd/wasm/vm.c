@@ -41,6 +41,7 @@ struct wasm_vm *wasm_vm_new(const struct wasm_vm_opts *opts, struct err *e)
     struct wasm_vm *vm = xnew(struct wasm_vm);
     vm->stack = stack;
     vm->stack_end = vm->stack + size / sizeof(uint64_t);
+    exn_heap_init(&vm->exns, opts ? opts->exception_bytes_max : 0);
     wasm_vm_reset(vm);
     return vm;
 }
@@ -49,6 +50,7 @@ void wasm_vm_free(struct wasm_vm *vm)
 {
     if (!vm)
         return;
+    exn_heap_fini(&vm->exns);
     munmap(vm->stack, (size_t)((char *)vm->stack_end - (char *)vm->stack) + STACK_GUARD_BYTES);
     free(vm);
 }
@@ -65,6 +67,7 @@ static void drop_frames(struct wasm_vm *vm)
 void wasm_vm_reset(struct wasm_vm *vm)
 {
     drop_frames(vm);
+    exn_heap_clear(&vm->exns);
     vm->results = NULL;
     vm->trap = WASM_TRAP_NONE;
     vm->trap_text[0] = '\0';

@@ -29,7 +29,7 @@ struct wasm_global;
 struct wasm_tag;
 struct wasm_type_refs; /* reference types of a module; lives as long as that */
 
-/* Value types as in the binary format. Modules have more reference types than these two: other bytes, which
+/* Value types as in the binary format. Modules have more reference types than these three: other bytes, which
  * mean something only together with `refs` of the same module. */
 enum wasm_type {
     WASM_I32 = 0x7f,
@@ -39,6 +39,7 @@ enum wasm_type {
     WASM_V128 = 0x7b,
     WASM_FUNCREF = 0x70,
     WASM_EXTERNREF = 0x6f,
+    WASM_EXNREF = 0x69, /* a caught exception */
 };
 enum wasm_kind { WASM_FUNC, WASM_TABLE, WASM_MEMORY, WASM_GLOBAL, WASM_TAG };
 
@@ -64,8 +65,8 @@ struct wasm_limits_type {
 /* An import or export as the module states it. */
 struct wasm_extern_type {
     enum wasm_kind kind;
-    struct str module, name; /* module empty for exports */
-    const struct wasm_functype *func;
+    struct str module, name;           /* module empty for exports */
+    const struct wasm_functype *func;  /* function, tag */
     struct wasm_limits_type limits;    /* memory, table */
     uint8_t type;                      /* global's value type, table's element type */
     const struct wasm_type_refs *refs; /* what type is to be read with */
@@ -187,17 +188,20 @@ enum wasm_trap {
     WASM_TRAP_DEADLINE,
     WASM_TRAP_NULL_REF,
     WASM_TRAP_NULL_FUNC, /* called through a reference */
-    WASM_TRAP_EXCEPTION,
-    WASM_TRAP_HOST, /* text from wasm_vm_set_trap */
+    WASM_TRAP_EXCEPTION, /* reached the host; the report names its tag */
+    WASM_TRAP_HOST,      /* text from wasm_vm_set_trap */
 };
 const char *wasm_trap_text(enum wasm_trap t); /* the spec suite's wording */
 
 struct wasm_vm_opts {
-    uint32_t stack_bytes; /* 0: 1 MiB */
+    uint32_t stack_bytes;         /* 0: 1 MiB */
+    uint32_t exception_bytes_max; /* of the exceptions a guest may keep references to; 0: 1 MiB */
 };
 struct wasm_vm *wasm_vm_new(const struct wasm_vm_opts *opts, struct err *e);
 void wasm_vm_free(struct wasm_vm *vm);
-void wasm_vm_reset(struct wasm_vm *vm); /* drops all frames and the trap; for pooling */
+/* Drops all frames and the trap; for pooling. References to exceptions in results end here. Not while another
+ * vm runs the same instances: exceptions that this one made may be in their globals and tables. */
+void wasm_vm_reset(struct wasm_vm *vm);
 
 /* Pushes a call of func; wasm_run goes on with it and returns WASM_RETURNED when it is through. Calls nest: the
  * driver may enter again while a host call waits for its answer. args are copied. False: stack exhausted. */
