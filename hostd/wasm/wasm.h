@@ -219,7 +219,7 @@ struct wasm_host_call wasm_vm_host(struct wasm_vm *vm); /* innermost unanswered 
 void wasm_host_return(struct wasm_vm *vm,
                       const wasm_slot *results); /* may alias slots; NULL: already in place */
 
-/* Fuel: one unit per taken backward branch and per call, bulk operations bytes/64 (interpreter.md 3.8).
+/* Fuel: one unit per taken backward branch, per call and per throw, bulk operations bytes/64 (interpreter.md 3.8).
  * slice: units until WASM_PAUSED; limit: units in total until WASM_TRAP_FUEL (UINT64_MAX: none). */
 void wasm_vm_fuel(struct wasm_vm *vm, uint64_t slice, uint64_t limit);
 uint64_t wasm_vm_fuel_used(const struct wasm_vm *vm);

@@ -66,6 +66,13 @@ struct ref_inst {
     struct ref_inst *next_abandoned;
 };
 
+/* Never freed before its vm: nobody looks who refers to it. */
+struct ref_exn {
+    struct ref_exn *next;
+    const struct ref_tag *tag;
+    struct value payload[];
+};
+
 struct ref_vm {
     struct value *stack;
     uint32_t sp, cap;
@@ -74,6 +81,8 @@ struct ref_vm {
     enum wasm_trap trap;
     char trap_text[256];
     struct ref_func *entered;
+    struct ref_exn *exns;   /* all there ever were */
+    struct ref_exn *thrown; /* the one on its way */
     wasm_slot *results;
 };
 

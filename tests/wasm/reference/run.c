@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Running guests in the reference interpreter. Spec: execution, "Instructions". A forward branch finds its target
  * by reading on to the matching `end`; nothing is prepared.
- * Fuel (interpreter.md 3.8): a unit per call of any kind and per taken branch to a loop, asked for before. */
+ * Fuel (interpreter.md 3.8): a unit per call of any kind, throw, and taken branch to a loop, asked for before. */
 #include "tests/wasm/reference/reference.h"
 
 #include <assert.h>
@@ -13,7 +13,8 @@
 #define DEPTH_MAX 4000 /* guest calls; each is a few frames of the C stack */
 
 struct label {
-    const uint8_t *loop; /* where its body begins; NULL: not a loop */
+    const uint8_t *loop;    /* where its body begins; NULL: not a loop */
+    const uint8_t *catches; /* clauses of a try_table; NULL: not one */
     uint32_t height, arity;
 };
 
@@ -29,9 +30,9 @@ struct frame {
     struct ref_func *next; /* of a tail call: what goes on in place of this one */
 };
 
-enum step { NEXT, RETURN, TAIL_CALL, TRAPPED };
+enum step { NEXT, RETURN, TAIL_CALL, THROWN, TRAPPED };
 
-static bool call(struct ref_vm *vm, struct ref_func *f);
+static enum step call(struct ref_vm *vm, struct ref_func *f);
 
 /* ---- the value stack ---- */
 
@@ -88,6 +89,22 @@ static void skip_valtype(struct reader *r)
         rd_s33(r);
 }
 
+/* One clause of a try_table; the tag is 0 when it catches all. */
+static uint8_t read_clause(struct reader *r, uint32_t *tag, uint32_t *depth)
+{
+    uint8_t kind = rd_u8(r);
+    *tag = kind & CATCH_ALL ? 0 : rd_u32(r);
+    *depth = rd_u32(r);
+    return kind;
+}
+
+static void skip_clauses(struct reader *r)
+{
+    uint32_t tag, depth;
+    for (uint32_t n = rd_u32(r); n > 0; n--)
+        read_clause(r, &tag, &depth);
+}
+
 static void skip_immediates(struct reader *r, enum imm imm)
 {
     switch (imm) {
@@ -95,6 +112,10 @@ static void skip_immediates(struct reader *r, enum imm imm)
         return;
     case IMM_BLOCK:
         skip_valtype(r);
+        return;
+    case IMM_TRY_TABLE:
+        skip_valtype(r);
+        skip_clauses(r);
         return;
     case IMM_SELECT:
         rd_u32(r);
@@ -145,7 +166,7 @@ static bool skip_to_end(struct reader *r, uint32_t depth, bool or_else)
         uint32_t op = rd_opcode(r);
         assert(rd_ok(r));
         skip_immediates(r, op_info(op)->imm);
-        if (op_info(op)->imm == IMM_BLOCK)
+        if (op_info(op)->imm == IMM_BLOCK || op == OP_TRY_TABLE)
             open++;
         else if (op == OP_ELSE && open == 0 && or_else)
             return true;
@@ -162,7 +183,7 @@ static void open_block(struct frame *f, uint32_t height, uint32_t arity, const u
         f->labels_cap = f->labels_cap ? 2 * f->labels_cap : 8;
         f->labels = xrealloc(f->labels, f->labels_cap * sizeof *f->labels);
     }
-    f->labels[f->nlabels++] = (struct label){loop, height, arity};
+    f->labels[f->nlabels++] = (struct label){loop, NULL, height, arity};
 }
 
 static enum step block(struct frame *f, uint32_t op)
@@ -181,18 +202,19 @@ static enum step block(struct frame *f, uint32_t op)
     bool taken = op != OP_IF || ref_pop(f->vm).lo != 0;
     open_block(f, f->vm->sp - nparams, op == OP_LOOP ? nparams : nresults,
                op == OP_LOOP ? f->r.p : NULL);
+    if (op == OP_TRY_TABLE) {
+        f->labels[f->nlabels - 1].catches = f->r.p;
+        skip_clauses(&f->r);
+    }
     if (!taken && !skip_to_end(&f->r, 0, true))
         f->nlabels--; /* no else */
     return NEXT;
 }
 
-static enum step branch(struct frame *f, uint32_t depth)
+static enum step jump(struct frame *f, uint32_t depth)
 {
-    assert(depth < f->nlabels);
     uint32_t index = f->nlabels - 1 - depth;
     struct label l = f->labels[index];
-    if (l.loop && !use_fuel(f->vm))
-        return TRAPPED;
     keep_top(f->vm, l.height, l.arity);
     if (l.loop) {
         f->r.p = l.loop;
@@ -204,6 +226,14 @@ static enum step branch(struct frame *f, uint32_t depth)
         return RETURN;
     skip_to_end(&f->r, depth, false);
     return NEXT;
+}
+
+static enum step branch(struct frame *f, uint32_t depth)
+{
+    assert(depth < f->nlabels);
+    if (f->labels[f->nlabels - 1 - depth].loop && !use_fuel(f->vm))
+        return TRAPPED;
+    return jump(f, depth);
 }
 
 static enum step br_table(struct frame *f)
@@ -237,6 +267,50 @@ static enum step branch_on(struct frame *f, uint32_t op)
         ref_push(f->vm, v);
         return branch(f, depth);
     }
+}
+
+/* ---- exceptions ---- */
+
+static enum step throw(struct frame * f, uint32_t op) {
+    struct ref_vm *vm = f->vm; if (!use_fuel(vm)) return TRAPPED; if (op == OP_THROW_REF){
+        vm->thrown = (struct ref_exn *)(uintptr_t)ref_pop(vm).lo;
+        return vm->thrown ? THROWN : (ref_trap(vm, WASM_TRAP_NULL_REF), TRAPPED);}
+const struct ref_tag *tag = f->inst->tags[rd_u32(&f->r)];
+uint32_t n = tag->type->nparams;
+struct ref_exn *x = xalloc(sizeof *x + n * sizeof *x->payload);
+*x = (struct ref_exn){vm->exns, tag};
+vm->exns = vm->thrown = x;
+vm->sp -= n;
+if (n)
+    memcpy(x->payload, vm->stack + vm->sp, n * sizeof *x->payload);
+return THROWN;
+}
+
+/* Goes on at the label of the clause, if one of the block with this index catches what was thrown. */
+static enum step catch_in(struct frame *f, uint32_t index)
+{
+    struct ref_vm *vm = f->vm;
+    struct reader r = f->r;
+    uint32_t tag, depth;
+    r.p = f->labels[index].catches;
+    for (uint32_t n = rd_u32(&r); n > 0; n--) {
+        uint8_t kind = read_clause(&r, &tag, &depth);
+        if (!(kind & CATCH_ALL) && f->inst->tags[tag] != vm->thrown->tag)
+            continue;
+        for (uint32_t i = 0; !(kind & CATCH_ALL) && i < vm->thrown->tag->type->nparams; i++)
+            ref_push(vm, vm->thrown->payload[i]);
+        if (kind & CATCH_REF)
+            ref_push64(vm, (uint64_t)(uintptr_t)vm->thrown);
+        return jump(f, f->nlabels - index + depth);
+    }
+    return THROWN;
+}
+
+static enum step catch (struct frame *f) {
+    enum step s = THROWN;
+    for (uint32_t i = f->nlabels; i-- > 0 && s == THROWN;) if (f->labels[i].catches)
+        s = catch_in(f, i);
+    return s;
 }
 
 /* ---- calls ---- */
@@ -309,8 +383,10 @@ static enum step run_call(struct frame *f, uint32_t op)
     struct ref_func *to = callee(f, op);
     if (!to)
         return TRAPPED;
-    if (op == OP_CALL || op == OP_CALL_INDIRECT || op == OP_CALL_REF)
-        return call(f->vm, to) ? NEXT : TRAPPED;
+    if (op == OP_CALL || op == OP_CALL_INDIRECT || op == OP_CALL_REF) {
+        enum step s = call(f->vm, to);
+        return s == RETURN ? NEXT : s;
+    }
     f->next = to;
     return TAIL_CALL;
 }
@@ -328,7 +404,11 @@ static enum step control(struct frame *f, uint32_t op)
     case OP_BLOCK:
     case OP_LOOP:
     case OP_IF:
+    case OP_TRY_TABLE:
         return block(f, op);
+    case OP_THROW:
+    case OP_THROW_REF:
+        return throw(f, op);
     case OP_ELSE: /* of a condition that held */
         skip_to_end(&f->r, 0, false);
         f->nlabels--;
@@ -435,7 +515,8 @@ static enum step step(struct frame *f)
     assert(rd_ok(&f->r) && op_info(op));
     if (ref_is_number(op))
         return number(f, op);
-    if (op <= OP_RETURN_CALL_REF || op == OP_BR_ON_NULL || op == OP_BR_ON_NON_NULL)
+    if (op <= OP_RETURN_CALL_REF || op == OP_TRY_TABLE || op == OP_BR_ON_NULL ||
+        op == OP_BR_ON_NON_NULL)
         return control(f, op);
     if (op >= OP_LOCAL_GET && op <= OP_GLOBAL_SET)
         return variable(f, op);
@@ -476,9 +557,11 @@ static enum step run_function(struct ref_vm *vm, struct ref_func **func)
         memcpy(f.locals, vm->stack + vm->sp, type->nparams * sizeof *f.locals);
     const uint32_t base = vm->sp;
     open_block(&f, base, type->nresults, NULL);
-    enum step s;
-    while ((s = step(&f)) == NEXT)
-        ;
+    enum step s = NEXT;
+    while (s == NEXT) {
+        s = step(&f);
+        s = s == THROWN ? catch (&f) : s;
+    }
     if (s == RETURN)
         assert(vm->sp == base + type->nresults);
     if (s == TAIL_CALL) {
@@ -490,11 +573,13 @@ static enum step run_function(struct ref_vm *vm, struct ref_func **func)
     return s;
 }
 
-static bool call(struct ref_vm *vm, struct ref_func *f)
+static enum step call(struct ref_vm *vm, struct ref_func *f)
 {
     enum step s = TAIL_CALL;
-    if (vm->depth >= DEPTH_MAX)
-        return ref_trap(vm, WASM_TRAP_STACK);
+    if (vm->depth >= DEPTH_MAX) {
+        ref_trap(vm, WASM_TRAP_STACK);
+        return TRAPPED;
+    }
     vm->depth++;
     while (s == TAIL_CALL) {
         if (!f->inst)
@@ -503,7 +588,7 @@ static bool call(struct ref_vm *vm, struct ref_func *f)
             s = run_function(vm, &f);
     }
     vm->depth--;
-    return s == RETURN;
+    return s;
 }
 
 /* ---- the interface ---- */
@@ -522,6 +607,8 @@ void ref_vm_free(struct ref_vm *vm)
     if (vm) {
         free(vm->stack);
         free(vm->results);
+        for (struct ref_exn *x; (x = vm->exns); free(x))
+            vm->exns = x->next;
     }
     free(vm);
 }
@@ -550,7 +637,10 @@ enum wasm_outcome ref_run(struct ref_vm *vm)
     const struct wasm_functype *t = vm->entered->type;
     struct ref_func *f = vm->entered;
     vm->entered = NULL;
-    if (!use_fuel(vm) || !call(vm, f)) {
+    enum step s = use_fuel(vm) ? call(vm, f) : TRAPPED;
+    if (s == THROWN)
+        ref_trap(vm, WASM_TRAP_EXCEPTION);
+    if (s != RETURN) {
         assert(vm->trap != WASM_TRAP_NONE);
         vm->sp = 0;
         return WASM_TRAPPED;
