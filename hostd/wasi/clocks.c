@@ -21,7 +21,7 @@ static void choose_offset(void)
     guest_offset = rand_u64() % (1ull << 40) - clock_mono_ns();
 }
 
-static uint64_t guest_now(void)
+uint64_t wasi_monotonic_ns(void)
 {
     pthread_once(&offset_once, choose_offset);
     return clock_mono_ns() + guest_offset;
@@ -39,7 +39,7 @@ static enum comp_host_status monotonic_now(struct comp_host_call *hc, const stru
                                            struct wit_value *result)
 {
     (void)args;
-    *result = wit_u64(guest_now());
+    *result = wit_u64(wasi_monotonic_ns());
     return wasi_done(hc);
 }
 
@@ -55,7 +55,7 @@ static enum comp_host_status monotonic_resolution(struct comp_host_call *hc,
 static enum comp_host_status
 subscribe_instant(struct comp_host_call *hc, const struct wit_value *args, struct wit_value *result)
 {
-    uint64_t now = guest_now(), when = args[0].u64;
+    uint64_t now = wasi_monotonic_ns(), when = args[0].u64;
     *result = timer(hc, when > now ? when - now : 0);
     return wasi_done(hc);
 }

@@ -5,6 +5,8 @@
 #include "hostd/wasi/wasi_int.h"
 
 #include <assert.h>
+#include <sys/epoll.h>
+#include <unistd.h>
 #include "lattice/base/alloc.h"
 #include "lattice/base/clock.h"
 #include "lattice/base/num.h"
@@ -16,6 +18,7 @@ struct wasi_ctx *wasi_ctx_new(const struct wasi_opts *opts)
 {
     struct wasi_ctx *c = xnew(struct wasi_ctx);
     c->opts = *opts;
+    c->watch = -1;
     if (c->opts.buffered_bytes_max == 0)
         c->opts.buffered_bytes_max = BUFFERED_BYTES_DEFAULT;
     c->out = (struct wasi_line){.ctx = c, .fd = 1};
@@ -40,6 +43,8 @@ void wasi_ctx_free(struct wasi_ctx *c)
     wasi_outbody_release(c->finishing);
     wasi_inbody_release(c->request_body);
     wasi_incoming_request_free(c->request);
+    if (c->watch >= 0)
+        close(c->watch);
     free(c->waiting);
     free(c);
 }
@@ -56,9 +61,8 @@ bool wasi_pollable_ready(const struct wasi_pollable *p)
     return p->ready ? p->ready(p->target) : clock_mono_ns() >= p->due_ns;
 }
 
-void wasi_wait_add(struct comp_host_call *hc, struct wasi_pollable p)
+void wasi_wait(struct wasi_ctx *c, struct wasi_pollable p)
 {
-    struct wasi_ctx *c = wasi_of(hc);
     if (c->nwaiting == c->waiting_cap) {
         c->waiting_cap = c->waiting_cap ? 2 * c->waiting_cap : 4;
         c->waiting = xrealloc(c->waiting, c->waiting_cap * sizeof *c->waiting);
@@ -68,14 +72,37 @@ void wasi_wait_add(struct comp_host_call *hc, struct wasi_pollable p)
 
 enum comp_host_status wasi_wait_for(struct comp_host_call *hc, bool (*ready)(void *), void *target)
 {
-    wasi_of(hc)->nwaiting = 0;
-    wasi_wait_add(hc, (struct wasi_pollable){.ready = ready, .target = target});
+    wasi_wait_none(wasi_of(hc));
+    wasi_wait(wasi_of(hc), (struct wasi_pollable){.ready = ready, .target = target});
     return COMP_HOST_PENDING;
+}
+
+void wasi_watch(struct wasi_ctx *c, int fd)
+{
+    /* Edges are enough: whoever asks for the descriptor looks at it anew after each. */
+    struct epoll_event e = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET};
+    if (c->watch < 0)
+        c->watch = epoll_create1(EPOLL_CLOEXEC);
+    /* Fails when it is watched already; and when files are all used up, then the guest waits for something else. */
+    epoll_ctl(c->watch, EPOLL_CTL_ADD, fd, &e);
+}
+
+int wasi_wait_fd(const struct wasi_ctx *c)
+{
+    return c->nwaiting > 0 ? c->watch : -1;
+}
+
+/* Edges that were seen; what is to come makes wasi_wait_fd readable again. */
+static void forget_edges(const struct wasi_ctx *c)
+{
+    struct epoll_event seen[16];
+    while (c->watch >= 0 && epoll_wait(c->watch, seen, ARRAY_LEN(seen), 0) == ARRAY_LEN(seen))
+        continue;
 }
 
 bool wasi_ready(struct wasi_ctx *c)
 {
-    c->wants_stdin = false;
+    forget_edges(c);
     for (size_t i = 0; i < c->nwaiting; i++)
         if (wasi_pollable_ready(&c->waiting[i]))
             return true;
@@ -89,11 +116,6 @@ uint64_t wasi_wake_at(const struct wasi_ctx *c)
         if (!c->waiting[i].ready)
             at = MIN(at, c->waiting[i].due_ns);
     return at;
-}
-
-bool wasi_wants_stdin(const struct wasi_ctx *c)
-{
-    return c->wants_stdin;
 }
 
 /* ---- values ---- */

@@ -1,24 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Confined paths and file streams. Confinement is the kernel's (openat2, RESOLVE_BENEATH): there is no moment between
- * a check and a use. Without openat2 (before Linux 5.6) every path fails with ENOSYS.
- * Keeps: a name in a files_name has no slash but at its end and is not "..", so that calls which do not follow the
- * last link stay in `parent`. */
+/* Confined paths. Confinement is the kernel's (openat2, RESOLVE_BENEATH): there is no moment between a check and a use.
+ * Without openat2 (before Linux 5.6) every path fails with ENOSYS; embedders ask wasi_preopen_check first.
+ * Keeps: a guest's path is resolved in open_beneath and nowhere else; a name in a `struct place` has no slash but at
+ * its end and is not "..", so that calls which do not follow the last link stay in `parent`. */
 #include "hostd/wasi/files.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
-#include <poll.h>
+#include <stdio.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <unistd.h>
 #include "lattice/base/alloc.h"
 #include "lattice/base/num.h"
 
-#define STREAM_BYTES 65536u /* read ahead, and accepted by one write */
-#define RACES_MAX 16        /* openat2 gives up when directories are renamed meanwhile: try again */
-
-/* ---- paths ---- */
+#define RACES_MAX 16 /* openat2 gives up when directories are renamed meanwhile: try again */
+#define NEW_FILE_MODE 0666
+#define NEW_DIRECTORY_MODE 0777
 
 static int check_path(struct str path, char out[PATH_MAX])
 {
@@ -35,12 +34,13 @@ static int check_path(struct str path, char out[PATH_MAX])
     return 0;
 }
 
-int files_open(int dir, struct str path, int flags, mode_t mode, int *fd)
+/* With flags of open(2). */
+static int open_beneath(int dir, struct str path, int flags, int *fd)
 {
     char text[PATH_MAX];
     struct open_how how = {
         .flags = (unsigned)(flags | O_CLOEXEC),
-        .mode = mode,
+        .mode = flags & O_CREAT ? NEW_FILE_MODE : 0,
         .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
     };
     int error = check_path(path, text);
@@ -59,7 +59,64 @@ int files_open(int dir, struct str path, int flags, mode_t mode, int *fd)
     return error == EXDEV ? EPERM : error; /* EXDEV: the path leads out */
 }
 
-int files_name(int dir, struct str path, struct files_name *out)
+/* ---- opening ---- */
+
+int files_open(int dir, struct str path, const struct files_how *how, int *fd)
+{
+    static const struct {
+        uint64_t bit;
+        int flag;
+    } bits[] = {{FILES_CREATE, O_CREAT},
+                {FILES_DIRECTORY, O_DIRECTORY},
+                {FILES_EXCLUSIVE, O_EXCL},
+                {FILES_TRUNCATE, O_TRUNC}};
+    int flags = how->write ? (how->read ? O_RDWR : O_WRONLY) : O_RDONLY;
+    if (how->open & FILES_DIRECTORY &&
+        how->open & (FILES_CREATE | FILES_EXCLUSIVE | FILES_TRUNCATE))
+        return EINVAL;
+    if (how->open & FILES_TRUNCATE && !how->write)
+        return EINVAL;
+    for (size_t i = 0; i < ARRAY_LEN(bits); i++)
+        flags |= how->open & bits[i].bit ? bits[i].flag : 0;
+    flags |=
+        (how->follow ? 0 : O_NOFOLLOW) | (how->sync ? O_SYNC : 0) | (how->data_sync ? O_DSYNC : 0);
+    /* a fifo without a peer must not stop us */
+    return open_beneath(dir, path, flags | O_NOCTTY | O_NONBLOCK, fd);
+}
+
+int files_look(int dir, struct str path, bool follow, int *fd)
+{
+    return open_beneath(dir, path, O_PATH | (follow ? 0 : O_NOFOLLOW), fd);
+}
+
+bool wasi_preopen_check(const struct wasi_preopen *dir, struct err *e)
+{
+    int fd, error = files_look(dir->fd, STR("."), true, &fd);
+    if (error)
+        return err_errno(e, error, "a guest's paths are confined by openat2 (Linux 5.6)");
+    close(fd);
+    return true;
+}
+
+int files_advise(int fd, uint64_t offset, uint64_t length, uint32_t advice)
+{
+    static const int known[] = {POSIX_FADV_NORMAL,   POSIX_FADV_SEQUENTIAL, POSIX_FADV_RANDOM,
+                                POSIX_FADV_WILLNEED, POSIX_FADV_DONTNEED,   POSIX_FADV_NOREUSE};
+    if (advice >= ARRAY_LEN(known) || offset > INT64_MAX || length > INT64_MAX)
+        return EINVAL;
+    return posix_fadvise(fd, (off_t)offset, (off_t)length, known[advice]);
+}
+
+/* ---- names ---- */
+
+/* The directory that holds what a path names, and the last part of the path: a single name, perhaps with slashes
+ * behind it, for system calls that do not follow a link there. */
+struct place {
+    int parent;
+    char name[NAME_MAX + 2];
+};
+
+static int find_place(int dir, struct str path, struct place *out)
 {
     size_t end = path.n;
     if (path.n == 0)
@@ -76,7 +133,7 @@ int files_name(int dir, struct str path, struct files_name *out)
     if (memchr(last.p, '\0', last.n))
         return EILSEQ;
     struct str parent = start > 0 ? str_sub(path, 0, start) : STR(".");
-    int error = files_open(dir, parent, O_PATH | O_DIRECTORY, 0, &out->parent);
+    int error = open_beneath(dir, parent, O_PATH | O_DIRECTORY, &out->parent);
     if (error)
         return error;
     memcpy(out->name, last.p, last.n);
@@ -87,167 +144,108 @@ int files_name(int dir, struct str path, struct files_name *out)
     return 0;
 }
 
-static int duplicate(int fd)
+static int find_places(int dir_a, struct str path_a, struct place *a, int dir_b, struct str path_b,
+                       struct place *b)
 {
-    return fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    int error = find_place(dir_a, path_a, a);
+    if (error)
+        return error;
+    error = find_place(dir_b, path_b, b);
+    if (error)
+        close(a->parent);
+    return error;
 }
 
-static struct wasi_error stream_failure(int error)
+int files_make_directory(int dir, struct str path)
 {
-    return (struct wasi_error){
-        .http_code = WASI_NO_HTTP_CODE, .file_errno = error, .text = strerrordesc_np(error)};
+    struct place at;
+    int error = find_place(dir, path, &at);
+    if (error)
+        return error;
+    error = mkdirat(at.parent, at.name, NEW_DIRECTORY_MODE) < 0 ? errno : 0;
+    close(at.parent);
+    return error;
 }
 
-/* ---- input ---- */
-
-struct source {
-    struct wasi_ctx *ctx;
-    int fd;
-    enum files_place place;
-    uint64_t at;     /* of the next read, FILES_AT_OFFSET */
-    size_t from, to; /* read ahead, not yet taken */
-    bool ended;
-    int error;
-    uint8_t bytes[STREAM_BYTES];
-};
-
-/* A pipe or terminal that has nothing yet must not stop a guest that also waits for a timer. */
-static bool has_input(const struct source *f)
+static int remove_name(int dir, struct str path, int flags)
 {
-    struct pollfd p = {.fd = f->fd, .events = POLLIN};
-    return f->place == FILES_AT_OFFSET || poll(&p, 1, 0) != 0;
+    struct place at;
+    int error = find_place(dir, path, &at);
+    if (error)
+        return error;
+    error = unlinkat(at.parent, at.name, flags) < 0 ? errno : 0;
+    close(at.parent);
+    return error;
 }
 
-static void fill(struct source *f)
+int files_remove_directory(int dir, struct str path)
 {
-    ssize_t n;
-    do {
-        n = f->place == FILES_AT_OFFSET ? pread(f->fd, f->bytes, sizeof f->bytes, (off_t)f->at)
-                                        : read(f->fd, f->bytes, sizeof f->bytes);
-    } while (n < 0 && errno == EINTR);
-    if (n < 0 && errno == EAGAIN && f->place == FILES_AT_CURRENT) { /* somebody else was faster */
-        f->ctx->wants_stdin = true;
-        return;
-    }
-    f->error = n < 0 ? errno : 0;
-    f->ended = n == 0;
-    f->from = 0;
-    f->to = n > 0 ? (size_t)n : 0;
-    f->at += f->to;
+    return remove_name(dir, path, AT_REMOVEDIR);
 }
 
-static enum wasi_state source_peek(struct wasi_input *s, struct span *view)
+int files_unlink(int dir, struct str path)
 {
-    struct source *f = s->source;
-    if (f->from == f->to && !f->ended && !f->error) {
-        if (has_input(f))
-            fill(f);
-        else
-            f->ctx->wants_stdin = true;
-    }
-    *view = (struct span){f->bytes + f->from, f->to - f->from};
-    if (f->error)
-        s->failure = stream_failure(f->error);
-    return f->error ? WASI_FAILED : f->ended ? WASI_CLOSED : WASI_OPEN;
+    return remove_name(dir, path, 0);
 }
 
-static void source_take(struct wasi_input *s, size_t n)
+int files_rename(int dir, struct str path, int to_dir, struct str to)
 {
-    struct source *f = s->source;
-    f->from += n;
+    struct place a, b;
+    int error = find_places(dir, path, &a, to_dir, to, &b);
+    if (error)
+        return error;
+    error = renameat(a.parent, a.name, b.parent, b.name) < 0 ? errno : 0;
+    close(a.parent);
+    close(b.parent);
+    return error;
 }
 
-static void source_drop(struct wasi_input *s)
+int files_link(int dir, struct str path, int to_dir, struct str to)
 {
-    struct source *f = s->source;
-    if (f->fd >= 0)
-        close(f->fd);
-    free(f);
+    struct place a, b;
+    if (str_ends(path, STR("/"))) /* linkat would follow it; files have no slash */
+        return ENOTDIR;
+    int error = find_places(dir, path, &a, to_dir, to, &b);
+    if (error)
+        return error;
+    error = linkat(a.parent, a.name, b.parent, b.name, 0) < 0 ? errno : 0;
+    close(a.parent);
+    close(b.parent);
+    return error;
 }
 
-static const struct wasi_input_ops source_ops = {source_peek, source_take, source_drop};
+/* ---- symbolic links ---- */
 
-struct wasi_input *files_input(struct wasi_ctx *c, int fd, enum files_place place, uint64_t offset)
+int files_make_link(struct str target, int dir, struct str path)
 {
-    struct source *f = xnew(struct source);
-    f->ctx = c;
-    f->place = place;
-    f->at = offset;
-    f->fd = duplicate(fd);
-    f->error = f->fd < 0 ? errno : 0;
-    return wasi_input_new(&source_ops, f);
+    struct place at;
+    if (str_starts(target, STR("/")))
+        return EPERM;
+    if (target.n > 0 && memchr(target.p, '\0', target.n))
+        return EILSEQ;
+    int error = find_place(dir, path, &at);
+    if (error)
+        return error;
+    AUTO_FREE char *text = str_dup(target);
+    error = symlinkat(text, at.parent, at.name) < 0 ? errno : 0;
+    close(at.parent);
+    return error;
 }
 
-/* ---- output ---- */
-
-struct sink {
-    int fd;
-    enum files_place place;
-    uint64_t at;
-    int error;
-};
-
-static enum wasi_state sink_room(struct wasi_output *s, size_t *n)
+int files_read_link(int dir, struct str path, char target[PATH_MAX], size_t *n)
 {
-    const struct sink *f = s->sink;
-    *n = f->error ? 0 : STREAM_BYTES;
-    if (f->error)
-        s->failure = stream_failure(f->error);
-    return f->error ? WASI_FAILED : WASI_OPEN;
-}
-
-static ssize_t write_some(const struct sink *f, struct span data)
-{
-    struct iovec piece = {(void *)(uintptr_t)data.p, data.n};
-    switch (f->place) {
-    case FILES_AT_OFFSET:
-        return pwrite(f->fd, data.p, data.n, (off_t)f->at);
-    case FILES_AT_END:
-        return pwritev2(f->fd, &piece, 1, 0, RWF_APPEND);
-    case FILES_AT_CURRENT:
-        break;
-    }
-    return write(f->fd, data.p, data.n);
-}
-
-static void sink_write(struct wasi_output *s, struct span data)
-{
-    struct sink *f = s->sink;
-    while (data.n > 0 && !f->error) {
-        ssize_t n = write_some(f, data);
-        if (n >= 0) {
-            data = (struct span){data.p + n, data.n - (size_t)n};
-            f->at += (uint64_t)n;
-        } else if (errno == EAGAIN) { /* a pipe that somebody made non-blocking */
-            poll(&(struct pollfd){.fd = f->fd, .events = POLLOUT}, 1, -1);
-        } else if (errno != EINTR) {
-            f->error = errno;
-        }
-    }
-}
-
-static bool sink_flushed(struct wasi_output *s)
-{
-    (void)s;
-    return true;
-}
-
-static void sink_drop(struct wasi_output *s)
-{
-    struct sink *f = s->sink;
-    if (f->fd >= 0)
-        close(f->fd);
-    free(f);
-}
-
-static const struct wasi_output_ops sink_ops = {sink_room, sink_write, sink_flushed, sink_drop};
-
-struct wasi_output *files_output(int fd, enum files_place place, uint64_t offset)
-{
-    struct sink *f = xnew(struct sink);
-    f->place = place;
-    f->at = offset;
-    f->fd = duplicate(fd);
-    f->error = f->fd < 0 ? errno : 0;
-    return wasi_output_new(&sink_ops, f);
+    int fd, error = files_look(dir, path, false, &fd);
+    if (error)
+        return error;
+    ssize_t got = readlinkat(fd, "", target, PATH_MAX);
+    error = got < 0 ? errno : 0;
+    close(fd);
+    if (error) /* of an empty name, ENOENT says that it is no link */
+        return error == ENOENT ? EINVAL : error;
+    if (!utf8_valid((const uint8_t *)target, (size_t)got))
+        return EILSEQ;
+    if (target[0] == '/')
+        return EPERM;
+    *n = (size_t)got;
+    return 0;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Files of the machine, for filesystem.c and cli.c: paths that cannot leave their directory, and streams over file
- * descriptors. Functions that can fail return an errno value, 0 when all went well.
+/* Files of the machine, for filesystem.c, cli.c and WASI 0.1: paths that cannot leave their directory, what can be done
+ * with what they name, and streams over file descriptors. Functions that can fail return an errno value, 0 when all
+ * went well.
  *
  * These calls block the thread. That is fine for `hostctl run`, which has nothing else to do; the daemon hands out
  * no directory and no standard stream, so there no guest ever gets here. */
@@ -11,17 +12,35 @@
 #include <sys/types.h>
 #include "hostd/wasi/wasi_int.h"
 
-/* Opens `path` below the directory, with flags of open(2): never above it, never through a link that leads out
- * (EPERM). This is the only place where a guest's path is resolved. */
-int files_open(int dir, struct str path, int flags, mode_t mode, int *fd);
+/* ---- paths (files.c) ---- */
 
-/* The directory that holds what `path` names, opened below dir, and the last part of the path: a single name, perhaps
- * with slashes behind it, for system calls that do not follow a link there. close(parent). */
-struct files_name {
-    int parent;
-    char name[NAME_MAX + 2];
+/* Bits of open-flags (0.2) and oflags (0.1). */
+enum { FILES_CREATE = 1, FILES_DIRECTORY = 2, FILES_EXCLUSIVE = 4, FILES_TRUNCATE = 8 };
+
+struct files_how {
+    uint64_t open; /* FILES_CREATE ... */
+    bool follow;   /* a link that the path ends with */
+    bool read, write, sync, data_sync;
 };
-int files_name(int dir, struct str path, struct files_name *out);
+/* Opens `path` below the directory: never above it, never through a link that leads out (EPERM). EINVAL when what is
+ * asked contradicts itself. */
+int files_open(int dir, struct str path, const struct files_how *how, int *fd);
+/* What a path names, to look at or touch: without access to its content. */
+int files_look(int dir, struct str path, bool follow, int *fd);
+
+/* advice: a case of 0.2's enum, which are 0.1's values, too. */
+int files_advise(int fd, uint64_t offset, uint64_t length, uint32_t advice);
+
+int files_make_directory(int dir, struct str path);
+int files_remove_directory(int dir, struct str path);
+int files_unlink(int dir, struct str path);
+int files_rename(int dir, struct str path, int to_dir, struct str to);
+int files_link(int dir, struct str path, int to_dir, struct str to); /* does not follow */
+/* A link may point anywhere below; that it does not lead out is seen to when it is followed. */
+int files_make_link(struct str target, int dir, struct str path);
+int files_read_link(int dir, struct str path, char target[PATH_MAX], size_t *n);
+
+/* ---- streams (file_streams.c) ---- */
 
 /* Where a stream reads or writes. */
 enum files_place {

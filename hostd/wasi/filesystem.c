@@ -2,8 +2,9 @@
 /* wasi:filesystem: descriptors, their streams, directory entries, and the directories that the embedder opened for the
  * guest (wasi_opts.preopens; none in the daemon, so that there no guest ever holds a descriptor). Paths are files.c's.
  * Spec: wasi:filesystem 0.2 and component-model.md 12.7.
- * Keeps: a file is read and written only as its descriptor's flags say; streams live on without it. A directory may be
- * changed through any descriptor of it: mutate-directory is reported, not asked for. */
+ * Keeps: a file is read and written only as its descriptor's flags say; streams live on without it. Nothing below a
+ * directory that may not be changed can be: descriptors inherit that. A directory that may be changed says
+ * mutate-directory whether it was asked for or not (docs/decisions/0010-files.md). */
 #include "hostd/wasi/files.h"
 
 #include <dirent.h>
@@ -17,8 +18,6 @@
 
 #define READ_MAX 65536u /* bytes of one descriptor.read, whatever was asked */
 #define NS_PER_S 1000000000u
-#define NEW_FILE_MODE 0666
-#define NEW_DIRECTORY_MODE 0777
 
 /* In the order of the types' cases and labels. */
 enum {
@@ -33,12 +32,12 @@ enum {
 };
 enum { FLAG_READ = 1, FLAG_WRITE = 2, FLAG_FILE_SYNC = 4, FLAG_DATA_SYNC = 8, FLAG_MUTATE = 32 };
 enum { PATH_FOLLOW = 1 };
-enum { OPEN_CREATE = 1, OPEN_DIRECTORY = 2, OPEN_EXCLUSIVE = 4, OPEN_TRUNCATE = 8 };
 enum { TIME_KEEP, TIME_NOW, TIME_GIVEN };
 
 struct descriptor {
     int fd;
-    uint64_t flags; /* FLAG_... */
+    uint64_t flags;  /* FLAG_... */
+    bool may_change; /* neither it nor what is below it is there for reading only */
 };
 
 static void descriptor_drop(void *user, void *obj)
@@ -55,10 +54,10 @@ static int fd_of(const struct wit_value *arg)
     return ((const struct descriptor *)arg->obj)->fd;
 }
 
-static struct descriptor *descriptor_new(int fd, uint64_t flags)
+static struct descriptor *descriptor_new(int fd, uint64_t flags, bool may_change)
 {
     struct descriptor *d = xnew(struct descriptor);
-    *d = (struct descriptor){fd, flags};
+    *d = (struct descriptor){fd, flags, may_change};
     return d;
 }
 
@@ -109,6 +108,12 @@ static enum comp_host_status end_with(struct comp_host_call *hc, struct wit_valu
     return wasi_done(hc);
 }
 
+/* EROFS unless the descriptor may be changed: for functions that change what it, or a path below it, names. */
+static int check_change(const struct wit_value *descriptor)
+{
+    return ((const struct descriptor *)descriptor->obj)->may_change ? 0 : EROFS;
+}
+
 static bool is_directory(int fd)
 {
     struct stat st;
@@ -119,8 +124,7 @@ static bool is_directory(int fd)
 static int open_path(const struct wit_value *dir, const struct wit_value *path_flags,
                      const struct wit_value *path, int *fd)
 {
-    int follow = path_flags->u64 & PATH_FOLLOW ? 0 : O_NOFOLLOW;
-    return files_open(fd_of(dir), wit_get_str(path), O_PATH | follow, 0, fd);
+    return files_look(fd_of(dir), wit_get_str(path), path_flags->u64 & PATH_FOLLOW, fd);
 }
 
 /* ---- content ---- */
@@ -199,14 +203,7 @@ static enum comp_host_status set_size(struct comp_host_call *hc, const struct wi
 static enum comp_host_status advise(struct comp_host_call *hc, const struct wit_value *args,
                                     struct wit_value *result)
 {
-    static const int advice[] = {POSIX_FADV_NORMAL,   POSIX_FADV_SEQUENTIAL, POSIX_FADV_RANDOM,
-                                 POSIX_FADV_WILLNEED, POSIX_FADV_DONTNEED,   POSIX_FADV_NOREUSE};
-    if (args[1].u64 > INT64_MAX || args[2].u64 > INT64_MAX)
-        return end(hc, EINVAL, result);
-    return end(
-        hc,
-        posix_fadvise(fd_of(&args[0]), (off_t)args[1].u64, (off_t)args[2].u64, advice[args[3].n]),
-        result);
+    return end(hc, files_advise(fd_of(&args[0]), args[1].u64, args[2].u64, args[3].n), result);
 }
 
 static enum comp_host_status sync_all(struct comp_host_call *hc, const struct wit_value *args,
@@ -372,13 +369,15 @@ static enum comp_host_status put_times(struct comp_host_call *hc, int fd,
 static enum comp_host_status set_times(struct comp_host_call *hc, const struct wit_value *args,
                                        struct wit_value *result)
 {
-    return put_times(hc, fd_of(&args[0]), &args[1], result);
+    int error = check_change(&args[0]);
+    return error ? end(hc, error, result) : put_times(hc, fd_of(&args[0]), &args[1], result);
 }
 
 static enum comp_host_status set_times_at(struct comp_host_call *hc, const struct wit_value *args,
                                           struct wit_value *result)
 {
-    int fd, error = open_path(&args[0], &args[1], &args[2], &fd);
+    int fd, error = check_change(&args[0]);
+    error = error ? error : open_path(&args[0], &args[1], &args[2], &fd);
     if (error)
         return end(hc, error, result);
     enum comp_host_status status = put_times(hc, fd, &args[3], result);
@@ -388,136 +387,87 @@ static enum comp_host_status set_times_at(struct comp_host_call *hc, const struc
 
 /* ---- opening ---- */
 
-/* Flags of open(2), or -1 when the guest's contradict each other. */
-static int open_flags(uint64_t path_flags, uint64_t open, uint64_t want)
-{
-    int access = want & FLAG_WRITE ? (want & FLAG_READ ? O_RDWR : O_WRONLY) : O_RDONLY;
-    if (open & OPEN_DIRECTORY && open & (OPEN_CREATE | OPEN_EXCLUSIVE | OPEN_TRUNCATE))
-        return -1;
-    if (open & OPEN_TRUNCATE && !(want & FLAG_WRITE))
-        return -1;
-    return access | O_NOCTTY | O_NONBLOCK | /* a fifo without a peer must not stop us */
-           (path_flags & PATH_FOLLOW ? 0 : O_NOFOLLOW) | (open & OPEN_CREATE ? O_CREAT : 0) |
-           (open & OPEN_DIRECTORY ? O_DIRECTORY : 0) | (open & OPEN_EXCLUSIVE ? O_EXCL : 0) |
-           (open & OPEN_TRUNCATE ? O_TRUNC : 0) | (want & FLAG_FILE_SYNC ? O_SYNC : 0) |
-           (want & FLAG_DATA_SYNC ? O_DSYNC : 0);
-}
-
 static enum comp_host_status open_at(struct comp_host_call *hc, const struct wit_value *args,
                                      struct wit_value *result)
 {
+    const struct descriptor *dir = args[0].obj;
     uint64_t want = args[4].u64;
-    int flags = open_flags(args[1].u64, args[3].u64, want), fd;
-    if (flags < 0)
-        return end(hc, EINVAL, result);
-    mode_t mode = flags & O_CREAT ? NEW_FILE_MODE : 0;
-    int error = files_open(fd_of(&args[0]), wit_get_str(&args[2]), flags, mode, &fd);
+    struct files_how how = {
+        .open = args[3].u64,
+        .follow = args[1].u64 & PATH_FOLLOW,
+        .read = want & FLAG_READ,
+        .write = want & FLAG_WRITE,
+        .sync = want & FLAG_FILE_SYNC,
+        .data_sync = want & FLAG_DATA_SYNC,
+    };
+    bool changes = want & (FLAG_WRITE | FLAG_MUTATE) || how.open & (FILES_CREATE | FILES_TRUNCATE);
+    if (changes && !dir->may_change)
+        return end(hc, EROFS, result);
+    int fd, error = files_open(dir->fd, wit_get_str(&args[2]), &how, &fd);
     if (error)
         return end(hc, error, result);
-    struct descriptor *d = descriptor_new(fd, want);
+    uint64_t flags = want & ~(uint64_t)FLAG_MUTATE;
+    if (dir->may_change && is_directory(fd))
+        flags |= FLAG_MUTATE;
+    struct descriptor *d = descriptor_new(fd, flags, dir->may_change);
     return end_with(hc, wasi_own(hc, &wasi_descriptor_class, d), result);
 }
 
 /* ---- changing directories ---- */
 
-/* Names below one or two directories, for the system calls on them. */
-static int open_names(const struct wit_value *dir_a, const struct wit_value *path_a,
-                      struct files_name *a, const struct wit_value *dir_b,
-                      const struct wit_value *path_b, struct files_name *b)
-{
-    int error = files_name(fd_of(dir_a), wit_get_str(path_a), a);
-    if (error)
-        return error;
-    error = files_name(fd_of(dir_b), wit_get_str(path_b), b);
-    if (error)
-        close(a->parent);
-    return error;
-}
-
 static enum comp_host_status create_directory_at(struct comp_host_call *hc,
                                                  const struct wit_value *args,
                                                  struct wit_value *result)
 {
-    struct files_name name;
-    int error = files_name(fd_of(&args[0]), wit_get_str(&args[1]), &name);
-    if (error)
-        return end(hc, error, result);
-    error = mkdirat(name.parent, name.name, NEW_DIRECTORY_MODE) < 0 ? errno : 0;
-    close(name.parent);
-    return end(hc, error, result);
-}
-
-static enum comp_host_status remove_at(struct comp_host_call *hc, const struct wit_value *args,
-                                       int flags, struct wit_value *result)
-{
-    struct files_name name;
-    int error = files_name(fd_of(&args[0]), wit_get_str(&args[1]), &name);
-    if (error)
-        return end(hc, error, result);
-    error = unlinkat(name.parent, name.name, flags) < 0 ? errno : 0;
-    close(name.parent);
-    return end(hc, error, result);
+    int error = check_change(&args[0]);
+    return end(hc, error ? error : files_make_directory(fd_of(&args[0]), wit_get_str(&args[1])),
+               result);
 }
 
 static enum comp_host_status remove_directory_at(struct comp_host_call *hc,
                                                  const struct wit_value *args,
                                                  struct wit_value *result)
 {
-    return remove_at(hc, args, AT_REMOVEDIR, result);
+    int error = check_change(&args[0]);
+    return end(hc, error ? error : files_remove_directory(fd_of(&args[0]), wit_get_str(&args[1])),
+               result);
 }
 
 static enum comp_host_status unlink_file_at(struct comp_host_call *hc, const struct wit_value *args,
                                             struct wit_value *result)
 {
-    return remove_at(hc, args, 0, result);
+    int error = check_change(&args[0]);
+    return end(hc, error ? error : files_unlink(fd_of(&args[0]), wit_get_str(&args[1])), result);
 }
 
 static enum comp_host_status rename_at(struct comp_host_call *hc, const struct wit_value *args,
                                        struct wit_value *result)
 {
-    struct files_name from, to;
-    int error = open_names(&args[0], &args[1], &from, &args[2], &args[3], &to);
-    if (error)
-        return end(hc, error, result);
-    error = renameat(from.parent, from.name, to.parent, to.name) < 0 ? errno : 0;
-    close(from.parent);
-    close(to.parent);
+    int error = check_change(&args[0]);
+    error = error ? error : check_change(&args[2]);
+    if (!error)
+        error = files_rename(fd_of(&args[0]), wit_get_str(&args[1]), fd_of(&args[2]),
+                             wit_get_str(&args[3]));
     return end(hc, error, result);
 }
 
 static enum comp_host_status link_at(struct comp_host_call *hc, const struct wit_value *args,
                                      struct wit_value *result)
 {
-    struct files_name from, to;
-    if (args[1].u64 & PATH_FOLLOW)
-        return end(hc, EINVAL, result);
-    if (str_ends(wit_get_str(&args[2]), STR("/"))) /* linkat would follow it; files have no slash */
-        return end(hc, ENOTDIR, result);
-    int error = open_names(&args[0], &args[2], &from, &args[3], &args[4], &to);
-    if (error)
-        return end(hc, error, result);
-    error = linkat(from.parent, from.name, to.parent, to.name, 0) < 0 ? errno : 0;
-    close(from.parent);
-    close(to.parent);
+    int error = args[1].u64 & PATH_FOLLOW ? EINVAL : check_change(&args[0]);
+    error = error ? error : check_change(&args[3]);
+    if (!error)
+        error = files_link(fd_of(&args[0]), wit_get_str(&args[2]), fd_of(&args[3]),
+                           wit_get_str(&args[4]));
     return end(hc, error, result);
 }
 
-/* A link may point anywhere below; that it does not lead out is seen to when it is followed. */
 static enum comp_host_status symlink_at(struct comp_host_call *hc, const struct wit_value *args,
                                         struct wit_value *result)
 {
-    struct files_name name;
-    struct str to = wit_get_str(&args[1]);
-    if (str_starts(to, STR("/")))
-        return end(hc, EPERM, result);
-    if (to.n > 0 && memchr(to.p, '\0', to.n))
-        return end(hc, EILSEQ, result);
-    int error = files_name(fd_of(&args[0]), wit_get_str(&args[2]), &name);
-    if (error)
-        return end(hc, error, result);
-    AUTO_FREE char *text = str_dup(to);
-    error = symlinkat(text, name.parent, name.name) < 0 ? errno : 0;
-    close(name.parent);
+    int error = check_change(&args[0]);
+    if (!error)
+        error = files_make_link(wit_get_str(&args[1]), fd_of(&args[0]), wit_get_str(&args[2]));
     return end(hc, error, result);
 }
 
@@ -525,20 +475,11 @@ static enum comp_host_status readlink_at(struct comp_host_call *hc, const struct
                                          struct wit_value *result)
 {
     char text[PATH_MAX];
-    int fd, error = files_open(fd_of(&args[0]), wit_get_str(&args[1]), O_PATH | O_NOFOLLOW, 0, &fd);
+    size_t n;
+    int error = files_read_link(fd_of(&args[0]), wit_get_str(&args[1]), text, &n);
     if (error)
         return end(hc, error, result);
-    ssize_t n = readlinkat(fd, "", text, sizeof text);
-    error = n < 0 ? errno : 0;
-    close(fd);
-    if (error) /* of an empty name, ENOENT says that it is no link */
-        return end(hc, error == ENOENT ? EINVAL : error, result);
-    struct span link = {(const uint8_t *)text, (size_t)n};
-    if (!utf8_valid(link.p, link.n))
-        return end(hc, EILSEQ, result);
-    if (text[0] == '/')
-        return end(hc, EPERM, result);
-    return end_with(hc, wasi_copy_bytes(hc, link), result);
+    return end_with(hc, wasi_copy_bytes(hc, (struct span){(const uint8_t *)text, n}), result);
 }
 
 /* ---- directory entries ---- */
@@ -553,7 +494,8 @@ const struct comp_class wasi_entries_class = {"directory-entry-stream", entries_
 static enum comp_host_status read_directory(struct comp_host_call *hc, const struct wit_value *args,
                                             struct wit_value *result)
 {
-    int fd, error = files_open(fd_of(&args[0]), STR("."), O_RDONLY | O_DIRECTORY, 0, &fd);
+    static const struct files_how how = {.open = FILES_DIRECTORY, .read = true};
+    int fd, error = files_open(fd_of(&args[0]), STR("."), &how, &fd);
     if (error)
         return end(hc, error, result);
     DIR *dir = fdopendir(fd); /* a position of its own: the same directory may be read twice */
@@ -616,7 +558,9 @@ static enum comp_host_status get_directories(struct comp_host_call *hc,
         int fd = fcntl(o->preopens[i].fd, F_DUPFD_CLOEXEC, 3);
         if (fd < 0)
             continue;
-        pairs[2 * n].obj = descriptor_new(fd, FLAG_READ | FLAG_MUTATE);
+        bool may_change = !o->preopens[i].read_only;
+        pairs[2 * n].obj =
+            descriptor_new(fd, FLAG_READ | (may_change ? FLAG_MUTATE : 0), may_change);
         pairs[2 * n + 1] = wit_str(o->preopens[i].guest);
         list[n] = (struct wit_value){.v = &pairs[2 * n], .n = 2};
         n++;

@@ -57,8 +57,8 @@ static enum comp_host_status pollable_block(struct comp_host_call *hc, const str
     (void)result;
     if (wasi_pollable_ready(p))
         return wasi_done(hc);
-    wasi_of(hc)->nwaiting = 0;
-    wasi_wait_add(hc, *p);
+    wasi_wait_none(wasi_of(hc));
+    wasi_wait(wasi_of(hc), *p);
     return COMP_HOST_PENDING;
 }
 
@@ -84,9 +84,9 @@ static enum comp_host_status poll_poll(struct comp_host_call *hc, const struct w
     *result = ready_indices(hc, list);
     if (result->n > 0 || !result->v)
         return wasi_done(hc);
-    wasi_of(hc)->nwaiting = 0;
+    wasi_wait_none(wasi_of(hc));
     for (uint32_t i = 0; i < list->n; i++)
-        wasi_wait_add(hc, *(const struct wasi_pollable *)list->v[i].obj);
+        wasi_wait(wasi_of(hc), *(const struct wasi_pollable *)list->v[i].obj);
     return COMP_HOST_PENDING;
 }
 

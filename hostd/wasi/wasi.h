@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the host itself offers a guest: WASI 0.2 interfaces (io, clocks, random, cli, filesystem, http/types), as rows
- * for the component linker. A guest's world is a `struct wasi_ctx`, passed as `user` to comp_inst_new.
+ * for the component linker, and WASI 0.1 for core modules. A guest's world is a `struct wasi_ctx`, passed as `user` to
+ * comp_inst_new.
  *
  * Threads: a ctx belongs to whoever runs the guest at the moment. The embedder (daemon, ctl) keeps a mailbox per guest
  * and feeds what came in (wasi_body_push ...) just before comp_run; nothing here locks.
@@ -51,7 +52,11 @@ struct wasi_world {
 struct wasi_preopen {
     int fd;           /* open for reading; stays the embedder's, open until wasi_ctx_free */
     struct str guest; /* what the guest calls it */
+    bool read_only;   /* nothing below it may be changed */
 };
+
+/* Can paths be confined to it on this machine? */
+bool wasi_preopen_check(const struct wasi_preopen *dir, struct err *e);
 
 struct wasi_opts {
     const struct wasi_world *world;
@@ -90,7 +95,26 @@ bool wasi_responded(const struct wasi_ctx *c);
 bool wasi_ready(struct wasi_ctx *c);
 /* Earliest monotonic time (clock_mono_ns) at which a timer it waits for is due; UINT64_MAX: none. */
 uint64_t wasi_wake_at(const struct wasi_ctx *c);
-/* Did wasi_ready, which said no, look for input on descriptor 0? (pass_stdio) */
-bool wasi_wants_stdin(const struct wasi_ctx *c);
+/* A descriptor that becomes readable when something may have come that the parked guest waits for, and is readable
+ * until the next wasi_ready; -1: no descriptor will bring it anything. It is the context's. */
+int wasi_wait_fd(const struct wasi_ctx *c);
+
+/* ---- WASI 0.1 ---- the same world for a core module, with pass_stdio */
+
+struct wasi_p1;
+struct wasi_p1 *wasi_p1_new(struct wasi_ctx *c); /* c must outlive it */
+void wasi_p1_free(struct wasi_p1 *p);            /* after the instances that import from it */
+/* What an import is bound to, or NULL: it is none of WASI 0.1. A deferred function, for wasi_p1_serve. */
+struct wasm_func *wasi_p1_func(const struct wasi_p1 *p, struct str module, struct str name);
+void wasi_p1_attach(struct wasi_p1 *p, struct wasm_inst *inst); /* whose memory pointers mean */
+
+enum wasi_p1_status {
+    WASI_P1_DONE,    /* run it again */
+    WASI_P1_PENDING, /* not now: serve the same call again when wasi_ready, or at wasi_wake_at */
+    WASI_P1_EXITED,  /* the guest called proc_exit */
+};
+/* Answers the call that wasm_run returned with. */
+enum wasi_p1_status wasi_p1_serve(struct wasi_p1 *p, struct wasm_vm *vm);
+uint32_t wasi_p1_exit_status(const struct wasi_p1 *p);
 
 #endif

@@ -53,7 +53,7 @@ struct wasi_ctx {
     struct wasi_opts opts;
     struct wasi_line out, err;
     size_t stdin_at;
-    bool wants_stdin; /* wasi_wants_stdin */
+    int watch; /* epoll of the descriptors that were found not ready; -1: none was */
     uint64_t insecure_seed[2];
 
     struct wasi_pollable *waiting; /* what the parked guest waits for */
@@ -81,8 +81,14 @@ static inline struct wasi_ctx *wasi_of(const struct comp_host_call *hc)
 
 /* The end of a host function that answered: traps when a result did not fit. */
 enum comp_host_status wasi_done(struct comp_host_call *hc);
-/* Parks the guest until one of what was added since the last wasi_done is ready. */
-void wasi_wait_add(struct comp_host_call *hc, struct wasi_pollable p);
+/* What the guest is parked for: one of all that was added since wasi_wait_none (which wasi_done does, too). */
+void wasi_wait(struct wasi_ctx *c, struct wasi_pollable p);
+static inline void wasi_wait_none(struct wasi_ctx *c)
+{
+    c->nwaiting = 0;
+}
+/* For a `ready` that says no because of a descriptor: what happens to that wakes the embedder (wasi_wait_fd). */
+void wasi_watch(struct wasi_ctx *c, int fd);
 enum comp_host_status wasi_wait_for(struct comp_host_call *hc, bool (*ready)(void *), void *target);
 
 /* Values with a payload, in the call's arena. */
@@ -165,6 +171,9 @@ struct wasi_output *wasi_output_new(const struct wasi_output_ops *ops, void *sin
 
 /* A new pollable handle on a parent object's condition. */
 struct wit_value wasi_subscribe(struct comp_host_call *hc, void *parent, bool (*ready)(void *));
+
+/* Now on the guest's monotonic clock (clocks.c). */
+uint64_t wasi_monotonic_ns(void);
 
 /* ---- stdout, stderr (cli.c) ---- */
 void wasi_line_end(struct wasi_line *line); /* prints what has no newline yet */

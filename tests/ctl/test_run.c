@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `hostctl run` with the command guest of tests/guests/command: what it prints and how it ends. Each run is a process
- * of its own, for it uses the standard streams. */
+/* `hostctl run` with the guests of tests/guests/command (a component) and tests/guests/preview1 (a core module on WASI
+ * 0.1): what they print and how they end. Each run is a process of its own, for it uses the standard streams. */
 #include <check.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -9,6 +9,8 @@
 #include "lattice/base/num.h"
 
 #define GUEST "tests/guests/command/command.wasm"
+
+#define MODULE "tests/guests/preview1/preview1.wasm"
 
 static char directory[64];
 
@@ -21,6 +23,12 @@ static const uint8_t numbers[] = {
     'l',  'o',  'o',  'p',  0x00, 0x03, 0x0a, 0x1f, 0x04, 0x07, 0x00, 0x20, 0x00, 0x20, 0x01,
     0x7c, 0x0b, 0x07, 0x00, 0x20, 0x00, 0x20, 0x01, 0x6d, 0x0b, 0x05, 0x00, 0x20, 0x00, 0x9a,
     0x0b, 0x07, 0x00, 0x03, 0x40, 0x0c, 0x00, 0x0b, 0x0b,
+};
+
+/* A core module that imports a function f of env. */
+static const uint8_t stranger[] = {
+    0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00, 0x01, 0x04, 0x01, 0x60, 0x00,
+    0x00, 0x02, 0x09, 0x01, 0x03, 'e',  'n',  'v',  0x01, 'f',  0x00, 0x00,
 };
 
 /* In the child: main() without the showing of errors as JSON. */
@@ -109,8 +117,51 @@ static const struct {
     {"--invoke mul DIR/numbers", "", "[*no function 'mul'*]", 1},
     {"--invoke loop --timeout 20ms DIR/numbers", "", "[*deadline passed*]", 124},
     {"--invoke loop --fuel 1000 DIR/numbers", "", "[*fuel used up*]", 134},
-    {"--invoke run " GUEST, "", "[*]", 1},
-    {"DIR/numbers", "", "[*component*]", 1},
+    {"--invoke run " GUEST, "", "[*it is a component*]", 1},
+    {"DIR/numbers", "", "[*no function '_start'*]", 1},
+    {MODULE " args --fuel -x z", "", "args\n--fuel\n-x\nz\n", 0},
+    {"--env A=1 -e B=two " MODULE " env", "", "A=1\nB=two\n", 0},
+    {MODULE " env", "", "", 0},
+    {MODULE " echo", "what comes\nin", "what comes\nin", 0},
+    {"--dir DIR::/ " MODULE " put old one", "", "", 0},
+    {"--dir DIR " MODULE " put old two", "", "", 0},
+    {"--dir DIR " MODULE " cat old", "", "one\ntwo\n", 0},
+    {"--dir DIR " MODULE " cat none", "", "open 44\n", 1},
+    {"--dir DIR " MODULE " cat ../../etc/passwd", "", "open 63\n", 1},
+    {"--dir DIR " MODULE " cat /etc/passwd", "", "open 63\n", 1},
+    {MODULE " cat old", "", "open 8\n", 1},
+    {"--dir DIR " MODULE " make old.d", "", "", 0},
+    {"--dir DIR " MODULE " make old.d", "", "make 20\n", 1},
+    {"--dir DIR " MODULE " link old old.d/a-longer-name", "", "", 0},
+    {"--dir DIR " MODULE " symlink ../old old.d/s", "", "", 0},
+    {"--dir DIR " MODULE " symlink /etc old.d/t", "", "symlink 63\n", 1},
+    {"--dir DIR " MODULE " cat old.d/s", "", "one\ntwo\n", 0},
+    {"--dir DIR " MODULE " list old.d", "", "*a-longer-name 4\n*", 0},
+    {"--dir DIR " MODULE " list old.d", "", "*s 7\n*", 0},
+    {"--dir DIR " MODULE " remove old.d", "", "remove 55\n", 1},
+    {"--dir DIR " MODULE " unlink old.d", "", "unlink 31\n", 1},
+    {"--dir DIR " MODULE " fds", "", "", 0},
+    {"--read-only-dir DIR " MODULE " cat old", "", "one\ntwo\n", 0},
+    {"--read-only-dir DIR " MODULE " put old three", "", "put 69\n", 1},
+    {"--read-only-dir DIR " MODULE " make new", "", "make 69\n", 1},
+    {"--read-only-dir DIR " MODULE " unlink old", "", "unlink 69\n", 1},
+    {"--read-only-dir DIR " MODULE " move old new", "", "move 69\n", 1},
+    {"--read-only-dir DIR " MODULE " link old new", "", "link 69\n", 1},
+    {"--read-only-dir DIR " MODULE " symlink old new", "", "symlink 69\n", 1},
+    {"--read-only-dir DIR " GUEST " cat old", "", "one\ntwo\n", 0},
+    {"--read-only-dir DIR " GUEST " put old three", "", "open 33\n", 1},
+    {"--dir DIR " MODULE " move old old.d/moved", "", "", 0},
+    {"--dir DIR " MODULE " wild", "", "all faults\n", 0},
+    {MODULE " exit 7", "", "", 7},
+    {MODULE " sleep 1", "", "", 0},
+    {MODULE " race 100000", "x", "input\n", 0},
+    {"--timeout 20ms " MODULE " sleep 100000", "", "[*deadline passed*]", 124},
+    {"--timeout 20ms " MODULE " loop", "", "[*deadline passed*]", 124},
+    {"--fuel 1000 " MODULE " loop", "", "[*fuel used up*]", 134},
+    {MODULE " trap", "", "[*unreachable*in start (func *]", 134},
+    {"--invoke sum " MODULE " 2 3", "", "5\n", 0},
+    {"--invoke none " MODULE, "", "[*no function 'none'*]", 1},
+    {"DIR/stranger", "", "[*'env' 'f'*WASI 0.1*]", 1},
 };
 
 /* '*' in the pattern stands for any text. */
@@ -142,19 +193,20 @@ START_TEST(runs)
 }
 END_TEST
 
-static bool write_numbers(void)
+static bool write_module(const char *name, const uint8_t *bytes, size_t n)
 {
     char path[128];
-    snprintf(path, sizeof path, "%s/numbers", directory);
+    snprintf(path, sizeof path, "%s/%s", directory, name);
     FILE *f = fopen(path, "wb");
-    return f && fwrite(numbers, 1, sizeof numbers, f) == sizeof numbers && fclose(f) == 0;
+    return f && fwrite(bytes, 1, n, f) == n && fclose(f) == 0;
 }
 
 int main(void)
 {
     char command[128];
     snprintf(directory, sizeof directory, "/tmp/hostd-run-XXXXXX");
-    if (!mkdtemp(directory) || !write_numbers())
+    if (!mkdtemp(directory) || !write_module("numbers", numbers, sizeof numbers) ||
+        !write_module("stranger", stranger, sizeof stranger))
         return 1;
     TCase *c = tcase_create("run");
     tcase_add_loop_test(c, runs, 0, ARRAY_LEN(cases));
