@@ -39,7 +39,7 @@ static enum step call(struct ref_vm *vm, struct ref_func *f);
 void ref_push(struct ref_vm *vm, struct value v)
 {
     if (vm->sp == vm->cap) {
-        vm->cap = vm->cap ? 2 * vm->cap : 64;
+        vm->cap *= 2;
         vm->stack = xrealloc(vm->stack, vm->cap * sizeof *vm->stack);
     }
     vm->stack[vm->sp++] = v;
@@ -598,6 +598,8 @@ struct ref_vm *ref_vm_new(const struct wasm_vm_opts *opts, struct err *e)
     (void)opts;
     (void)e;
     struct ref_vm *vm = xnew(struct ref_vm);
+    vm->cap = 64;
+    vm->stack = xcalloc(vm->cap, sizeof *vm->stack);
     ref_vm_reset(vm);
     return vm;
 }
