@@ -170,15 +170,17 @@ static void access_memory(struct generator *g)
     uint32_t memory = gen_choose(g, g->nmemories);
     uint8_t types[OPERANDS_MAX], result, address = index_type(g->memories[memory].is64);
     uint32_t n = operands(r->sig, address, types, &result);
-    if (gen_choose(g, 2) && gen_need(g, types, 1)) {
-        mask(g, address, 0xffff);
-        if (n == 2)
+    bool near = gen_choose(g, 2);
+    if (gen_need(g, types, near ? 1 : n)) {
+        if (near)
+            mask(g, address, 0xffff);
+        if (near && n == 2)
             gen_make(g, types[1]);
         gen_settle(g);
         g->sp -= n;
-    } else if (gen_need(g, types, n)) {
-        gen_settle(g);
-        g->sp -= n;
+    } else if (near && n == 2) {
+        gen_make(g, types[1]);
+        g->sp--;
     }
     gen_op(g, r->op);
     memory_immediate(g, r, memory);
