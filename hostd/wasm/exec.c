@@ -183,15 +183,13 @@ HANDLER(UNREACHABLE)
 
 #define AS_WORD(p) ((uint64_t)(uintptr_t)(p))
 
-/* Starts `callee` with its arguments at `frame`. The header is written before vm says that the
- * frame is there: the write may be the one that runs into the end of the stack. */
+/* Starts `callee` with its arguments at `frame`, which CHECK_STACK has found room for. */
 #define START(callee, frame, return_cell, caller_fp)                            \
     do {                                                                        \
         struct func_code *const to = (callee);                                  \
         uint64_t *const base = (frame), *const header = base + to->param_slots; \
         header[0] = AS_WORD(return_cell);                                       \
         header[1] = AS_WORD(caller_fp);                                         \
-        atomic_signal_fence(memory_order_seq_cst);                              \
         vm->regs.fp = fp = base;                                                \
         vm->code = to;                                                          \
         pc = atomic_load_explicit(&to->entry[EXEC], memory_order_acquire);      \
@@ -322,8 +320,65 @@ static COLD void call_indirect_any(STATE_PARAMS)
     TAIL h_CALL_ANY(STATE);
 }
 
-/* Declares f: the table element in slot a; leaves when it cannot be called here at once. */
-#define INDIRECT_CALLEE(f)                                            \
+/* A function of another instance takes the place of the running frame, which returns to where that
+ * would have. A frame that the host or another instance has called has a link below it, which
+ * serves the new one too; else one is put there, so a chain of tail calls needs at most one. */
+static COLD bool replace_frame(struct wasm_vm *vm, uint64_t *fp)
+{
+    const struct wasm_func *f = vm->callee;
+    const uint64_t *const own = fp + vm->code->param_slots;
+    struct link link = {.pc = (const uint64_t *)(uintptr_t)own[0],
+                        .fp = (uint64_t *)(uintptr_t)own[1],
+                        .inst = vm->inst,
+                        .result_slots = f->result_slots};
+    link.code = (struct func_code *)(uintptr_t)link.pc[-1];
+    bool needs_link = f->inst != vm->inst && link.code;
+    uint64_t *frame = needs_link ? fp + LINK_SLOTS : fp;
+    if (frame + f->code->frame_slots > vm->stack_end)
+        return false;
+    memmove(frame, vm->callee_slots, f->code->param_slots * sizeof(uint64_t));
+    uint64_t *const header = frame + f->code->param_slots;
+    header[0] = AS_WORD(needs_link ? &leave_instance_cells[1] : link.pc);
+    header[1] = AS_WORD(needs_link ? fp : link.fp);
+    if (needs_link)
+        memcpy(fp, &link, sizeof link);
+    vm->code = f->code;
+    vm->regs.fp = frame;
+    vm->regs.mem = vm_switch(vm, f->inst);
+    vm->regs.pc = atomic_load_explicit(&f->code->entry[f->inst->exec], memory_order_acquire);
+    return true;
+}
+
+/* The general tail call; the next cell returns, for a host function is called as always. */
+static COLD void return_call_any(STATE_PARAMS)
+{
+    if (!vm->callee->code)
+        TAIL h_CALL_ANY(STATE);
+    if (!replace_frame(vm, fp))
+        TRAP_CALL(WASM_TRAP_STACK);
+    GO_ELSEWHERE;
+}
+
+static COLD void return_call_indirect_any(STATE_PARAMS)
+{
+    if (!wasm_functype_eq(vm->callee->type, (const struct wasm_functype *)(uintptr_t)pc[2]))
+        TRAP(WASM_TRAP_INDIRECT_TYPE);
+    pc += 4;
+    TAIL return_call_any(STATE);
+}
+
+HANDLER(RETURN_CALL_IMPORT)
+{
+    USE_FUEL;
+    vm->callee = vm->inst->funcs[imm32(pc)];
+    vm->callee_slots = &SLOT(0);
+    pc += 3;
+    TAIL return_call_any(STATE);
+}
+
+/* Declares f: the table element in slot a; goes on with `any` when it cannot be called here at
+ * once. */
+#define INDIRECT_CALLEE(f, any)                                       \
     USE_FUEL;                                                         \
     const struct wasm_table *t = table_of(vm, imm32(pc));             \
     const uint32_t i = GET_i32_S(1);                                  \
@@ -335,19 +390,18 @@ static COLD void call_indirect_any(STATE_PARAMS)
     if (UNLIKELY(AS_WORD(f->type) != pc[2] || f->inst != vm->inst)) { \
         vm->callee = f;                                               \
         vm->callee_slots = &SLOT(0);                                  \
-        TAIL call_indirect_any(STATE);                                \
+        TAIL any(STATE);                                              \
     }
 
 HANDLER(CALL_INDIRECT)
 {
-    INDIRECT_CALLEE(f);
+    INDIRECT_CALLEE(f, call_indirect_any);
     uint64_t *frame = &SLOT(0);
     CHECK_STACK(frame + f->code->frame_slots);
     START(f->code, frame, pc + 4, fp);
 }
 
-/* The frame is given up, so its bound is always checked first: nothing could be traced after a
- * fault. */
+/* The callee's frame lies over the running one: no word of it may be touched to see whether it fits. */
 #define START_INSTEAD(callee)                                        \
     do {                                                             \
         struct func_code *const next = (callee);                     \
@@ -366,12 +420,12 @@ HANDLER(RETURN_CALL)
 }
 HANDLER(RETURN_CALL_INDIRECT)
 {
-    INDIRECT_CALLEE(f);
+    INDIRECT_CALLEE(f, return_call_indirect_any);
     START_INSTEAD(f->code);
 }
 
 /* The same of the function in slot a: its type is right by validation. */
-#define REF_CALLEE(f)                                             \
+#define REF_CALLEE(f, any)                                        \
     USE_FUEL;                                                     \
     struct wasm_func *f = (struct wasm_func *)(uintptr_t)SLOT(1); \
     if (UNLIKELY(!f))                                             \
@@ -380,19 +434,19 @@ HANDLER(RETURN_CALL_INDIRECT)
         vm->callee = f;                                           \
         vm->callee_slots = &SLOT(0);                              \
         pc += 3;                                                  \
-        TAIL h_CALL_ANY(STATE);                                   \
+        TAIL any(STATE);                                          \
     }
 
 HANDLER(CALL_REF)
 {
-    REF_CALLEE(f);
+    REF_CALLEE(f, h_CALL_ANY);
     uint64_t *frame = &SLOT(0);
     CHECK_STACK(frame + f->code->frame_slots);
     START(f->code, frame, pc + 3, fp);
 }
 HANDLER(RETURN_CALL_REF)
 {
-    REF_CALLEE(f);
+    REF_CALLEE(f, return_call_any);
     START_INSTEAD(f->code);
 }
 

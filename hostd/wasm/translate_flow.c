@@ -458,21 +458,6 @@ static uint32_t args_slot(struct translation *t, const struct wasm_functype *typ
     return home(t, t->sp - type->nparams);
 }
 
-/* Returns the place of arguments and results. */
-static uint32_t write_call(struct translation *t, uint32_t func, const struct wasm_functype *type)
-{
-    bool own = func >= t->m->nimported_funcs;
-    uint32_t args = args_slot(t, type);
-    uint32_t cell = emit(t, own ? H_CALL : H_CALL_IMPORT, own ? 4 : 3);
-    set_field(t, cell, 0, args);
-    if (own)
-        t->code[cell + 2] = (uint64_t)(uintptr_t)t->m->code[func - t->m->nimported_funcs];
-    else
-        set_imm32(t, cell, func);
-    t->code[t->n - 1] = (uint64_t)(uintptr_t)t->fc;
-    return args;
-}
-
 static const struct wasm_functype *func_type(const struct translation *t, uint32_t func)
 {
     return &t->m->types[t->m->funcs[func].type];
@@ -480,7 +465,15 @@ static const struct wasm_functype *func_type(const struct translation *t, uint32
 
 static void call(struct translation *t, uint32_t func)
 {
-    write_call(t, func, func_type(t, func));
+    bool own = func >= t->m->nimported_funcs;
+    uint32_t args = args_slot(t, func_type(t, func));
+    uint32_t cell = emit(t, own ? H_CALL : H_CALL_IMPORT, own ? 4 : 3);
+    set_field(t, cell, 0, args);
+    if (own)
+        t->code[cell + 2] = (uint64_t)(uintptr_t)t->m->code[func - t->m->nimported_funcs];
+    else
+        set_imm32(t, cell, func);
+    t->code[t->n - 1] = (uint64_t)(uintptr_t)t->fc;
     push_results(t, func_type(t, func));
 }
 
@@ -527,17 +520,19 @@ static void return_from(struct translation *t, uint32_t slot)
     set_field(t, cell, 2, n);
 }
 
-/* A callee of our own takes our frame's place; one of another instance is called, and then we
- * return. */
+/* The callee takes our frame's place; but a host function is called, and then we return. */
 static void return_call(struct translation *t, uint32_t func)
 {
-    if (func < t->m->nimported_funcs) {
-        return_from(t, write_call(t, func, func_type(t, func)));
+    bool own = func >= t->m->nimported_funcs;
+    uint32_t args = args_slot(t, func_type(t, func));
+    uint32_t cell = emit(t, own ? H_RETURN_CALL : H_RETURN_CALL_IMPORT, 3);
+    set_field(t, cell, 0, args);
+    if (!own) {
+        set_imm32(t, cell, func);
+        t->code[cell + 2] = (uint64_t)(uintptr_t)t->fc;
+        return_from(t, args);
         return;
     }
-    uint32_t args = args_slot(t, func_type(t, func));
-    uint32_t cell = emit(t, H_RETURN_CALL, 3);
-    set_field(t, cell, 0, args);
     t->code[cell + 2] = (uint64_t)(uintptr_t)t->m->code[func - t->m->nimported_funcs];
 }
 
