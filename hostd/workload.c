@@ -19,6 +19,7 @@
 
 #define COMMAND_ARENA_BYTES (4u << 20)
 #define WASM_PAGE_BYTES 65536u
+#define NOTED_BYTES_MIN (256u << 10)
 
 /* One command, and what it has gathered on its way. */
 struct command {
@@ -31,6 +32,7 @@ struct command {
     void *user;
     /* steps */
     uint64_t execution_ms_max, memory_bytes_max;
+    char *cache; /* folder for notes */
     struct span image;
     struct claims *claims; /* NULL: not signed */
     struct comp_linked *linked;
@@ -97,6 +99,7 @@ static void describe(const struct workload_spec *spec, const struct claims *clai
 static void command_free(struct command *c)
 {
     free((void *)c->image.p);
+    free(c->cache);
     claims_free(c->claims);
     comp_linked_unref(c->linked);
     bridge_free(c->bridge);
@@ -274,6 +277,30 @@ static void open_config(struct command *c)
 
 /* ---- steps 1 and 2: fetch, verify and compile ---- */
 
+/* Loads the component, knowing what an earlier load of the same bytes noted: then bodies are not checked now but
+ * when they are first called. Checking a small image costs less than reading its note. */
+static struct comp *load_noted(struct command *c, const struct comp_limits *limits)
+{
+    if (c->image.n < NOTED_BYTES_MIN)
+        return comp_load(c->image, limits, &c->e);
+    struct comp_limits knowing = *limits;
+    struct image_note note = image_note_of(c->image, WASM_FRAMES_VERSION);
+    if (!image_note_get(c->cache, &note, &knowing.known_frames))
+        knowing.known_frames = (struct span){NULL, 0};
+    struct comp *comp = comp_load(c->image, &knowing, &c->e);
+    struct buf found = BUF_INIT;
+    if (comp)
+        comp_frames(comp, &found);
+    struct err e;
+    struct str known = {(const char *)knowing.known_frames.p, knowing.known_frames.n};
+    if (comp && !str_eq(buf_view(&found), known) &&
+        !image_note_put(c->cache, &note, buf_span(&found), &e))
+        log_warn("image will be checked again next time", LS("reason", str_of(e.text)));
+    buf_fini(&found);
+    free((void *)knowing.known_frames.p);
+    return comp;
+}
+
 /* Pool thread: touches the command's own members only. */
 static void compile(void *user)
 {
@@ -282,7 +309,7 @@ static void compile(void *user)
         return;
     struct comp_limits limits = {.memory_pages_max =
                                      (uint32_t)(c->memory_bytes_max / WASM_PAGE_BYTES)};
-    struct comp *comp = comp_load(c->image, &limits, &c->e);
+    struct comp *comp = load_noted(c, &limits);
     if (!comp)
         return;
     struct bridge *b = bridge_new();
@@ -338,6 +365,7 @@ static void fetched(void *user, struct span bytes, const struct err *e)
 static void fetch(struct command *c)
 {
     const struct workload_opts *o = &c->w->ws->opts;
+    c->cache = str_dup(str_of(images_cache(o->images)));
     c->away = true;
     if (!image_load(o->images, c->spec.image_ref, fetched, c, &c->e)) {
         c->away = false;

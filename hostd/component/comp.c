@@ -157,11 +157,24 @@ struct comp *comp_load(struct span bytes, const struct comp_limits *limits, stru
     atomic_init(&c->refs, 1);
     c->limits = l;
     arena_init(&c->arena, COMP_ARENA_MAX);
-    if (!load(c, bytes, e)) {
+    bool ok = load(c, bytes, e);
+    c->limits.known_frames = (struct span){NULL, 0};
+    if (!ok) {
         comp_unref(c);
         return NULL;
     }
     return c;
+}
+
+void comp_frames(const struct comp *c, struct buf *out)
+{
+    for (uint32_t i = 0; i < c->nmodules; i++) {
+        struct buf frames = BUF_INIT;
+        wasm_module_frames(c->modules[i], &frames);
+        buf_leb_u64(out, frames.n);
+        buf_put(out, frames.p, frames.n);
+        buf_fini(&frames);
+    }
 }
 
 struct comp *comp_ref(struct comp *c)

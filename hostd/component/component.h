@@ -24,6 +24,9 @@ struct comp_limits { /* 0: the default, which is also the most */
     uint32_t bytes_max, depth_max, instances_max, handles_max;
     uint32_t memory_pages_max; /* per core memory */
     struct wasm_limits wasm;
+    /* What comp_frames gave for these very bytes: see wasm_limits.known_frames, which is then set for each core
+     * module. Only looked at while loading. */
+    struct span known_frames;
 };
 
 /* ---- components ---- */
@@ -31,6 +34,8 @@ struct comp_limits { /* 0: the default, which is also the most */
 /* Decodes and validates, core modules included. The bytes are copied. A core module is refused with a message that
  * says how to make a component of it. */
 struct comp *comp_load(struct span bytes, const struct comp_limits *limits, struct err *e);
+/* Appends what loading found out about the bodies of the core modules, for known_frames. */
+void comp_frames(const struct comp *c, struct buf *out);
 struct comp *comp_ref(struct comp *c);
 void comp_unref(struct comp *c);
 

@@ -176,13 +176,21 @@ static bool dec_part(struct decoder *d)
     return true;
 }
 
+/* The next module's part of what comp_frames wrote; empty when there is none. */
+static struct span next_frames(struct decoder *d)
+{
+    return rd_bytes(&d->frames, rd_u32(&d->frames));
+}
+
 static bool dec_module(struct decoder *d)
 {
     struct span bytes = rd_bytes(d->r, rd_left(d->r));
     size_t offset = (size_t)(bytes.p - d->r->start);
     if (!dec_part(d))
         return false;
-    struct wasm_module *m = wasm_module_load(bytes, false, &d->comp->limits.wasm, &d->why);
+    struct wasm_limits limits = d->comp->limits.wasm;
+    limits.known_frames = next_frames(d);
+    struct wasm_module *m = wasm_module_load(bytes, false, &limits, &d->why);
     if (!m) {
         err_wrap(&d->why, "core module %u (from offset %zu)", d->scope->space[S_CORE_MODULE].n,
                  offset);
@@ -346,6 +354,8 @@ bool comp_decode(struct comp *c, struct err *e)
 {
     struct reader r;
     struct decoder d = {.comp = c, .arena = &c->arena, .r = &r};
+    struct err ignored;
     rd_init(&r, c->bytes, e);
+    rd_init(&d.frames, c->limits.known_frames, &ignored);
     return dec_component(&d, &c->root);
 }

@@ -38,6 +38,7 @@ struct decoder {
     struct comp *comp;
     struct arena *arena;
     struct reader *r;
+    struct reader frames; /* known of the modules that are still to come */
     struct scope *scope;
     uint32_t depth;
     uint32_t nparts, nsections;

@@ -70,7 +70,7 @@ static bool make_parents(const char *path, struct err *e)
 
 bool cache_open(const char *folder, struct err *e)
 {
-    static const char *const parts[] = {"blobs", "programs", "tags"};
+    static const char *const parts[] = {"blobs", "programs", "tags", "notes"};
     bool ok = make_parents(folder, e) && make_folder(folder, e);
     for (size_t i = 0; ok && i < ARRAY_LEN(parts); i++) {
         char *path = xasprintf("%s/%s", folder, parts[i]);

@@ -4,6 +4,7 @@
  *     blobs/HEX       bytes by their SHA-256, verified whenever they are opened
  *     programs/HEX    executables of providers, likewise
  *     tags/NAME       what a tag last meant: the digest of a manifest
+ *     notes/NAME      what was found out about an image (notes.c)
  *
  * Everything is written to a name of its own and renamed, so several processes may share the folder and a crash
  * leaves nothing half done. Blocking; any thread. */

@@ -323,6 +323,11 @@ char *image_cache_folder(struct str given)
     return xasprintf("/tmp/hostd-cache-%u", (unsigned)geteuid());
 }
 
+const char *images_cache(const struct images *im)
+{
+    return im->cache;
+}
+
 struct images *images_open(const struct image_opts *opts, struct err *e)
 {
     if (!check_mirrors(opts->mirrors, e) || !check_ca_files(opts->ca_files, e))

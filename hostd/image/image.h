@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From a reference to bytes: components, and executables of providers, out of files, registries and archives. Results
- * come on the loop, never inside the call; the work is done on the pool. Loop thread, but for image_ref_parse and
- * image_alias (any thread). Spec: lattice protocol 1.13, 5.1, 5.2, 6.1, 6.2. */
+ * come on the loop, never inside the call; the work is done on the pool. Loop thread, but for image_ref_parse,
+ * image_alias and the notes (any thread). Spec: lattice protocol 1.13, 5.1, 5.2, 6.1, 6.2. */
 #ifndef HOSTD_IMAGE_H
 #define HOSTD_IMAGE_H
 
@@ -65,6 +65,24 @@ bool image_provider_find(struct images *im, struct str ref, image_provider_fn *f
 
 /* The folder for pulled images: as given, else in the user's cache. free() it. Any thread. */
 char *image_cache_folder(struct str given);
+const char *images_cache(const struct images *im); /* that folder; lives as long as `im` */
+
+/* ---- notes ---- any thread. What the host found out about images, kept in the cache from one run to the next. They
+ * are hints: what reads one stays safe whatever it says. */
+
+#define IMAGE_NOTES_MAX 512 /* files; the oldest go first */
+#define IMAGE_NOTE_BYTES_MAX (16u << 20)
+
+struct image_note {
+    char name[80]; /* of its file */
+};
+/* The note about these bytes in that version, there or not. */
+struct image_note image_note_of(struct span image, uint32_t version);
+/* Malloced bytes. False: there is none that can be read. */
+bool image_note_get(const char *cache, const struct image_note *note, struct span *out);
+/* Failing is no error but said in `e`: the next run finds out again. */
+bool image_note_put(const char *cache, const struct image_note *note, struct span text,
+                    struct err *e);
 
 /* The name of our own provider that serves this reference ("http-server"), or an empty view. The text may be as
  * given or normalised. */

@@ -40,6 +40,8 @@ static struct wasm_limits effective_limits(const struct wasm_limits *l)
         .data_segments_max = limit_or(l->data_segments_max, d->data_segments_max),
         .table_elems_max = limit_or(l->table_elems_max, d->table_elems_max),
         .memory_pages_max = limit_or(l->memory_pages_max, d->memory_pages_max),
+        .threads = l->threads,
+        .known_frames = l->known_frames,
     };
 }
 
@@ -64,6 +66,7 @@ struct wasm_module *wasm_module_load(struct span bytes, bool copy, const struct 
 {
     struct wasm_module *m = xnew(struct wasm_module);
     atomic_init(&m->refs, 1);
+    pthread_mutex_init(&m->grow_lock, NULL);
     pthread_mutex_init(&m->translate_lock, NULL);
     m->owns_bytes = copy;
     m->limits = effective_limits(limits);
@@ -85,6 +88,7 @@ void wasm_module_unref(struct wasm_module *m)
     if (!m || atomic_fetch_sub_explicit(&m->refs, 1, memory_order_acq_rel) != 1)
         return;
     pthread_mutex_destroy(&m->translate_lock);
+    pthread_mutex_destroy(&m->grow_lock);
     arena_fini(&m->code_arena);
     arena_fini(&m->arena);
     free(m);

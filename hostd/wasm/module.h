@@ -82,7 +82,7 @@ enum {
 /* What the bytes from TYPE_REF_FIRST on mean in a module. */
 struct wasm_type_refs {
     const struct wasm_functype *all; /* the module's types */
-    uint32_t n;
+    atomic_uint n;                   /* entries: those below it are complete and stay */
     uint32_t indices[TYPE_REFS_MAX]; /* into all */
     uint32_t reading;                /* index of the type being decoded: not to be looked at yet */
 };
@@ -215,7 +215,9 @@ struct func_decl {
     const uint8_t *locals; /* their types, parameters included: set by validate.c */
     uint32_t
         max_height; /* greatest operand stack height in slots (v128 counts 2): set by validate.c */
+    uint32_t frame_slots; /* the two together */
     bool has_loops;
+    bool checked;  /* the body is known to be valid */
     bool declared; /* may be the target of ref.func */
 };
 
@@ -254,6 +256,7 @@ struct wasm_module {
         struct span bytes;
     } * customs;
 
+    pthread_mutex_t grow_lock; /* arena and type_refs, which grow while bodies are checked */
     pthread_mutex_t translate_lock;
     struct func_code **code; /* one per own function, published by translate.c (atomic store) */
     struct arena code_arena; /* translated cells; guarded by translate_lock */
@@ -263,6 +266,9 @@ struct wasm_module {
 bool module_decode(struct wasm_module *m, struct err *e);
 /* validate.c: everything the specification's chapter 3 asks for. Fills the fields of func_decl marked so. */
 bool module_validate(struct wasm_module *m, struct err *e);
+/* validate_bodies.c: a body that was not looked at yet, for wasm_limits.known_frames spoke for it. One thread
+ * at a time. */
+bool module_validate_body(struct wasm_module *m, uint32_t func, struct err *e);
 
 /* Name of a function for messages: name section, else export, else import name; p NULL when it has none. */
 struct str module_func_name(const struct wasm_module *m, uint32_t func);

@@ -232,7 +232,7 @@ static bool prepare(struct wasm_module *m, struct err *e)
         fc->func = m->nimported_funcs + i;
         fc->param_slots = wasm_slots(fc->type->types, fc->type->nparams);
         fc->result_slots = wasm_slots(fc->type->types + fc->type->nparams, fc->type->nresults);
-        fc->frame_slots = decl->local_slots + FRAME_HEADER + decl->max_height;
+        fc->frame_slots = decl->frame_slots + FRAME_HEADER;
         m->code[i] = fc;
     }
     return true;
@@ -273,12 +273,17 @@ static const uint64_t *publish(struct func_code *fc, enum exec_kind kind, struct
     return cells;
 }
 
+static bool known_valid(const struct func_code *fc, struct err *e)
+{
+    return fc->module->funcs[fc->func].checked || module_validate_body(fc->module, fc->func, e);
+}
+
 const uint64_t *code_entry(struct func_code *fc, enum exec_kind kind, struct err *e)
 {
     pthread_mutex_lock(&fc->module->translate_lock);
     const uint64_t *cells = atomic_load_explicit(&fc->entry[kind], memory_order_relaxed);
     if (cells == exec_of(kind)->translate)
-        cells = publish(fc, kind, e);
+        cells = known_valid(fc, e) ? publish(fc, kind, e) : NULL;
     pthread_mutex_unlock(&fc->module->translate_lock);
     return cells;
 }

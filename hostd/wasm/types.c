@@ -92,13 +92,17 @@ static uint32_t find_entry(const struct wasm_type_refs *refs, uint32_t index)
 uint8_t type_ref(struct reader *r, struct wasm_module *m, uint32_t index, bool nullable)
 {
     struct wasm_type_refs *refs = &m->type_refs;
+    pthread_mutex_lock(&m->grow_lock);
     uint32_t k = find_entry(refs, index);
+    if (k == refs->n && k < TYPE_REFS_MAX) {
+        refs->indices[k] = index;
+        refs->n = k + 1;
+    }
+    pthread_mutex_unlock(&m->grow_lock);
     if (k == TYPE_REFS_MAX) {
         rd_fail(r, ERR_LIMIT, "reference types name more than %u function types", TYPE_REFS_MAX);
         return 0;
     }
-    if (k == refs->n)
-        refs->indices[refs->n++] = index;
     return (uint8_t)(TYPE_REF_FIRST + 2 * k + nullable);
 }
 

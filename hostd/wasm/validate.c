@@ -3,7 +3,8 @@
  * "Validation Algorithm".
  *
  * Owns: the checks between sections, the operand and block stacks, and the walk over a body; instructions
- * with rules of their own are in validate_ops.c, all others follow from their row in opcodes.def.
+ * with rules of their own are in validate_ops.c, all others follow from their row in opcodes.def. Which body
+ * is checked when and by whom is validate_bodies.c.
  * Keeps: one pass over each body; both stacks are bounded and on the heap, so guest input never recurses;
  * time is linear in the file (work_left bounds what long signatures may multiply). */
 #include "hostd/wasm/validate.h"
@@ -12,8 +13,7 @@
 #include "lattice/base/alloc.h"
 #include "lattice/base/num.h"
 
-#define WORK_BASE ((uint64_t)16 << 20)
-#define WORK_PER_BYTE 16
+#define WORK_PIECE 65536 /* types between two looks at the module's allowance */
 #define PAGES32_MAX 65536 /* 4 GiB: what 32-bit addresses reach */
 #define PAGES64_MAX ((uint64_t)1 << 48)
 
@@ -56,12 +56,20 @@ static bool names_func(const struct validator *v, struct operand o, uint8_t want
            wasm_functype_eq(&v->m->types[o.func], &refs->all[refs->indices[type_entry(want)]]);
 }
 
+static void grow_operands(struct validator *v)
+{
+    v->operands_cap = v->operands_cap ? 2 * v->operands_cap : 64;
+    v->operands = xrealloc(v->operands, v->operands_cap * sizeof *v->operands);
+}
+
 bool val_push_operand(struct validator *v, struct operand operand)
 {
     uint32_t below = v->height ? v->operands[v->height - 1].top : 0;
     operand.top = below + type_slots(operand.type);
     if (operand.top > v->slots_limit)
         return val_fail(v, ERR_LIMIT, "more than %u operands on the stack", v->slots_limit);
+    if (v->height == v->operands_cap)
+        grow_operands(v);
     v->operands[v->height++] = operand;
     v->max_slots = MAX(v->max_slots, operand.top);
     return true;
@@ -108,12 +116,21 @@ bool val_pop_ref(struct validator *v, struct operand *operand)
                     type_name(o.type));
 }
 
+static bool settle_work(struct validator *v)
+{
+    uint64_t work = v->work,
+             left = atomic_fetch_sub_explicit(v->work_left, work, memory_order_relaxed);
+    v->work = 0;
+    if (work <= left)
+        return true;
+    atomic_store_explicit(v->work_left, 0, memory_order_relaxed);
+    return val_fail(v, ERR_LIMIT, "signatures too long for their number of uses");
+}
+
 static bool spend(struct validator *v, uint32_t n)
 {
-    if (n > v->work_left)
-        return val_fail(v, ERR_LIMIT, "signatures too long for their number of uses");
-    v->work_left -= n;
-    return true;
+    v->work += n;
+    return v->work < WORK_PIECE || settle_work(v);
 }
 
 bool val_push_list(struct validator *v, struct type_list l)
@@ -257,7 +274,9 @@ static bool read_locals(struct validator *v, struct func_decl *f)
     f->locals = type->types;
     if (f->nlocals == type->nparams)
         return true;
+    pthread_mutex_lock(&v->m->grow_lock);
     uint8_t *locals = arena_alloc(&v->m->arena, f->nlocals, 1);
+    pthread_mutex_unlock(&v->m->grow_lock);
     if (!locals)
         return arena_full(&v->m->arena, v->r.e);
     memcpy(locals, type->types, type->nparams);
@@ -291,7 +310,7 @@ static void note_unset(struct validator *v, const struct func_decl *f)
     }
 }
 
-static bool check_function(struct validator *v, struct func_decl *f)
+bool val_body(struct validator *v, struct func_decl *f)
 {
     start_reading(v, f->body);
     if (!read_locals(v, f))
@@ -303,25 +322,9 @@ static bool check_function(struct validator *v, struct func_decl *f)
     if (!check_code(v, type_results(&v->m->types[f->type])))
         return false;
     f->max_height = v->max_slots;
+    f->frame_slots = f->local_slots + f->max_height;
     f->has_loops = v->has_loops;
-    return true;
-}
-
-static bool wrap_function(const struct wasm_module *m, uint32_t func, struct err *e)
-{
-    char text[80];
-    struct str name = module_func_name(m, func);
-    if (!name.n)
-        return err_wrap(e, "function %u", func);
-    return err_wrap(e, "function %u (%s)", func, str_escape(name, text, sizeof text));
-}
-
-static bool check_functions(struct validator *v, struct err *e)
-{
-    const struct wasm_module *m = v->m;
-    for (uint32_t i = m->nimported_funcs; i < m->nfuncs; i++)
-        if (!check_function(v, &m->funcs[i]))
-            return wrap_function(m, i, e);
+    f->checked = true;
     return true;
 }
 
@@ -525,21 +528,33 @@ static bool check_start(const struct wasm_module *m, struct err *e)
     return true;
 }
 
-bool module_validate(struct wasm_module *m, struct err *e)
+void val_init(struct validator *v, struct wasm_module *m, _Atomic uint64_t *work_left,
+              struct err *e)
 {
-    struct validator v = {
+    *v = (struct validator){
         .m = m,
         .r = {.e = e},
-        .operands = xcalloc(WASM_HEIGHT_MAX, sizeof *v.operands),
-        .work_left = WORK_BASE + WORK_PER_BYTE * (uint64_t)m->bytes.n,
+        .work_left = work_left,
     };
+}
+
+void val_fini(struct validator *v)
+{
+    free(v->set);
+    free(v->unset);
+    free(v->operands);
+    free(v->blocks);
+}
+
+bool module_validate(struct wasm_module *m, struct err *e)
+{
+    _Atomic uint64_t work_left = val_work(m);
+    struct validator v;
+    val_init(&v, m, &work_left, e);
     /* exports, globals and segments first: they declare what ref.func in bodies may name */
     bool ok = check_func_types(m, e) && check_tags(m, e) && check_memories(m, e) &&
               check_tables(&v, e) && check_exports(m, e) && check_start(m, e) &&
-              check_globals(&v, e) && check_segments(&v, e) && check_functions(&v, e);
-    free(v.set);
-    free(v.unset);
-    free(v.operands);
-    free(v.blocks);
-    return ok;
+              check_globals(&v, e) && check_segments(&v, e);
+    val_fini(&v);
+    return ok && module_validate_bodies(m, e);
 }

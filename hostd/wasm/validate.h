@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Shared by validate.c and validate_ops.c: the state of checking one body or constant expression, and the
- * moves on its operand stack. Spec: WebAssembly core, appendix "Validation Algorithm".
+/* Shared by validate.c, validate_ops.c and validate_bodies.c: the state of checking one body or constant
+ * expression, and the moves on its operand stack. Spec: WebAssembly core, appendix "Validation Algorithm".
  *
  * A failing function has described the failure in the reader's err, with the offset of the instruction. */
 #ifndef HOSTD_WASM_VALIDATE_H
@@ -38,7 +38,8 @@ struct validator {
     const struct func_decl *func; /* NULL: a constant expression */
     uint32_t nglobals;            /* a constant expression sees the globals before this one */
 
-    struct operand *operands;        /* WASM_HEIGHT_MAX places */
+    struct operand *operands;
+    uint32_t operands_cap;
     uint32_t height;                 /* in values ... */
     uint32_t max_slots, slots_limit; /* ... and in slots */
     struct block *blocks;            /* innermost last */
@@ -47,9 +48,30 @@ struct validator {
     bool *unset;   /* by local: must be set before it is read; NULL: none of this function */
     uint32_t *set; /* the locals that were unset and have been set, in order */
     uint32_t nset;
-    uint8_t address;    /* type that addresses the memory or table read last */
-    uint64_t work_left; /* operand types that may still be moved in lists: keeps the time linear */
+    uint8_t address; /* type that addresses the memory or table read last */
+
+    /* Operand types moved in lists: keeps the time linear. The module's allowance is shared by all who check
+     * bodies of it, and looked at once per so many types. */
+    uint64_t work;
+    _Atomic uint64_t *work_left;
 };
+
+#define WORK_BASE ((uint64_t)16 << 20)
+#define WORK_PER_BYTE 16
+
+static inline uint64_t val_work(const struct wasm_module *m)
+{
+    return WORK_BASE + WORK_PER_BYTE * (uint64_t)m->bytes.n;
+}
+
+void val_init(struct validator *v, struct wasm_module *m, _Atomic uint64_t *work_left,
+              struct err *e);
+void val_fini(struct validator *v);
+/* Checks a body and fills the fields of its func_decl. */
+bool val_body(struct validator *v, struct func_decl *f);
+
+/* validate_bodies.c: all bodies, or, when the module's limits know their frames, none yet. */
+bool module_validate_bodies(struct wasm_module *m, struct err *e);
 
 bool val_fail(struct validator *v, enum err_code code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));

@@ -92,11 +92,20 @@ struct wasm_limits { /* 0: the default */
     uint32_t module_bytes_max, functions_max, body_bytes_max, locals_max, data_segments_max,
         table_elems_max;
     uint32_t memory_pages_max;
+    uint32_t threads; /* that check bodies of one module at a time; 0: one per core */
+    /* What wasm_module_frames gave for a module of these very bytes: then no body is checked before it is first
+     * called, and one that does not pass is a trap. Other bytes, or of another version, are ignored or lead to
+     * such traps, nothing worse. Only looked at while loading. */
+    struct span known_frames;
 };
 /* Decodes and validates everything. The bytes are copied when `copy`, else must outlive the module. Errors name
  * the byte offset and, inside a body, the function; a feature we refuse gives ERR_UNSUPPORTED with its name. */
 struct wasm_module *wasm_module_load(struct span bytes, bool copy, const struct wasm_limits *limits,
                                      struct err *e);
+/* Appends the sizes of the frames of the module's functions, for known_frames. */
+void wasm_module_frames(const struct wasm_module *m, struct buf *out);
+#define WASM_FRAMES_VERSION \
+    1u /* part of the name they are kept under: what is valid, or its frames, changed */
 struct wasm_module *wasm_module_ref(struct wasm_module *m);
 void wasm_module_unref(struct wasm_module *m);
 uint32_t wasm_module_nimports(const struct wasm_module *m);

@@ -50,6 +50,19 @@ static void *work(void *user)
     return NULL;
 }
 
+/* Signals belong to the loop thread; faults of a guest still arrive. Returns the mask from before. */
+static sigset_t block_signals(void)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    sigdelset(&all, SIGSEGV);
+    sigdelset(&all, SIGBUS);
+    sigdelset(&all, SIGFPE);
+    sigdelset(&all, SIGILL);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    return before;
+}
+
 struct workers *workers_new(uint32_t count, void (*thread_start)(uint32_t worker))
 {
     assert(count > 0);
@@ -60,13 +73,7 @@ struct workers *workers_new(uint32_t count, void (*thread_start)(uint32_t worker
     w->count = count;
     w->thread_start = thread_start;
 
-    sigset_t all, before; /* signals belong to the loop thread; faults of a guest still arrive */
-    sigfillset(&all);
-    sigdelset(&all, SIGSEGV);
-    sigdelset(&all, SIGBUS);
-    sigdelset(&all, SIGFPE);
-    sigdelset(&all, SIGILL);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    sigset_t before = block_signals();
     for (uint32_t i = 0; i < count; i++) {
         int failed = pthread_create(&w->thread[i], NULL, work, w);
         assert(!failed);
@@ -110,4 +117,39 @@ size_t workers_queued(const struct workers *w)
 uint32_t workers_count(const struct workers *w)
 {
     return w->count;
+}
+
+/* ---- threads for one piece of work ---- */
+
+struct together {
+    void (*fn)(void *user, uint32_t i);
+    void *user;
+    uint32_t i;
+};
+
+static void *run_one(void *user)
+{
+    const struct together *t = user;
+    t->fn(t->user, t->i);
+    return NULL;
+}
+
+void run_together(uint32_t n, void (*fn)(void *user, uint32_t i), void *user)
+{
+    assert(n > 0 && n <= TOGETHER_MAX);
+    struct together all[TOGETHER_MAX];
+    pthread_t threads[TOGETHER_MAX];
+    uint32_t started = 1;
+    sigset_t before = block_signals();
+    for (; started < n; started++) {
+        all[started] = (struct together){fn, user, started};
+        if (pthread_create(&threads[started], NULL, run_one, &all[started]) != 0)
+            break;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    fn(user, 0);
+    for (uint32_t i = started; i < n; i++)
+        fn(user, i);
+    for (uint32_t i = 1; i < started; i++)
+        pthread_join(threads[i], NULL);
 }

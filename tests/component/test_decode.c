@@ -201,6 +201,33 @@ START_TEST(test_interfaces)
 }
 END_TEST
 
+START_TEST(test_known_frames)
+{
+    struct err e = ERR_INIT;
+    struct buf found = BUF_INIT, again = BUF_INIT;
+    struct comp *c = comp_load(data_read("compose"), NULL, &e);
+    comp_frames(c, &found);
+    ck_assert_uint_gt(found.n, 0);
+    comp_unref(c);
+    struct comp_limits limits = {.known_frames = buf_span(&found)};
+    c = comp_load(data_read("compose"), &limits, &e);
+    ck_assert_msg(c, "%s", e.text);
+    comp_frames(c, &again);
+    ck_assert(str_eq(buf_view(&again), buf_view(&found)));
+    comp_unref(c);
+    /* whatever they say, and wherever they end, the component loads */
+    for (size_t n = 0; n < found.n; n++) {
+        limits.known_frames.n = n;
+        found.p[n] ^= 0xff;
+        c = comp_load(data_read("compose"), &limits, &e);
+        ck_assert_msg(c, "%s", e.text);
+        comp_unref(c);
+    }
+    buf_fini(&again);
+    buf_fini(&found);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("decode");
@@ -213,6 +240,7 @@ int main(void)
     tcase_add_test(t, test_work_bomb);
     tcase_add_test(t, test_instance_bomb);
     tcase_add_test(t, test_interfaces);
+    tcase_add_test(t, test_known_frames);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     wasm_init();

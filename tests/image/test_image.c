@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "hostd/image/image.h"
+#include "lattice/base/buf.h"
 #include "lattice/base/loop.h"
 
 static struct arena arena;
@@ -231,6 +232,76 @@ START_TEST(providers)
 }
 END_TEST
 
+START_TEST(notes_are_found_by_the_bytes_and_the_version)
+{
+    enum { BIG = 3 << 20 };
+    char *place = arena_printf(&arena, "%s/a/b", folder); /* made on the way */
+    struct buf image = BUF_INIT;
+    struct span said;
+    memset(buf_grow(&image, BIG), 'x', BIG);
+    struct image_note note = image_note_of(buf_span(&image), 1);
+    ck_assert(!image_note_get(place, &note, &said));
+    ck_assert_msg(image_note_put(place, &note, (struct span){(const uint8_t *)"ab", 2}, &e), "%s",
+                  e.text);
+    ck_assert_msg(image_note_put(place, &note, (struct span){(const uint8_t *)"xyz", 3}, &e), "%s",
+                  e.text);
+    ck_assert(image_note_get(place, &note, &said));
+    ck_assert(said.n == 3 && memcmp(said.p, "xyz", 3) == 0);
+    free((void *)said.p);
+    struct image_note again = image_note_of(buf_span(&image), 1);
+    ck_assert_str_eq(again.name, note.name);
+    struct image_note newer = image_note_of(buf_span(&image), 2);
+    ck_assert_str_ne(newer.name, note.name);
+    for (size_t at = 0; at < BIG; at += BIG / 3 - 1) { /* in every piece */
+        image.p[at] ^= 1;
+        struct image_note other = image_note_of(buf_span(&image), 1);
+        ck_assert_str_ne(other.name, note.name);
+        image.p[at] ^= 1;
+    }
+    image.n--;
+    struct image_note shorter = image_note_of(buf_span(&image), 1);
+    ck_assert_str_ne(shorter.name, note.name);
+    buf_fini(&image);
+}
+END_TEST
+
+START_TEST(notes_that_cannot_be_kept)
+{
+    struct span said;
+    struct image_note note = image_note_of((struct span){(const uint8_t *)"image", 5}, 1);
+    struct span text = {(const uint8_t *)"x", 1};
+    char *file = file_with("file", "", 0600);
+    ck_assert(!image_note_put(file, &note, text, &e));
+    ck_assert(image_note_put(folder, &note, text, &e) && image_note_get(folder, &note, &said));
+    free((void *)said.p);
+    unlink(arena_printf(&arena, "%s/notes/%s", folder, note.name));
+    ck_assert(!image_note_put(folder, &note, (struct span){text.p, IMAGE_NOTE_BYTES_MAX + 1}, &e));
+    ck_assert_int_eq(e.code, ERR_LIMIT);
+    ck_assert_int_eq(mkfifo(arena_printf(&arena, "%s/notes/%s", folder, note.name), 0600), 0);
+    ck_assert(!image_note_get(folder, &note, &said)); /* and does not wait for a writer */
+}
+END_TEST
+
+START_TEST(the_oldest_note_makes_room)
+{
+    struct span said;
+    struct image_note first = {{0}}, note = {{0}};
+    for (uint32_t i = 0; i <= IMAGE_NOTES_MAX; i++) {
+        note = image_note_of((struct span){(const uint8_t *)&i, sizeof i}, 1);
+        if (i == 0)
+            first = note;
+        ck_assert(image_note_put(folder, &note, (struct span){(const uint8_t *)"x", 1}, &e));
+        struct timespec then[2] = {{.tv_sec = 1000 + i}, {.tv_sec = 1000 + i}};
+        ck_assert_int_eq(
+            utimensat(AT_FDCWD, arena_printf(&arena, "%s/notes/%s", folder, note.name), then, 0),
+            0);
+    }
+    ck_assert(!image_note_get(folder, &first, &said));
+    ck_assert(image_note_get(folder, &note, &said));
+    free((void *)said.p);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("images");
@@ -241,6 +312,9 @@ int main(void)
     tcase_add_test(tc, aliases_of_our_providers);
     tcase_add_test(tc, component_files);
     tcase_add_test(tc, providers);
+    tcase_add_test(tc, notes_are_found_by_the_bytes_and_the_version);
+    tcase_add_test(tc, notes_that_cannot_be_kept);
+    tcase_add_test(tc, the_oldest_note_makes_room);
     suite_add_tcase(s, tc);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);
