@@ -7,6 +7,7 @@
 #include "hostd/wasm/translate.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <strings.h>
 #include "lattice/base/alloc.h"
 #include "lattice/base/num.h"
@@ -255,10 +256,27 @@ static void translation_free(struct translation *t)
     free(t->clauses);
 }
 
+/* In debug and sanitizer builds (CMakeLists.txt): is the translator right? */
+#ifndef VERIFY_CODE
+#define VERIFY_CODE 0
+#endif
+
+static void verify(const struct translation *t)
+{
+    struct err e;
+    const struct translated code = {t->kind,     t->code,    t->n,      t->nregions,
+                                    t->nclauses, t->regions, t->clauses};
+    if (VERIFY_CODE && !verify_code(t->fc, &code, &e)) {
+        fprintf(stderr, "hostd: translated code is wrong: %s\n", e.text);
+        abort();
+    }
+}
+
 static const uint64_t *publish(struct func_code *fc, enum exec_kind kind, struct err *e)
 {
     struct translation t = translation_of(fc, kind);
     translate(&t);
+    verify(&t);
     uint64_t *cells = arena_array(&fc->module->code_arena, uint64_t, t.n);
     if (cells && keep_catches(&t, &fc->catches[kind])) {
         memcpy(cells, t.code, t.n * sizeof *cells);

@@ -160,6 +160,19 @@ void write_throw(struct translation *t, uint32_t op); /* OP_THROW or OP_THROW_RE
 /* Copies what was noted into the module's code arena; *out is NULL when there is nothing. False: no room. */
 bool keep_catches(const struct translation *t, const struct catch_table **out);
 
+/* ---- verify.c ---- */
+
+/* What translation has made of a function, for one exec. */
+struct translated {
+    enum exec_kind kind;
+    const uint64_t *cells;
+    uint32_t n, nregions, nclauses;
+    const struct try_region *regions;
+    const struct catch_clause *clauses;
+};
+/* False: e names the cell and what is wrong with it. */
+bool verify_code(const struct func_code *fc, const struct translated *code, struct err *e);
+
 /* ---- immediates ---- trusted: validation has read them */
 uint32_t leb_u32(struct translation *t);
 uint64_t leb_u64(struct translation *t);
