@@ -123,6 +123,9 @@ static bool skip_const_op(struct reader *r, uint32_t op)
     case OP_F64_CONST:
         rd_bytes(r, 8);
         return true;
+    case OP_V128_CONST:
+        rd_bytes(r, 16);
+        return true;
     case OP_REF_NULL:
         rd_s33(r);
         return true;

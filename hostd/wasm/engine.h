@@ -20,6 +20,7 @@
 #include <setjmp.h>
 #include <stdatomic.h>
 #include "hostd/wasm/module.h"
+#include "hostd/wasm/numeric.h"
 
 #define FRAME_HEADER 2 /* slots */
 #define WASM_PAGE 65536u
@@ -27,8 +28,6 @@
 #define TABLE_ELEMS_DEFAULT 10000000u
 #define TRACE_MAX 32      /* frames a trap remembers */
 #define BULK_PIECE 65536u /* bytes moved between two looks at the fuel */
-
-typedef double v128 __attribute__((vector_size(16)));
 
 /* The whole state of a running guest besides memory: also what a parked one is entered with
  * again. */
@@ -193,7 +192,8 @@ struct wasm_inst {
 bool table_grow(struct wasm_table *t, uint64_t n, wasm_slot init);
 /* at is inside; vm as for exn_set. */
 void table_set(struct wasm_vm *vm, struct wasm_table *t, uint64_t at, wasm_slot value);
-wasm_slot const_eval(const struct wasm_inst *i, struct const_expr x);
+void const_value(const struct wasm_inst *i, struct const_expr x, wasm_slot out[2]);
+wasm_slot const_eval(const struct wasm_inst *i, struct const_expr x); /* not of a v128 */
 wasm_slot elem_value(const struct wasm_inst *i, const struct elem_segment *s, uint32_t index);
 
 /* ---- snapshot.c ---- */

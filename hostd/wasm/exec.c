@@ -75,6 +75,16 @@ static inline struct wasm_table *table_of(const struct wasm_vm *vm, uint32_t ind
 #define PRODUCE_TABLE_GROW SET_i64(grow_table(table_of(vm, (uint32_t)pc[2]), SLOT(2), SLOT(1)))
 #define PRODUCE_REF_FUNC SET_i64((uint64_t)(uintptr_t)vm->inst->funcs[imm32(pc)])
 
+#define PRODUCE_V128_CONST facc = load_v128(pc + 2)
+#define PRODUCE_I8X16_SHUFFLE                    \
+    uint8_t bytes[32];                           \
+    store_v128(bytes, load_v128(&SLOT(1)));      \
+    store_v128(bytes + 16, load_v128(&SLOT(2))); \
+    SET_v128(gather_bytes(bytes, (const uint8_t *)(pc + 2)))
+#define PRODUCE_VSELECT_S facc = load_v128((uint32_t)SLOT(3) ? &SLOT(1) : &SLOT(2))
+#define PRODUCE_VSELECT_A facc = load_v128((uint32_t)acc ? &SLOT(1) : &SLOT(2))
+#define PRODUCE_VGLOBAL_GET facc = load_v128(vm->inst->globals[imm32(pc)]->value)
+
 #include "hostd/wasm/ops_twice.inc"
 
 /* ---- moves ---- */
@@ -567,6 +577,11 @@ HANDLER(GLOBAL_SET_A)
 HANDLER(GLOBAL_SET_EXN)
 {
     exn_set(vm, vm->inst->globals[imm32(pc)]->value, SLOT(0));
+    NEXT(2);
+}
+HANDLER(VGLOBAL_SET)
+{
+    store_v128(vm->inst->globals[imm32(pc)]->value, load_v128(&SLOT(0)));
     NEXT(2);
 }
 HANDLER(CLAMP)

@@ -3,6 +3,7 @@
  *
  *   gen_ops list     X(name, part) of all handlers, in the order of their numbers
  *   gen_ops shared   the bodies of those that touch no memory, in the shorthands of handlers.h
+ *   gen_ops vectors  the same of those that take or make a v128
  *   gen_ops twice    the bodies of those that exist once per exec_kind
  *   gen_ops shapes   what the fields of their cells mean (ops.h)
  *   gen_ops rows     what translation needs to know of the opcodes that are one instruction
@@ -23,23 +24,31 @@ enum family {
     F_TRUNCATE,
     F_LOAD,
     F_STORE,
+    F_VECTOR2,
+    F_VECTOR3,
+    F_SHIFT,
+    F_EXTRACT,
+    F_REPLACE,
+    F_SAME,
     F_PRODUCER,
     F_PLAIN
 };
 
-static const char *const family_names[] = {"BINARY",   "COMPARE", "DIVIDE", "UNARY",
-                                           "TRUNCATE", "LOAD",    "STORE"};
+static const char *const family_names[] = {"BINARY",   "COMPARE", "DIVIDE",  "UNARY",
+                                           "TRUNCATE", "LOAD",    "STORE",   "VECTOR2",
+                                           "VECTOR3",  "SHIFT",   "EXTRACT", "REPLACE"};
 
 struct row {
     enum family family;
     const char *name;
     const char *from, *to; /* types */
     const char *inverse, *mirror;
-    const char *check; /* overflow, fits, memory type */
+    const char *check; /* overflow, fits, type in memory or in a lane */
     const char *expr;
     const char *fields; /* of a cell, and its length: handlers written by hand */
     int words;
-    int commutes;
+    int bits;     /* of a lane */
+    int commutes; /* SAME: operands are exchanged */
 };
 
 static const struct row rows[] = {
@@ -53,6 +62,13 @@ static const struct row rows[] = {
     {F_TRUNCATE, #op, #from_, #to_, .check = #fits, .expr = #e},
 #define LOAD(op, type, stored, e) {F_LOAD, #op, "i32", #type, .check = #stored, .expr = #e},
 #define STORE(op, type, stored) {F_STORE, #op, #type, "none", .check = #stored},
+#define VECTOR2(op, shape, commutes_, e) \
+    {F_VECTOR2, #op, #shape, "v128", .expr = #e, .commutes = commutes_},
+#define VECTOR3(op, shape, e) {F_VECTOR3, #op, #shape, "v128", .expr = #e},
+#define SHIFT(op, shape, bits_, e) {F_SHIFT, #op, #shape, "v128", .expr = #e, .bits = bits_},
+#define EXTRACT(op, lane, to_, e) {F_EXTRACT, #op, "v128", #to_, .check = #lane, .expr = #e},
+#define REPLACE(op, lane, from_, e) {F_REPLACE, #op, #from_, "v128", .check = #lane, .expr = #e},
+#define SAME(op, other, exchanged) {F_SAME, #op, .mirror = #other, .commutes = exchanged},
 #define PRODUCER(id, bank, words_, fields_) \
     {F_PRODUCER, #id, .expr = #bank, .words = words_, .fields = fields_},
 #define PLAIN(id, words_, fields_) {F_PLAIN, #id, .words = words_, .fields = fields_},
@@ -67,8 +83,8 @@ static const char *const lists[] = {
 
 /* ---- what is printed of a handler ---- */
 
-enum output { OUT_LIST, OUT_SHARED, OUT_TWICE, OUT_SHAPES, OUT_ROWS, OUTPUTS };
-static const char *const output_names[] = {"list", "shared", "twice", "shapes", "rows"};
+enum output { OUT_LIST, OUT_SHARED, OUT_VECTORS, OUT_TWICE, OUT_SHAPES, OUT_ROWS, OUTPUTS };
+static const char *const output_names[] = {"list", "shared", "vectors", "twice", "shapes", "rows"};
 static enum output output;
 
 /* The handler being made. */
@@ -79,6 +95,7 @@ static struct {
     char fields[5];
     bool twice; /* its text depends on how accesses are checked */
     bool by_hand;
+    bool vector;
 } h;
 
 static void __attribute__((format(printf, 1, 2))) begin(const char *fmt, ...)
@@ -90,7 +107,7 @@ static void __attribute__((format(printf, 1, 2))) begin(const char *fmt, ...)
     assert(n > 0 && (size_t)n < sizeof h.name);
     h.n = 0;
     h.body[0] = '\0';
-    h.twice = h.by_hand = false;
+    h.twice = h.by_hand = h.vector = false;
     memcpy(h.fields, "....", sizeof h.fields);
 }
 
@@ -109,6 +126,11 @@ static void means(int field, const char *meaning)
     memcpy(h.fields + field, meaning, strlen(meaning));
 }
 
+static enum output body_output(void)
+{
+    return h.twice ? OUT_TWICE : h.vector ? OUT_VECTORS : OUT_SHARED;
+}
+
 static void finish(int words)
 {
     switch (output) {
@@ -116,8 +138,9 @@ static void finish(int words)
         printf("X(%s, %s)\n", h.name, h.twice ? "TWICE" : "SHARED");
         break;
     case OUT_SHARED:
+    case OUT_VECTORS:
     case OUT_TWICE:
-        if (!h.by_hand && h.twice == (output == OUT_TWICE))
+        if (!h.by_hand && output == body_output())
             printf("HANDLER(%s)\n{\n%s}\n", h.name, h.body);
         break;
     case OUT_SHAPES:
@@ -144,8 +167,21 @@ static bool is_float(const char *type)
     return type[0] == 'f';
 }
 
+/* v128, or one as lanes: its C type is called the same. */
+static bool is_vector(const char *type)
+{
+    return strchr(type, 'x') || strcmp(type, "v128") == 0;
+}
+
+static const char *value_type(const char *type)
+{
+    return is_vector(type) ? "v128" : type;
+}
+
 static const char *c_type(const char *type)
 {
+    if (is_vector(type))
+        return type;
     if (is_float(type))
         return strcmp(type, "f32") == 0 ? "float" : "double";
     return strcmp(type, "i32") == 0 ? "uint32_t" : "uint64_t";
@@ -174,10 +210,10 @@ static const char *get(const char *type, char class, int field)
     static int turn;
     turn = !turn;
     if (class == 'S')
-        means(field, "r");
+        means(field, is_vector(type) ? "q" : "r");
     if (class == 'K' && strcmp(type, "f64") != 0)
         means(2, "ii");
-    snprintf(out[turn], sizeof out[turn], "GET_%s_%c(%d)", type, class, field);
+    snprintf(out[turn], sizeof out[turn], "GET_%s_%c(%d)", value_type(type), class, field);
     return out[turn];
 }
 
@@ -194,7 +230,10 @@ static const char *get16(const char *type, char class, int field)
 
 static void operand(char var, const char *type, char class, int field)
 {
-    text("    const %s %c = %s;\n", c_type(type), var, get(type, class, field));
+    const char *cast = is_vector(type) ? type : NULL;
+    h.vector |= cast != NULL;
+    text("    const %s %c = ", c_type(type), var);
+    text(cast ? "(%s)%s;\n" : "%s%s;\n", cast ? cast : "", get(type, class, field));
 }
 
 /* Float constants of 64 bits need a word of their own. */
@@ -207,12 +246,13 @@ static void keep(const char *type, const char *suffix, const char *indent)
 {
     if (!suffix[0])
         return;
-    means(0, "w");
+    means(0, is_vector(type) ? "Q" : "w");
     text("%s    KEEP_%s;\n", indent, type);
 }
 
 static void result(const char *type, const char *suffix, const char *expr, int words)
 {
+    h.vector |= is_vector(type);
     text("    SET_%s(%s);\n", type, expr);
     keep(type, suffix, "");
     finish_next(words);
@@ -302,8 +342,8 @@ static void load(const struct row *r)
 
 static void store(const struct row *r)
 {
-    for (const char *c = list_of(is_float(r->from) ? "FSTORE" : "STORE"); *c;
-         c = next_class(c, 2)) {
+    const char *list = is_vector(r->from) ? "VSTORE" : is_float(r->from) ? "FSTORE" : "STORE";
+    for (const char *c = list_of(list); *c; c = next_class(c, 2)) {
         begin("%s_%.2s", r->name, c);
         h.twice = true;
         text("    const %s v = (%s)%s;\n", r->check, r->check, get16(r->from, c[1], 1));
@@ -314,6 +354,74 @@ static void store(const struct row *r)
             means(2, "ii");
         }
         finish_next(2);
+    }
+}
+
+static void vector2(const struct row *r)
+{
+    for (const char *c = list_of(r->commutes ? "COMMUTES" : "VECTOR2"); *c; c = next_class(c, 2)) {
+        for (int d = 0; results[d]; d++) {
+            begin("%s_%.2s%s", r->name, c, results[d]);
+            operand('x', r->from, c[0], 1);
+            operand('y', r->from, c[1], 2);
+            result(r->to, results[d], r->expr, 2);
+        }
+    }
+}
+
+static void vector3(const struct row *r)
+{
+    for (const char *c = list_of("VECTOR3"); *c; c = next_class(c, 3)) {
+        for (int d = 0; results[d]; d++) {
+            begin("%s_%.3s%s", r->name, c, results[d]);
+            for (int i = 0; i < 3; i++)
+                operand("xyz"[i], r -> from, c[i], i + 1);
+            result(r->to, results[d], r->expr, 2);
+        }
+    }
+}
+
+static void shift(const struct row *r)
+{
+    for (const char *c = list_of("SHIFT"); *c; c = next_class(c, 2)) {
+        for (int d = 0; results[d]; d++) {
+            begin("%s_%.2s%s", r->name, c, results[d]);
+            operand('x', r->from, c[0], 1);
+            text("    const uint32_t n = %s & %d;\n", get("i32", c[1], 2), r->bits - 1);
+            result(r->to, results[d], r->expr, 2);
+        }
+    }
+}
+
+/* The number of the lane is in field 2. */
+static void extract(const struct row *r)
+{
+    for (const char *c = list_of("EXTRACT"); *c; c = next_class(c, 1)) {
+        for (int d = 0; results[d]; d++) {
+            begin("%s_%c%s", r->name, *c, results[d]);
+            h.vector = true;
+            means(1, "qk");
+            text("    %s v;\n    READ_LANE(v);\n", r->check);
+            result(r->to, results[d], r->expr, 2);
+        }
+    }
+}
+
+/* The number of the lane is in field 3. */
+static void replace(const struct row *r)
+{
+    for (const char *c = list_of(is_float(r->from) ? "FREPLACE" : "REPLACE"); *c;
+         c = next_class(c, 2)) {
+        for (int d = 0; results[d]; d++) {
+            begin("%s_%.2s%s", r->name, c, results[d]);
+            operand('x', "v128", c[0], 1);
+            operand('v', r->from, c[1], 2);
+            means(3, "k");
+            text("    const u64x2 lane = lane_mask(field(pc, 3), sizeof(%s));\n", r->check);
+            char expr[96];
+            snprintf(expr, sizeof expr, "SELECT(lane, %s, x)", r->expr);
+            result(r->to, results[d], expr, 2);
+        }
     }
 }
 
@@ -361,6 +469,23 @@ static void handlers(const struct row *r)
     case F_STORE:
         store(r);
         break;
+    case F_VECTOR2:
+        vector2(r);
+        break;
+    case F_VECTOR3:
+        vector3(r);
+        break;
+    case F_SHIFT:
+        shift(r);
+        break;
+    case F_EXTRACT:
+        extract(r);
+        break;
+    case F_REPLACE:
+        replace(r);
+        break;
+    case F_SAME:
+        break;
     case F_PRODUCER:
         producer(r);
         break;
@@ -370,15 +495,35 @@ static void handlers(const struct row *r)
     }
 }
 
+static const struct row *row_of(const char *name)
+{
+    for (size_t i = 0; i < NROWS; i++)
+        if (strcmp(rows[i].name, name) == 0)
+            return &rows[i];
+    assert(false); /* a row of this name */
+    return NULL;
+}
+
+static const char *first_class(const struct row *r)
+{
+    bool single = (r->family >= F_UNARY && r->family <= F_LOAD) || r->family == F_EXTRACT;
+    return single ? "S" : r->family == F_VECTOR3 ? "SSS" : "SS";
+}
+
 static void op_row(const struct row *r)
 {
+    const char *name = r->name;
+    int exchanged = 0;
+    if (r->family == F_SAME) {
+        exchanged = r->commutes;
+        r = row_of(r->mirror);
+    }
     if (r->family >= F_PRODUCER)
         return;
-    bool single = r->family >= F_UNARY && r->family <= F_LOAD;
     printf("[OP_ROW(OP_%s)] = {.family = OPS_%s, .from = TYPE_%s, .to = TYPE_%s, .base = "
-           "H_%s_%s, .commutes = %d",
-           r->name, family_names[r->family], r->from, r->to, r->name, single ? "S" : "SS",
-           r->commutes);
+           "H_%s_%s, .commutes = %d, .exchanged = %d",
+           name, family_names[r->family], value_type(r->from), value_type(r->to), r->name,
+           first_class(r), r->commutes, exchanged);
     if (r->family == F_COMPARE) {
         printf(", .branch = H_IF_%s_SS, .mirror = OP_%s", r->name, r->mirror);
         if (strcmp(r->inverse, "NONE") != 0)

@@ -4,9 +4,9 @@ set(HANDLERS_DIR ${CMAKE_BINARY_DIR}/generated)
 file(MAKE_DIRECTORY ${HANDLERS_DIR}/hostd/wasm)
 add_executable(gen_ops ${CMAKE_SOURCE_DIR}/hostd/wasm/gen_ops.c)
 set_property(SOURCE ${CMAKE_SOURCE_DIR}/hostd/wasm/gen_ops.c APPEND PROPERTY
-  OBJECT_DEPENDS ${CMAKE_SOURCE_DIR}/hostd/wasm/ops.def)
+  OBJECT_DEPENDS "${CMAKE_SOURCE_DIR}/hostd/wasm/ops.def;${CMAKE_SOURCE_DIR}/hostd/wasm/simd.def")
 set(HANDLERS_FILES "")
-foreach(kind list shared twice shapes rows)
+foreach(kind list shared vectors twice shapes rows)
   set(file ${HANDLERS_DIR}/hostd/wasm/ops_${kind}.inc)
   add_custom_command(OUTPUT ${file} COMMAND gen_ops ${kind} > ${file} DEPENDS gen_ops VERBATIM)
   list(APPEND HANDLERS_FILES ${file})
@@ -27,7 +27,8 @@ else()
   endif()
 endif()
 set_source_files_properties(${CMAKE_SOURCE_DIR}/hostd/wasm/exec.c
-  ${CMAKE_SOURCE_DIR}/hostd/wasm/exec_checked.c ${CMAKE_SOURCE_DIR}/hostd/wasm/exec_values.c PROPERTIES COMPILE_OPTIONS "${handler_flags}")
+  ${CMAKE_SOURCE_DIR}/hostd/wasm/exec_checked.c ${CMAKE_SOURCE_DIR}/hostd/wasm/exec_values.c
+  ${CMAKE_SOURCE_DIR}/hostd/wasm/exec_simd.c PROPERTIES COMPILE_OPTIONS "${handler_flags}")
 if(SAN STREQUAL "thread")
   set_source_files_properties(${CMAKE_SOURCE_DIR}/hostd/wasm/vm.c PROPERTIES
     COMPILE_DEFINITIONS FAULT_RESTORES_MASK=1)

@@ -7,12 +7,10 @@
 
 #include "hostd/wasm/dispatch.h"
 #include "hostd/wasm/engine.h"
-#include "hostd/wasm/numeric.h"
+#include "hostd/wasm/simd.h"
 
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define COLD __attribute__((noinline, cold))
-
-typedef float float4 __attribute__((vector_size(16)));
 
 /* ---- fields of a cell ---- */
 
@@ -42,12 +40,12 @@ static inline uint64_t as_u32(uint32_t v)
 
 static inline float low_f32(v128 v)
 {
-    return ((float4)v)[0];
+    return ((f32x4)v)[0];
 }
 
 static inline v128 with_f32(v128 v, float x)
 {
-    float4 f = (float4)v;
+    f32x4 f = (f32x4)v;
     f[0] = x;
     return (v128)f;
 }
@@ -58,18 +56,6 @@ static inline v128 with_f64(v128 v, double x)
     return v;
 }
 
-static inline v128 load_v128(const void *p)
-{
-    v128 v;
-    memcpy(&v, p, sizeof v);
-    return v;
-}
-
-static inline void store_v128(void *p, v128 v)
-{
-    memcpy(p, &v, sizeof v);
-}
-
 /* ---- shorthands of the generated text ---- */
 
 #define SLOT(n) fp[field(pc, n)]
@@ -77,10 +63,12 @@ static inline void store_v128(void *p, v128 v)
 #define GET_i64_S(n) SLOT(n)
 #define GET_f32_S(n) f32_of((uint32_t)SLOT(n))
 #define GET_f64_S(n) f64_of(SLOT(n))
+#define GET_v128_S(n) load_v128(&SLOT(n))
 #define GET_i32_A(n) ((uint32_t)acc)
 #define GET_i64_A(n) acc
 #define GET_f32_A(n) low_f32(facc)
 #define GET_f64_A(n) (facc[0])
+#define GET_v128_A(n) facc
 #define GET_i32_K(n) imm32(pc)
 #define GET_i64_K(n) ((uint64_t)(int64_t)(int32_t)imm32(pc))
 #define GET_f32_K(n) f32_of(imm32(pc))
@@ -93,6 +81,7 @@ static inline void store_v128(void *p, v128 v)
 #define SET_i64(e) (acc = (e))
 #define SET_f32(e) (facc = with_f32(facc, (e)))
 #define SET_f64(e) (facc = with_f64(facc, (e)))
+#define SET_v128(e) (facc = (v128)(e))
 #define KEEP_INT (SLOT(0) = acc)
 #define KEEP_FLOAT (SLOT(0) = f64_bits(facc[0]))
 #define KEEP_i32 KEEP_INT
@@ -154,12 +143,15 @@ static inline void store_v128(void *p, v128 v)
         memcpy(mem + ea, &(v), sizeof(v));                \
     } while (0)
 
+/* Of the v128 in slot 1, the lane that field 2 says. */
+#define READ_LANE(v) memcpy(&(v), (const char *)&SLOT(1) + field(pc, 2) * sizeof(v), sizeof(v))
+
 /* Through the pointer that ADDRESS has left, the cell before. */
 #define READ_POINTER(v) memcpy(&(v), (const uint8_t *)(uintptr_t)acc, sizeof(v))
 #define WRITE_POINTER(v) memcpy((uint8_t *)(uintptr_t)acc, &(v), sizeof(v))
 
-/* Leaves the chain: to the driver in vm.c. */
-static COLD void leave(STATE_PARAMS)
+/* Leaves the chain: to the driver in vm.c. Not every file has a reason to. */
+static COLD __attribute__((unused)) void leave(STATE_PARAMS)
 {
     SAVE_STATE();
 }

@@ -151,16 +151,30 @@ void wasm_table_free(struct wasm_table *t)
 
 /* ---- constant expressions ---- */
 
+static uint32_t push_global(const struct wasm_global *g, wasm_slot *stack)
+{
+    uint32_t n = type_slots(g->type);
+    memcpy(stack, g->value, n * sizeof *stack);
+    return n;
+}
+
 wasm_slot const_eval(const struct wasm_inst *i, struct const_expr x)
+{
+    wasm_slot value[2];
+    const_value(i, x, value);
+    return value[0];
+}
+
+void const_value(const struct wasm_inst *i, struct const_expr x, wasm_slot out[2])
 {
     struct err e;
     struct reader r;
-    wasm_slot stack[WASM_CONST_HEIGHT_MAX + 1];
+    wasm_slot stack[WASM_CONST_HEIGHT_MAX + 2];
     uint32_t n = 0;
     rd_init(&r, x.code, &e);
     for (;;) {
         uint32_t op = rd_opcode(&r);
-        assert(rd_ok(&r) && n < ARRAY_LEN(stack));
+        assert(rd_ok(&r) && n + 1 < ARRAY_LEN(stack));
         switch (op) {
         case OP_I32_CONST:
             stack[n++] = (uint32_t)rd_s32(&r);
@@ -174,8 +188,12 @@ wasm_slot const_eval(const struct wasm_inst *i, struct const_expr x)
         case OP_F64_CONST:
             stack[n++] = rd_fixed64(&r);
             break;
+        case OP_V128_CONST:
+            memcpy(&stack[n], rd_bytes(&r, 16).p, 16);
+            n += 2;
+            break;
         case OP_GLOBAL_GET:
-            stack[n++] = i->globals[rd_u32(&r)]->value[0];
+            n += push_global(i->globals[rd_u32(&r)], &stack[n]);
             break;
         case OP_REF_NULL:
             rd_s33(&r);
@@ -185,8 +203,10 @@ wasm_slot const_eval(const struct wasm_inst *i, struct const_expr x)
             stack[n++] = (uint64_t)(uintptr_t)i->funcs[rd_u32(&r)];
             break;
         case OP_END:
-            assert(n == 1);
-            return stack[0];
+            assert(n == 1 || n == 2);
+            out[0] = stack[0];
+            out[1] = n == 2 ? stack[1] : 0;
+            return;
         default: {
             assert(n >= 2);
             uint64_t b = stack[--n], a = stack[--n];
@@ -306,7 +326,7 @@ static void make_globals(struct wasm_inst *i)
         g->refs = &m->type_refs;
         g->mutable_ = m->globals[n].mutable_;
         i->globals[n] = g;
-        g->value[0] = const_eval(i, m->global_inits[n - m->nimported_globals]);
+        const_value(i, m->global_inits[n - m->nimported_globals], g->value);
     }
 }
 

@@ -11,13 +11,26 @@
 #include "lattice/base/arena.h"
 #include "lattice/base/reader.h"
 
-/* Opcodes as one number: plain ones as they are, prefixed ones 0xFC00 | n and 0xFD00 | n. The table with names,
- * immediates and signatures is opcodes.def. */
+/* Opcodes as one number: plain ones as they are, prefixed ones 0xFC00 | n and 0xFD00 | n, or 0xFD000 | n when n
+ * has three digits. The table with names, immediates and signatures is opcodes.def. */
 enum opcode {
 #define X(code, id, text, imm, sig) OP_##id = code,
 #include "hostd/wasm/opcodes.def"
 #undef X
 };
+
+/* No feature we tell apart has rows beyond the greatest n. */
+static inline uint32_t op_number(uint32_t prefix, uint32_t n)
+{
+    if (prefix != 0xfd || n < 0x100)
+        return prefix << 8 | (n < 0x100 ? n : 0xff);
+    return prefix << 12 | (n < 0x1000 ? n : 0xfff);
+}
+
+/* Tables by opcode: a page of 256 rows each for plain ones, 0xFC, 0xFD and 0xFD1. */
+#define OP_PAGE(op) ((op) < 0x100 ? 0u : (op) < 0xfd00 ? 1u : (op) < 0xfe00 ? 2u : 3u)
+#define OP_ROW(op) (OP_PAGE(op) * 0x100u + ((op)&0xffu))
+#define OP_ROWS 0x400
 
 /* What follows an opcode in the code. All indices and constants are LEB128. */
 enum imm {
@@ -37,11 +50,22 @@ enum imm {
     IMM_MEM16,
     IMM_MEM32,
     IMM_MEM64,
-    IMM_MEMORY, /* memory */
-    IMM_I32,    /* s32 */
-    IMM_I64,    /* s64 */
-    IMM_F32,    /* 4 bytes */
-    IMM_F64,    /* 8 bytes */
+    IMM_MEM128,
+    IMM_MEM8_LANE, /* the same, and a lane */
+    IMM_MEM16_LANE,
+    IMM_MEM32_LANE,
+    IMM_MEM64_LANE,
+    IMM_LANE16, /* one byte, below 16 ... */
+    IMM_LANE8,
+    IMM_LANE4,
+    IMM_LANE2,
+    IMM_SHUFFLE, /* 16 bytes below 32 */
+    IMM_V128,    /* 16 bytes */
+    IMM_MEMORY,  /* memory */
+    IMM_I32,     /* s32 */
+    IMM_I64,     /* s64 */
+    IMM_F32,     /* 4 bytes */
+    IMM_F64,     /* 8 bytes */
     IMM_DATA,
     IMM_DATA_MEMORY,   /* data segment, memory */
     IMM_MEMORY_MEMORY, /* destination, source */

@@ -8,6 +8,9 @@
 #include <stdint.h>
 #include <string.h>
 
+/* Whatever the float bank holds: a number in the lowest lane, or all of it. */
+typedef double v128 __attribute__((vector_size(16)));
+
 static inline int32_t s32(uint32_t x)
 {
     return (int32_t)x;

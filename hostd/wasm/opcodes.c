@@ -5,11 +5,8 @@
 
 #include "lattice/base/num.h"
 
-#define PREFIXED_MAX 0x11 /* greatest n of the 0xFC00 | n rows */
-#define ROW(code) ((code) < 0x100 ? (code) : 0x100 + ((code)&0xff))
-
-static const struct op_info rows[0x100 + PREFIXED_MAX + 1] = {
-#define X(code, id, text, imm, sig) [ROW(code)] = {text, sig, IMM_##imm},
+static const struct op_info rows[OP_ROWS] = {
+#define X(code, id, text, imm, sig) [OP_ROW(code)] = {text, sig, IMM_##imm},
 #include "hostd/wasm/opcodes.def"
 #undef X
 };
@@ -21,15 +18,14 @@ static const struct {
     {0x06, 0x07, "legacy exceptions"},   {0x09, 0x09, "legacy exceptions"},
     {0x18, 0x19, "legacy exceptions"},   {0xd3, 0xd3, "GC"},
     {0xe0, 0xe6, "stack switching"},     {0xfb00, 0xfbff, "GC"},
-    {0xfc13, 0xfc16, "wide arithmetic"}, {0xfd00, 0xfdff, "SIMD"},
-    {0xfe00, 0xfeff, "threads"},
+    {0xfc13, 0xfc16, "wide arithmetic"}, {0xfe00, 0xfeff, "threads"},
 };
 
 const struct op_info *op_info(uint32_t op)
 {
-    if (op >= 0x100 && (op < 0xfc00 || op > 0xfc00 + PREFIXED_MAX))
+    if (op >= 0x100 && op >> 8 != 0xfc && op >> 8 != 0xfd && op >> 8 != 0xfd1)
         return NULL;
-    const struct op_info *row = &rows[ROW(op)];
+    const struct op_info *row = &rows[OP_ROW(op)];
     return row->text ? row : NULL;
 }
 
@@ -38,8 +34,7 @@ uint32_t rd_opcode(struct reader *r)
     uint32_t op = rd_u8(r);
     if (op < 0xfb || op > 0xfe)
         return op;
-    uint32_t n = rd_u32(r);
-    return op << 8 | MIN(n, 0xffu); /* no feature we tell apart has rows beyond that */
+    return op_number(op, rd_u32(r));
 }
 
 bool op_refuse(struct reader *r, uint32_t op)

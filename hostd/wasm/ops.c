@@ -4,16 +4,17 @@
 
 #include <assert.h>
 #include "hostd/wasm/module.h"
+#include "hostd/wasm/numeric.h"
 #include "lattice/base/num.h"
 
-#define OP_ROW(code) ((code) < 0x100 ? (code) : 0x100 + ((code)&0xff))
 #define TYPE_i32 WASM_I32
 #define TYPE_i64 WASM_I64
 #define TYPE_f32 WASM_F32
 #define TYPE_f64 WASM_F64
+#define TYPE_v128 WASM_V128
 #define TYPE_none 0
 
-static const struct op_row rows[0x200] = {
+static const struct op_row rows[OP_ROWS] = {
 #include "hostd/wasm/ops_rows.inc"
 };
 
@@ -34,7 +35,7 @@ static const char *const lists[] = {
 
 const struct op_row *op_row(uint32_t op)
 {
-    assert(op < 0x100 || op >> 8 == 0xfc);
+    assert(op_info(op));
     return &rows[OP_ROW(op)];
 }
 

@@ -36,6 +36,11 @@ enum op_family {
     OPS_TRUNCATE,
     OPS_LOAD,
     OPS_STORE,
+    OPS_VECTOR2,
+    OPS_VECTOR3,
+    OPS_SHIFT,
+    OPS_EXTRACT,
+    OPS_REPLACE,
 };
 
 struct op_row {
@@ -43,6 +48,7 @@ struct op_row {
     uint8_t from, to; /* enum wasm_type of operands and result */
     uint8_t width;    /* bytes in memory */
     bool commutes;
+    bool exchanged;   /* the handlers take the operands the other way round */
     uint16_t base;    /* first handler of the family */
     uint16_t branch;  /* of a comparison: first of its branches */
     uint16_t inverse; /* opcode with the opposite result; 0: none */

@@ -80,7 +80,7 @@ int64_t leb_s64(struct translation *t)
 static uint32_t read_op(struct translation *t)
 {
     uint32_t op = *t->p++;
-    return op < 0xfb || op > 0xfe ? op : op << 8 | leb_u32(t);
+    return op < 0xfb || op > 0xfe ? op : op_number(op, leb_u32(t));
 }
 
 uint8_t skip_valtype(struct translation *t)
@@ -112,10 +112,22 @@ static void skip_immediates(struct translation *t, uint32_t op)
         leb_u32(t); /* one type */
         skip_valtype(t);
         return;
+    case IMM_SHUFFLE:
+    case IMM_V128:
+        t->p += 16;
+        return;
+    case IMM_MEM8_LANE:
+    case IMM_MEM16_LANE:
+    case IMM_MEM32_LANE:
+    case IMM_MEM64_LANE:
+        read_memarg(t);
+        t->p++;
+        return;
     case IMM_MEM8:
     case IMM_MEM16:
     case IMM_MEM32:
     case IMM_MEM64:
+    case IMM_MEM128:
         n = leb_u32(t) & MEMARG_HAS_MEMORY ? 2 : 1;
         break;
     case IMM_CALL_INDIRECT:
@@ -151,9 +163,11 @@ static void instruction(struct translation *t)
         return;
     }
     const struct op_row *row = op_row(op);
-    if (row->family != OPS_NONE)
+    if (row->family >= OPS_VECTOR2)
+        vector(t, row);
+    else if (row->family != OPS_NONE)
         simple(t, row);
-    else if (!other(t, op))
+    else if (!other(t, op) && !vector_other(t, op))
         flow(t, op);
 }
 

@@ -103,7 +103,7 @@ struct translation {
 
 static inline enum bank_id bank_of(uint8_t type)
 {
-    return type == WASM_F32 || type == WASM_F64 ? BANK_FLOAT : BANK_INT;
+    return type == WASM_F32 || type == WASM_F64 || type == WASM_V128 ? BANK_FLOAT : BANK_INT;
 }
 
 bool uses(enum technique technique); /* translate.c */
@@ -142,7 +142,18 @@ void simple(struct translation *t, const struct op_row *row);
 bool other(struct translation *t,
            uint32_t op); /* variables, memories, tables; false: not one of these */
 /* The operand is about to be an index into the table: handlers look at 32 bits of it. */
+void tell_apart(struct operand *x, struct operand *y);
 void table_index(struct translation *t, uint32_t pos, uint32_t table);
+
+struct memarg {
+    uint32_t memory;
+    uint64_t offset;
+};
+struct memarg read_memarg(struct translation *t);
+
+/* ---- translate_simd.c ---- */
+void vector(struct translation *t, const struct op_row *row);
+bool vector_other(struct translation *t, uint32_t op); /* false: not one of these */
 
 /* ---- translate_flow.c ---- */
 void flow(struct translation *t, uint32_t op);

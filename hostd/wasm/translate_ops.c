@@ -25,7 +25,7 @@ static enum handler of_single(uint32_t base, enum class_list list, char x)
 
 /* Both in the accumulator can only mean the same slot, known to equal it: read one of them
  * there. */
-static void tell_apart(struct operand *x, struct operand *y)
+void tell_apart(struct operand *x, struct operand *y)
 {
     if (x->class == 'A' && y->class == 'A') {
         assert(x->slot != NONE || y->slot != NONE);
@@ -107,12 +107,7 @@ static uint32_t near_offset(struct translation *t, uint32_t offset, uint32_t wid
     return 0;
 }
 
-struct memarg {
-    uint32_t memory;
-    uint64_t offset;
-};
-
-static struct memarg read_memarg(struct translation *t)
+struct memarg read_memarg(struct translation *t)
 {
     struct memarg arg = {0, 0};
     if (leb_u32(t) & MEMARG_HAS_MEMORY)
@@ -145,6 +140,8 @@ static void load_other(struct translation *t, const struct op_row *row, struct m
 
 static enum class_list store_classes(const struct op_row *row)
 {
+    if (row->from == WASM_V128)
+        return CLASSES_VSTORE;
     return bank_of(row->from) == BANK_FLOAT ? CLASSES_FSTORE : CLASSES_STORE;
 }
 
@@ -220,7 +217,7 @@ void simple(struct translation *t, const struct op_row *row)
     case OPS_STORE:
         store(t, row);
         break;
-    case OPS_NONE:
+    default:
         assert(false); /* a simple instruction */
     }
 }
@@ -252,8 +249,9 @@ static void select_one(struct translation *t)
     shrink(t, t->sp - 3);
     begin_result(t, type);
     bool in_acc = c.class == 'A';
-    enum handler h = bank_of(type) == BANK_FLOAT ? (in_acc ? H_FSELECT_A : H_FSELECT_S)
-                                                 : (in_acc ? H_SELECT_A : H_SELECT_S);
+    enum handler h = type == WASM_V128             ? (in_acc ? H_VSELECT_A : H_VSELECT_S)
+                     : bank_of(type) == BANK_FLOAT ? (in_acc ? H_FSELECT_A : H_FSELECT_S)
+                                                   : (in_acc ? H_SELECT_A : H_SELECT_S);
     uint32_t cell = emit(t, h, 2);
     set_field(t, cell, 1, x);
     set_field(t, cell, 2, y);
@@ -266,7 +264,10 @@ static void global_get(struct translation *t)
 {
     uint32_t index = leb_u32(t);
     uint8_t type = t->m->globals[index].type;
-    produce(t, bank_of(type) == BANK_FLOAT ? H_FGLOBAL_GET : H_GLOBAL_GET, 2, index, type);
+    enum handler h = type == WASM_V128             ? H_VGLOBAL_GET
+                     : bank_of(type) == BANK_FLOAT ? H_FGLOBAL_GET
+                                                   : H_GLOBAL_GET;
+    produce(t, h, 2, index, type);
 }
 
 /* Fields first, first + 1, … are the n topmost operands, each in a slot. */
@@ -290,10 +291,14 @@ static void global_set(struct translation *t)
         set_imm32(t, with_slots(t, H_GLOBAL_SET_EXN, 2, 0, 1), index);
         return;
     }
-    bool is_float = bank_of(t->stack[pos].type) == BANK_FLOAT;
+    uint8_t type = t->stack[pos].type;
+    bool is_float = bank_of(type) == BANK_FLOAT;
     struct operand x = is_float ? (struct operand){'S', force_slot(t, pos), 0} : operand(t, pos, 0);
     pop(t);
-    uint32_t cell = emit(t, x.class == 'A' ? H_GLOBAL_SET_A : H_GLOBAL_SET_S, 2);
+    enum handler h = type == WASM_V128 ? H_VGLOBAL_SET
+                     : x.class == 'A'  ? H_GLOBAL_SET_A
+                                       : H_GLOBAL_SET_S;
+    uint32_t cell = emit(t, h, 2);
     if (x.class == 'S')
         set_field(t, cell, 0, x.slot);
     set_imm32(t, cell, index);

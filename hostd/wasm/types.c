@@ -23,12 +23,12 @@ static const struct {
     {WASM_I64, "i64", NULL},
     {WASM_F32, "f32", NULL},
     {WASM_F64, "f64", NULL},
+    {WASM_V128, "v128", NULL},
     {WASM_FUNCREF, "funcref", NULL},
     {WASM_EXTERNREF, "externref", NULL},
     {TYPE_REF_FUNC, "(ref func)", NULL},
     {TYPE_REF_EXTERN, "(ref extern)", NULL},
     {TYPE_REF_ANY, "a reference", NULL},
-    {WASM_V128, "v128", "SIMD"},
     {WASM_EXNREF, "exnref", NULL},
     {TYPE_REF_EXN, "(ref exn)", NULL},
     {0x74, "nullexnref", "GC"},
@@ -294,7 +294,7 @@ static uint8_t read_type(struct reader *r, struct wasm_module *m, bool want_refe
         return rd_heaptype(r, m, type == CODE_REF_NULL);
     if (is_plain_ref(type))
         return type;
-    if (type >= WASM_F64 && type <= WASM_I32 && !want_reference)
+    if (type >= WASM_V128 && type <= WASM_I32 && !want_reference)
         return type;
     return refuse(r, at, type >= 0x40 ? type : 0, want_reference ? "reference" : "value");
 }

@@ -73,6 +73,22 @@ static bool read_memarg(struct validator *v, uint32_t natural)
            val_fail(v, ERR_INVALID, "alignment must not be larger than natural (2^%u)", align);
 }
 
+static bool read_lane(struct validator *v, uint32_t lanes)
+{
+    uint8_t lane = rd_u8(&v->r);
+    if (!rd_ok(&v->r))
+        return false;
+    return lane < lanes || val_fail(v, ERR_INVALID, "invalid lane index %u", lane);
+}
+
+static bool read_shuffle(struct validator *v)
+{
+    for (int i = 0; i < 16; i++)
+        if (!read_lane(v, 32))
+            return false;
+    return true;
+}
+
 static bool read_table_init(struct validator *v)
 {
     uint8_t from, to;
@@ -91,7 +107,24 @@ bool val_immediate(struct validator *v, enum imm imm)
     case IMM_MEM16:
     case IMM_MEM32:
     case IMM_MEM64:
+    case IMM_MEM128:
         return read_memarg(v, (uint32_t)(imm - IMM_MEM8));
+    case IMM_MEM8_LANE:
+    case IMM_MEM16_LANE:
+    case IMM_MEM32_LANE:
+    case IMM_MEM64_LANE:
+        return read_memarg(v, (uint32_t)(imm - IMM_MEM8_LANE)) &&
+               read_lane(v, 16u >> (imm - IMM_MEM8_LANE));
+    case IMM_LANE16:
+    case IMM_LANE8:
+    case IMM_LANE4:
+    case IMM_LANE2:
+        return read_lane(v, 16u >> (imm - IMM_LANE16));
+    case IMM_SHUFFLE:
+        return read_shuffle(v);
+    case IMM_V128:
+        rd_bytes(&v->r, 16);
+        return rd_ok(&v->r);
     case IMM_MEMORY:
         return read_memory(v);
     case IMM_DATA:

@@ -244,8 +244,10 @@ static struct wasm_inst *instantiate(struct file *f, struct wasm_module *m, enum
     *verdict = FAIL;
     if (resolve(f, m, imports, verdict)) {
         inst = wasm_instantiate(m, imports, NULL, &e);
-        if (!inst)
+        if (!inst) {
             snprintf(f->reason, sizeof f->reason, "%s", e.text);
+            *verdict = e.code == ERR_UNSUPPORTED ? SKIP : FAIL;
+        }
     }
     free(imports);
     wasm_module_unref(m);
@@ -292,13 +294,24 @@ static enum verdict run_module(struct file *f, const json_t *command)
 
 static uint64_t parse_int(const char *s)
 {
-    return s[0] == '-' ? (uint64_t)strtoll(s, NULL, 0) : strtoull(s, NULL, 0);
+    int base = strchr(s, 'x') ? 16 : 10; /* leading zeros mean nothing */
+    return s[0] == '-' ? (uint64_t)strtoll(s, NULL, base) : strtoull(s, NULL, base);
 }
 
 static uint64_t nan_payload(const char *s, uint64_t canonical)
 {
     const char *hex = strstr(s, ":0x");
     return hex ? strtoull(hex + 1, NULL, 16) : canonical;
+}
+
+static uint64_t parse_i32(const char *s)
+{
+    return (uint32_t)parse_int(s);
+}
+
+static uint64_t parse_ref(const char *s)
+{
+    return parse_int(s) + 1;
 }
 
 static uint64_t parse_f32(const char *s)
@@ -334,25 +347,64 @@ static const char *number_at(const json_t *value, size_t i, char out[128])
     return out;
 }
 
+static uint64_t parse_null(const char *s)
+{
+    (void)s;
+    return 0;
+}
+
+/* Kinds of values, and shapes of vectors. */
+static const struct kind {
+    const char *name;
+    uint64_t (*parse)(const char *s);
+    uint32_t bits;
+    bool is_float;
+} kinds[] = {
+    {"i32.const", parse_i32, 64, false}, {"i64.const", parse_int, 64, false},
+    {"f32.const", parse_f32, 32, true},  {"f64.const", parse_f64, 64, true},
+    {"ref.null", parse_null, 64, false}, {"ref.extern", parse_ref, 64, false},
+    {"i8x16", parse_int, 8, false},      {"i16x8", parse_int, 16, false},
+    {"i32x4", parse_int, 32, false},     {"i64x2", parse_int, 64, false},
+    {"f32x4", parse_f32, 32, true},      {"f64x2", parse_f64, 64, true},
+};
+
+static const struct kind *kind_of(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+        if (strcmp(kinds[i].name, name) == 0)
+            return &kinds[i];
+    return NULL;
+}
+
+static bool is_vector(const json_t *value)
+{
+    if (strcmp(text_at(value, 0), "either") == 0)
+        value = json_array_get(value, 1);
+    return strcmp(text_at(value, 0), "v128.const") == 0;
+}
+
+static uint32_t slots_of(const json_t *value)
+{
+    return is_vector(value) ? 2 : 1;
+}
+
 /* False: a kind of value we have no type for. */
 static bool parse_value(const json_t *value, wasm_slot *out)
 {
     char number[128];
-    const char *kind = text_at(value, 0), *s = number_at(value, 1, number);
-    if (strcmp(kind, "i32.const") == 0)
-        *out = (uint32_t)parse_int(s);
-    else if (strcmp(kind, "i64.const") == 0)
-        *out = parse_int(s);
-    else if (strcmp(kind, "f32.const") == 0)
-        *out = parse_f32(s);
-    else if (strcmp(kind, "f64.const") == 0)
-        *out = parse_f64(s);
-    else if (strcmp(kind, "ref.null") == 0)
-        *out = 0;
-    else if (strcmp(kind, "ref.extern") == 0)
-        *out = parse_int(s) + 1;
-    else
+    bool vector = is_vector(value);
+    const struct kind *kind = kind_of(text_at(value, vector));
+    if (!kind)
         return false;
+    if (!vector) {
+        *out = kind->parse(number_at(value, 1, number));
+        return true;
+    }
+    memset(out, 0, 16);
+    for (uint32_t i = 0; i < 128 / kind->bits; i++) {
+        uint64_t lane = kind->parse(number_at(value, 2 + i, number));
+        memcpy((char *)out + i * kind->bits / 8, &lane, kind->bits / 8);
+    }
     return true;
 }
 
@@ -363,24 +415,47 @@ static bool nan_matches(const char *s, uint64_t got, uint64_t exponent, uint64_t
     return (got & (exponent | quiet)) == (exponent | quiet);
 }
 
-static bool value_matches(const json_t *want, wasm_slot got)
+/* One number or lane. */
+static bool number_matches(const struct kind *kind, const json_t *want, size_t i, uint64_t got)
 {
-    const char *kind = text_at(want, 0), *s = text_at(want, 1);
-    wasm_slot v;
+    char number[128];
+    const char *s = number_at(want, i, number);
+    if (strcmp(s, "nan:canonical") == 0 || strcmp(s, "nan:arithmetic") == 0)
+        return kind->bits == 32 ? nan_matches(s, got, 0x7f800000u, 0x400000u)
+                                : nan_matches(s, got, 0x7ff0000000000000u, 0x8000000000000u);
+    uint64_t v = 0, wanted = kind->parse(s);
+    memcpy(&v, &wanted, kind->bits / 8);
+    return v == got;
+}
+
+static bool vector_matches(const json_t *want, const wasm_slot *got)
+{
+    const struct kind *kind = kind_of(text_at(want, 1));
+    for (uint32_t i = 0; kind && i < 128 / kind->bits; i++) {
+        uint64_t lane = 0;
+        memcpy(&lane, (const char *)got + i * kind->bits / 8, kind->bits / 8);
+        if (!number_matches(kind, want, 2 + i, lane))
+            return false;
+    }
+    return kind;
+}
+
+static bool value_matches(const json_t *want, const wasm_slot *got)
+{
+    const char *kind = text_at(want, 0);
     if (strcmp(kind, "either") == 0) {
         for (size_t i = 1; i < json_array_size(want); i++)
             if (value_matches(json_array_get(want, i), got))
                 return true;
         return false;
     }
+    if (is_vector(want))
+        return vector_matches(want, got);
     if (strcmp(kind, "ref.func") == 0)
-        return got != 0;
-    if (strcmp(kind, "ref.extern") == 0 && !*s)
-        return got != 0;
-    if (strcmp(s, "nan:canonical") == 0 || strcmp(s, "nan:arithmetic") == 0)
-        return kind[1] == '3' ? nan_matches(s, got, 0x7f800000u, 0x400000u)
-                              : nan_matches(s, got, 0x7ff0000000000000u, 0x8000000000000u);
-    return parse_value(want, &v) && v == got;
+        return *got != 0;
+    if (strcmp(kind, "ref.extern") == 0 && !*text_at(want, 1))
+        return *got != 0;
+    return kind_of(kind) && number_matches(kind_of(kind), want, 1, *got);
 }
 
 /* ---- commands ---- */
@@ -416,13 +491,16 @@ static enum verdict run_action(struct file *f, const json_t *action, const wasm_
         *results = value;
         return PASS;
     }
-    wasm_slot args[PLACES_MAX];
+    wasm_slot args[PLACES_MAX + 1];
     const json_t *list = json_object_get(action, "args");
-    for (size_t i = 0; i < json_array_size(list); i++)
-        if (i >= PLACES_MAX || !parse_value(json_array_get(list, i), &args[i])) {
+    for (size_t i = 0, at = 0; i < json_array_size(list); i++) {
+        const json_t *arg = json_array_get(list, i);
+        if (at >= PLACES_MAX || !parse_value(arg, &args[at])) {
             snprintf(f->reason, sizeof f->reason, "argument of an unknown type");
             return SKIP;
         }
+        at += slots_of(arg);
+    }
     if (!call(f, export.func, args))
         return FAIL;
     *results = wasm_vm_results(f->vm);
@@ -436,14 +514,17 @@ static enum verdict assert_return(struct file *f, const json_t *command)
     if (verdict != PASS)
         return verdict;
     const json_t *expected = json_object_get(command, "expected");
-    for (size_t i = 0; i < json_array_size(expected); i++) {
-        if (value_matches(json_array_get(expected, i), results[i]))
-            continue;
-        char *want = json_dumps(json_array_get(expected, i), JSON_COMPACT);
-        snprintf(f->reason, sizeof f->reason, "result %zu is 0x%" PRIx64 ", wanted %s", i,
-                 results[i], want);
-        free(want);
-        return FAIL;
+    for (size_t i = 0, at = 0; i < json_array_size(expected); i++) {
+        const json_t *one = json_array_get(expected, i);
+        if (!value_matches(one, &results[at])) {
+            char *want = json_dumps(one, JSON_COMPACT);
+            snprintf(f->reason, sizeof f->reason,
+                     "result %zu is 0x%" PRIx64 " (0x%" PRIx64 " follows), wanted %s", i,
+                     results[at], slots_of(one) == 2 ? results[at + 1] : 0, want);
+            free(want);
+            return FAIL;
+        }
+        at += slots_of(one);
     }
     return PASS;
 }

@@ -193,14 +193,13 @@ static const struct bad bad[] = {
     {"table 0 wants 4294967295 elements, the limit is 10000000", ERR_LIMIT,
      MODULE(TABLES(1, FUNCREF, 0, 0xff, 0xff, 0xff, 0xff, 0x0f))},
     REFUSED("GC", TYPES(1, 0x5f, 0, 0)),
-    REFUSED("SIMD", TYPES(1, 0x60, 1, 0x7b, 0)),
     INVALID("malformed tag attribute 0x01", VOID_TYPE, SECTION(13, 1, 1, 0)),
     INVALID("tag 0: unknown type 1", VOID_TYPE, IMPORTS(1, 0, 0, 4, 0, 1)),
     INVALID("tag 0: non-empty tag result type", TYPES(1, 0x60, 0, 1, I32), SECTION(13, 1, 0, 0)),
     REFUSED("threads", MEMORIES(1, 3, 1, 1)),
     REFUSED("custom page sizes", MEMORIES(1, 8, 0, 0)),
-    REFUSED("at offset 22: opcode 0xfd0c needs SIMD", VOID_TYPE, FUNCS(0),
-            GLOBALS(1, I32, 0, 0xfd, 12, END)),
+    INVALID("at offset 22: constant expression required, found i8x16.splat", VOID_TYPE, FUNCS(0),
+            GLOBALS(1, 0x7b, 0, 0xfd, 15, END)),
 };
 
 START_TEST(damage_is_named)

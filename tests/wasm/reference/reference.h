@@ -93,6 +93,7 @@ bool ref_table_grow(struct ref_table *t, uint64_t n, struct value init);
 struct value ref_elem(const struct ref_inst *i, const struct elem_segment *s, uint64_t index);
 
 /* ---- run.c ---- */
+bool ref_has_vectors(const struct wasm_module *m);
 void ref_push(struct ref_vm *vm, struct value v);
 void ref_push64(struct ref_vm *vm, uint64_t v);
 struct value ref_pop(struct ref_vm *vm);

@@ -158,6 +158,37 @@ static void skip_immediates(struct reader *r, enum imm imm)
     }
 }
 
+static bool body_has_vectors(const struct func_decl *f)
+{
+    struct err e = ERR_INIT;
+    struct reader r;
+    for (uint32_t i = 0; i < f->nlocals; i++)
+        if (f->locals[i] == WASM_V128)
+            return true;
+    for (rd_init(&r, f->code, &e); rd_more(&r);) {
+        uint32_t op = rd_opcode(&r);
+        if (op >> 8 == 0xfd || op >> 8 == 0xfd1)
+            return true;
+        skip_immediates(&r, op_info(op)->imm);
+    }
+    return false;
+}
+
+bool ref_has_vectors(const struct wasm_module *m)
+{
+    for (uint32_t i = 0; i < m->ntypes; i++)
+        for (uint32_t k = 0; k < (uint32_t)m->types[i].nparams + m->types[i].nresults; k++)
+            if (m->types[i].types[k] == WASM_V128)
+                return true;
+    for (uint32_t i = 0; i < m->nglobals; i++)
+        if (m->globals[i].type == WASM_V128)
+            return true;
+    for (uint32_t i = m->nimported_funcs; i < m->nfuncs; i++)
+        if (body_has_vectors(&m->funcs[i]))
+            return true;
+    return false;
+}
+
 /* Behind the `end` that closes the block `depth` levels out, or behind an `else` of this one when that is wanted
  * and comes first: true then. */
 static bool skip_to_end(struct reader *r, uint32_t depth, bool or_else)

@@ -409,6 +409,10 @@ struct ref_inst *ref_instantiate(struct wasm_module *m, const struct ref_extern 
         limits && limits->memory_pages_max ? limits->memory_pages_max : m->limits.memory_pages_max;
     uint32_t elems_max =
         limits && limits->table_elems_max ? limits->table_elems_max : m->limits.table_elems_max;
+    if (ref_has_vectors(m)) {
+        err_set(e, ERR_UNSUPPORTED, "SIMD, which the reference interpreter does without");
+        return NULL;
+    }
     struct ref_inst *i = allocate(m);
     if (!bind(i, imports, e)) {
         ref_inst_free(i);
