@@ -38,15 +38,34 @@ static uint16_t read_valtypes(struct wasm_module *m, struct reader *r, uint8_t *
     return (uint16_t)n;
 }
 
+/* NULL: not one of the type forms that came with GC. */
+static const char *gc_form(uint8_t form)
+{
+    switch (form) {
+    case 0x5f:
+        return "a struct type";
+    case 0x5e:
+        return "an array type";
+    case 0x50:
+        return "a subtype";
+    case 0x4f:
+        return "a final subtype";
+    case 0x4e:
+        return "a recursive type group";
+    default:
+        return NULL;
+    }
+}
+
 static bool read_functype(struct wasm_module *m, struct reader *r, struct wasm_functype *out)
 {
     const uint8_t *at = r->p;
     uint8_t form = rd_u8(r);
     if (rd_ok(r) && form != 0x60) {
         r->p = at;
-        if (form == 0x5f || form == 0x5e || (form >= 0x4d && form <= 0x50))
-            return rd_fail(r, ERR_UNSUPPORTED, "type form 0x%02x needs GC, which is not supported",
-                           form);
+        const char *gc = gc_form(form);
+        if (gc)
+            return rd_fail(r, ERR_UNSUPPORTED, "%s needs GC, which is not supported", gc);
         return rd_fail(r, ERR_INVALID, "malformed type form 0x%02x", form);
     }
     uint8_t list[2 * SIGNATURE_MAX];
@@ -67,8 +86,9 @@ static bool read_functype(struct wasm_module *m, struct reader *r, struct wasm_f
 }
 
 enum { LIMITS_HAS_MAX = 1, LIMITS_SHARED = 2, LIMITS_64 = 4, LIMITS_PAGE_SIZE = 8 };
+enum { LIMITS_TABLE_END = LIMITS_PAGE_SIZE, LIMITS_MEMORY_END = 2 * LIMITS_PAGE_SIZE };
 
-static struct wasm_limits_type read_limits(struct reader *r)
+static struct wasm_limits_type read_limits(struct reader *r, uint8_t flags_end)
 {
     struct wasm_limits_type t = {0};
     const uint8_t *at = r->p;
@@ -76,7 +96,7 @@ static struct wasm_limits_type read_limits(struct reader *r)
     const char *feature = flags & LIMITS_SHARED      ? "shared memories (threads)"
                           : flags & LIMITS_PAGE_SIZE ? "custom page sizes"
                                                      : NULL;
-    if (flags >= 2 * LIMITS_PAGE_SIZE) {
+    if (flags >= flags_end || (flags & LIMITS_SHARED && flags_end == LIMITS_TABLE_END)) {
         r->p = at;
         rd_fail(r, ERR_INVALID, "malformed limits flags 0x%02x", flags);
     } else if (feature) {
@@ -94,7 +114,7 @@ static struct wasm_limits_type read_limits(struct reader *r)
 static struct table_type read_table_type(struct wasm_module *m, struct reader *r)
 {
     uint8_t elem = rd_reftype(r, m);
-    return (struct table_type){elem, read_limits(r)};
+    return (struct table_type){elem, read_limits(r, LIMITS_TABLE_END)};
 }
 
 static struct global_type read_global_type(struct wasm_module *m, struct reader *r)
@@ -242,7 +262,7 @@ static bool read_import(struct wasm_module *m, struct reader *r, struct import *
         imp->index = m->nimported_tables++;
         return rd_ok(r);
     case WASM_MEMORY:
-        desc->memory = read_limits(r);
+        desc->memory = read_limits(r, LIMITS_MEMORY_END);
         imp->index = m->nimported_memories++;
         return rd_ok(r);
     case WASM_GLOBAL:
@@ -372,7 +392,7 @@ static bool read_memories(struct wasm_module *m, struct reader *r)
     m->memories = memories;
     m->nmemories = first + n;
     for (uint32_t i = first; i < m->nmemories; i++)
-        memories[i] = read_limits(r);
+        memories[i] = read_limits(r, LIMITS_MEMORY_END);
     return rd_ok(r);
 }
 

@@ -435,9 +435,6 @@ static bool check_memories(const struct wasm_module *m, struct err *e)
                            (unsigned long long)pages_max);
         if (!check_limits(t, "memory", i, e))
             return false;
-        if (t->min > m->limits.memory_pages_max)
-            return err_set(e, ERR_LIMIT, "memory %u wants %llu pages, the limit is %u", i,
-                           (unsigned long long)t->min, m->limits.memory_pages_max);
     }
     return true;
 }
@@ -450,9 +447,6 @@ static bool check_table(struct validator *v, uint32_t i, struct err *e)
         return false;
     if (i < m->nimported_tables)
         return true;
-    if (t->limits.min > m->limits.table_elems_max)
-        return err_set(e, ERR_LIMIT, "table %u wants %llu elements, the limit is %u", i,
-                       (unsigned long long)t->limits.min, m->limits.table_elems_max);
     const struct const_expr *init = &m->table_inits[i - m->nimported_tables];
     if (!init->code.p && !type_is_defaultable(t->elem))
         return err_set(e, ERR_INVALID, "type mismatch: table %u of %s needs an initial value", i,

@@ -110,8 +110,9 @@ static uint32_t depth_of(struct guest *g, const char *name)
     return (uint32_t)(after[0] - before[0]);
 }
 
-/* 1 MiB is 131,072 slots, of which the entry's link takes 7. A frame begins 2 slots (header, and 40 locals in b) behind its
- * caller's, and fits when its operands, 2 here, do too: 7 + 2 * (n - 1) + 4 <= 131,072. */
+/* 1 MiB is 131,072 slots, of which the entry's link takes 7. A frame begins 2 slots (header, and 40
+ * locals in b) behind its caller's, and fits when its operands, 2 here, do too:
+ * 7 + 2 * (n - 1) + 4 <= 131,072. */
 START_TEST(depth_is_a_number)
 {
     use_exec(_i);

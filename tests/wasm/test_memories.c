@@ -89,6 +89,30 @@ START_TEST(growth)
 }
 END_TEST
 
+/* A valid module may want more than there is: that shows when it is instantiated. */
+START_TEST(what_is_too_large_is_refused)
+{
+    const struct {
+        struct span bytes;
+        const char *text;
+    } cases[] = {
+        {MODULE(TABLES(1, FUNCREF, 0, 0xff, 0xff, 0xff, 0xff, 0x0f)),
+         "table wants 4294967295 elements, the limit is 10000000"},
+        {MODULE(MEMORIES(1, 4, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x40)),
+         "memory wants 281474976710656 pages, the limit is 65536"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct err e = ERR_INIT;
+        struct wasm_module *m = wasm_module_load(cases[i].bytes, false, NULL, &e);
+        ck_assert_msg(m, "%s", e.text);
+        ck_assert_ptr_null(wasm_instantiate(m, NULL, NULL, &e));
+        ck_assert_int_eq(e.code, ERR_LIMIT);
+        ck_assert_msg(strstr(e.text, cases[i].text), "%s", e.text);
+        wasm_module_unref(m);
+    }
+}
+END_TEST
+
 START_TEST(rewinding)
 {
     use_exec(_i);
@@ -209,6 +233,7 @@ int main(void)
     TCase *tcase = tcase_create("memories");
     for (size_t i = 0; i < ARRAY_LEN(tests); i++)
         tcase_add_loop_test(tcase, tests[i], 0, 2);
+    tcase_add_test(tcase, what_is_too_large_is_refused);
     tcase_add_test(tcase, widths_are_told_apart);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
