@@ -60,7 +60,7 @@ static uint64_t count_zeros(uint64_t x, uint32_t bits, bool from_top)
 
 static uint64_t count_ones(uint64_t x, uint32_t bits)
 {
-    uint32_t n = 0;
+    uint64_t n = 0;
     for (uint32_t i = 0; i < bits; i++)
         n += x >> i & 1;
     return n;
