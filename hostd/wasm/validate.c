@@ -13,7 +13,7 @@
 #include "lattice/base/alloc.h"
 #include "lattice/base/num.h"
 
-#define WORK_PIECE 65536 /* types between two looks at the module's allowance */
+#define WORK_PIECE 65536  /* types between two looks at the module's allowance */
 #define PAGES32_MAX 65536 /* 4 GiB: what 32-bit addresses reach */
 #define PAGES64_MAX ((uint64_t)1 << 48)
 
@@ -321,7 +321,10 @@ bool val_body(struct validator *v, struct func_decl *f)
     v->slots_limit = WASM_HEIGHT_MAX;
     if (!check_code(v, type_results(&v->m->types[f->type])))
         return false;
-    f->max_height = v->max_slots;
+    const struct wasm_functype *type = &v->m->types[f->type];
+    uint32_t results = wasm_slots(type->types + type->nparams, type->nresults);
+    f->max_height =
+        MAX(v->max_slots, results); /* what is caught for the function itself comes there */
     f->frame_slots = f->local_slots + f->max_height;
     f->has_loops = v->has_loops;
     f->checked = true;

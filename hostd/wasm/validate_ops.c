@@ -367,6 +367,8 @@ static bool apply_call(struct validator *v, const struct wasm_functype *t, bool 
         return val_push_list(v, type_results(t));
     if (!val_lists_match(v, type_results(t), v->blocks[0].results))
         return val_fail(v, ERR_INVALID, "type mismatch: the callee's results are not the caller's");
+    if (!val_push_list(v, type_results(t))) /* a host's: they come back to the frame */
+        return false;
     val_unreachable(v);
     return true;
 }

@@ -172,12 +172,15 @@ static const struct index {
     enum space space;
 } indices[] = {
     {H_CALL_IMPORT, H_CALL_IMPORT, IMM, IMPORTED_FUNCS},
+    {H_RETURN_CALL_IMPORT, H_RETURN_CALL_IMPORT, IMM, IMPORTED_FUNCS},
     {H_CALL_INDIRECT, H_CALL_INDIRECT, IMM, TABLES},
     {H_RETURN_CALL_INDIRECT, H_RETURN_CALL_INDIRECT, IMM, TABLES},
     {H_THROW, H_THROW, IMM, TAGS},
     {H_GLOBAL_GET, H_GLOBAL_GET_d, IMM, GLOBALS},
     {H_FGLOBAL_GET, H_FGLOBAL_GET_d, IMM, GLOBALS},
+    {H_VGLOBAL_GET, H_VGLOBAL_GET_d, IMM, GLOBALS},
     {H_GLOBAL_SET_S, H_GLOBAL_SET_EXN, IMM, GLOBALS},
+    {H_VGLOBAL_SET, H_VGLOBAL_SET, IMM, GLOBALS},
     {H_ADDRESS, H_ADDRESS, IMM, MEMORIES},
     {H_MEMORY_SIZE, H_MEMORY_GROW_d, IMM, MEMORIES},
     {H_MEMORY_COPY, H_MEMORY_COPY, LOW, MEMORIES},
@@ -251,8 +254,8 @@ static bool check_pointers(struct verifier *v)
     default:
         break;
     }
-    bool returns_here = v->handler >= H_CALL && v->handler <= H_CALL_REF &&
-                        v->handler != H_RETURN_CALL && v->handler != H_RETURN_CALL_INDIRECT;
+    bool returns_here =
+        v->handler >= H_CALL && v->handler <= H_RETURN_CALL_REF && v->handler != H_RETURN_CALL;
     if (returns_here && last != (uint64_t)(uintptr_t)v->fc)
         return bad(v, "misstates its function", last);
     return true;

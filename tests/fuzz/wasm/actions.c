@@ -20,22 +20,31 @@ static const struct row {
 #undef X
 };
 
+/* Vectors are not generated. */
+static bool is_scalar_row(const struct row *r)
+{
+    return r->op < 0xfd00 && r->sig[0] != '*';
+}
+
 static bool is_memory_row(const struct row *r)
 {
-    return r->imm >= IMM_MEM8 && r->imm <= IMM_MEM64;
+    return is_scalar_row(r) && r->imm >= IMM_MEM8 && r->imm <= IMM_MEM64;
 }
 
 static bool is_number_row(const struct row *r)
 {
-    return r->imm == IMM_NONE && r->sig[0] != '*';
+    return is_scalar_row(r) && r->imm == IMM_NONE;
 }
 
 static const struct row *choose_row(struct generator *g, bool (*wanted)(const struct row *r))
 {
-    uint32_t i = gen_choose(g, ARRAY_LEN(rows));
-    while (!wanted(&rows[i]))
-        i = (i + 1) % ARRAY_LEN(rows);
-    return &rows[i];
+    uint32_t n = 0;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        n += wanted(&rows[i]);
+    const struct row *r = rows;
+    for (uint32_t skip = gen_choose(g, n); skip > 0 || !wanted(r); r++)
+        skip -= wanted(r);
+    return r;
 }
 
 static uint8_t letter_type(char letter, uint8_t address)
