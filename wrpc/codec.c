@@ -208,6 +208,8 @@ static bool encode(struct encoder *c, const struct wit_type *t, const struct wit
     case WIT_FUTURE:
     case WIT_STREAM:
         return encode_async(c, t, v);
+    case WIT_FIXED_LIST:
+        return err_set(c->e, ERR_UNSUPPORTED, "lists of fixed length have no wire form");
     }
     abort(); /* every kind is above */
 }
@@ -580,6 +582,8 @@ static bool decode(struct decoder *d, const struct wit_type *t, struct wit_value
         return decode_future(d, t, out);
     case WIT_STREAM:
         return decode_stream(d, t, out);
+    case WIT_FIXED_LIST:
+        return err_set(d->e, ERR_UNSUPPORTED, "lists of fixed length have no wire form");
     }
     abort(); /* every kind is above */
 }

@@ -6,6 +6,7 @@
 #include "wrpc/wit.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include "lattice/base/num.h"
 
 #define PRIM(kind_, bytes, wire) \
@@ -50,7 +51,7 @@ static const char *const kind_names[] = {
     [WIT_TUPLE] = "tuple",   [WIT_VARIANT] = "variant", [WIT_ENUM] = "enum",
     [WIT_OPTION] = "option", [WIT_RESULT] = "result",   [WIT_FLAGS] = "flags",
     [WIT_OWN] = "own",       [WIT_BORROW] = "borrow",   [WIT_FUTURE] = "future",
-    [WIT_STREAM] = "stream",
+    [WIT_STREAM] = "stream", [WIT_FIXED_LIST] = "list",
 };
 
 const char *wit_kind_name(enum wit_kind kind)
@@ -84,10 +85,10 @@ static void inherit(struct wit_type *t, const struct wit_type *child)
     t->has_borrow |= child->has_borrow;
     t->has_heap |= child->has_heap;
     t->has_async |= child->has_async;
+    t->has_fixed |= child->has_fixed;
 }
 
-/* Nodes, depth and contents; must pass before any layout: with at most WIT_NODES_MAX nodes of at most 1.3 kB (the
- * largest flags) no size below comes near 2^32. */
+/* Nodes, depth and contents; must pass before any layout. */
 static bool inherit_all(struct wit_type *t, struct err *e)
 {
     t->nodes = 1;
@@ -105,6 +106,9 @@ static bool inherit_all(struct wit_type *t, struct err *e)
     return true;
 }
 
+/* Only lists of fixed length get near this: it stands for more than any value may take. */
+#define SIZE_CAP (1u << 31)
+
 static uint32_t align_to(uint32_t v, uint32_t align)
 {
     return (v + align - 1) & ~(align - 1);
@@ -116,7 +120,7 @@ static void layout_record(struct wit_type *t)
     t->align = 1;
     for (uint32_t i = 0; i < t->ncases; i++) {
         const struct wit_type *f = t->cases[i].type;
-        t->size = align_to(t->size, f->align) + f->size;
+        t->size = add_capped(align_to(t->size, f->align), f->size, SIZE_CAP);
         t->align = MAX(t->align, f->align);
         t->flat = add_capped(t->flat, f->flat, WIT_FLAT_CAP);
         t->wire_min += f->wire_min;
@@ -191,6 +195,34 @@ const struct wit_type *wit_list(struct arena *a, const struct wit_type *elem, st
         return NULL;
     layout_word(&t, 2);
     t.has_heap = true;
+    return publish(a, &t, e);
+}
+
+const struct wit_type *wit_map(struct arena *a, const struct wit_type *key,
+                               const struct wit_type *value, struct err *e)
+{
+    const struct wit_case pair[] = {{STR_NONE, key}, {STR_NONE, value}};
+    struct wit_type t = {.kind = WIT_LIST, .is_map = true};
+    t.elem = wit_cases(a, WIT_TUPLE, pair, 2, e);
+    if (!t.elem || !inherit_all(&t, e))
+        return NULL;
+    layout_word(&t, 2);
+    t.has_heap = true;
+    return publish(a, &t, e);
+}
+
+const struct wit_type *wit_fixed_list(struct arena *a, const struct wit_type *elem, uint32_t length,
+                                      struct err *e)
+{
+    struct wit_type t = {.kind = WIT_FIXED_LIST, .elem = elem, .length = length};
+    assert(length);
+    if (!inherit_all(&t, e))
+        return NULL;
+    t.has_fixed = true;
+    t.align = elem->align;
+    t.size = (uint32_t)MIN((uint64_t)elem->size * length, SIZE_CAP);
+    t.flat = (uint32_t)MIN((uint64_t)elem->flat * length, WIT_FLAT_CAP);
+    t.wire_min = elem->wire_min;
     return publish(a, &t, e);
 }
 
@@ -303,7 +335,8 @@ bool wit_type_eq(const struct wit_type *a, const struct wit_type *b, wit_same_re
     /* one tree is equal to itself, unless its resources mean different things on the two sides */
     if (a == b && (!same || !a->has_resource))
         return true;
-    if (a->kind != b->kind || a->nodes != b->nodes)
+    if (a->kind != b->kind || a->nodes != b->nodes || a->length != b->length ||
+        a->is_map != b->is_map)
         return false;
     if (a->resource || b->resource)
         return same ? same(user, a->resource, b->resource) : a->resource == b->resource;
@@ -314,7 +347,7 @@ bool wit_type_eq(const struct wit_type *a, const struct wit_type *b, wit_same_re
 bool wit_func_eq(const struct wit_func *a, const struct wit_func *b, wit_same_resource_fn *same,
                  void *user)
 {
-    if (a->nparams != b->nparams)
+    if (a->nparams != b->nparams || a->async != b->async)
         return false;
     for (uint32_t i = 0; i < a->nparams; i++)
         if (!str_eq(a->params[i].name, b->params[i].name) ||
@@ -397,10 +430,26 @@ static void print_cases(struct printer *p, const struct wit_type *t)
     print_str(p, tuple ? STR(">") : STR("}"));
 }
 
+static void print_length(struct printer *p, const struct wit_type *t)
+{
+    char text[16];
+    print_str(p, STR("<"));
+    print_type(p, t->elem);
+    snprintf(text, sizeof text, ", %u>", t->length);
+    print_str(p, str_of(text));
+}
+
 static void print_type(struct printer *p, const struct wit_type *t)
 {
-    print_str(p, str_of(wit_kind_name(t->kind)));
+    print_str(p, t->is_map ? STR("map") : str_of(wit_kind_name(t->kind)));
+    if (t->is_map) {
+        print_args(p, t->elem->cases[0].type, t->elem->cases[1].type);
+        return;
+    }
     switch (t->kind) {
+    case WIT_FIXED_LIST:
+        print_length(p, t);
+        break;
     case WIT_RECORD:
     case WIT_TUPLE:
     case WIT_VARIANT:
@@ -429,7 +478,7 @@ void wit_func_text(const struct wit_func *f, struct buf *out)
 {
     struct printer p = {.out = out, .end = out->n + 2 * TEXT_MAX};
     print_str(&p, f->name);
-    print_str(&p, STR(": func("));
+    print_str(&p, f->async ? STR(": async func(") : STR(": func("));
     for (uint32_t i = 0; i < f->nparams; i++) {
         if (i)
             print_str(&p, STR(", "));

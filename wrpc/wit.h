@@ -36,7 +36,8 @@ enum wit_kind {
     WIT_OWN,
     WIT_BORROW, /* resource */
     WIT_FUTURE,
-    WIT_STREAM, /* elem or NULL; never inside a component of 0.2, only on the wire */
+    WIT_STREAM,     /* elem or NULL; in a component only types: values are for the wire */
+    WIT_FIXED_LIST, /* elem, length; only a type */
 };
 
 struct wit_type;
@@ -59,6 +60,8 @@ struct wit_type {
     uint32_t ncases;
     const struct wit_case *cases;
     const struct wit_type *elem, *err;
+    uint32_t length;
+    bool is_map; /* a list of pairs, written map<key, value> */
     const struct wit_resource *resource;
     /* canonical ABI, 32-bit memories */
     uint32_t size, align;
@@ -67,6 +70,7 @@ struct wit_type {
     uint32_t wire_min; /* least bytes of an encoded value */
     uint8_t depth;
     bool has_resource, has_borrow, has_heap /* string or list */, has_async /* future or stream */;
+    bool has_fixed; /* list of fixed length */
 };
 
 #define WIT_FLAT_CAP 32
@@ -85,6 +89,7 @@ struct wit_func {
     uint32_t nparams;
     const struct wit_param *params;
     const struct wit_type *result; /* NULL: none */
+    bool async;                    /* may wait (WASI 0.3) */
 };
 
 struct wit_iface {
@@ -126,6 +131,10 @@ struct wit_value {
 /* ---- making types (type.c) ---- All copy what they are given into the arena; NULL and e on failure. */
 const struct wit_type *wit_prim(enum wit_kind kind); /* bool .. string: static */
 const struct wit_type *wit_list(struct arena *a, const struct wit_type *elem, struct err *e);
+const struct wit_type *wit_map(struct arena *a, const struct wit_type *key,
+                               const struct wit_type *value, struct err *e);
+const struct wit_type *wit_fixed_list(struct arena *a, const struct wit_type *elem, uint32_t length,
+                                      struct err *e);
 const struct wit_type *wit_option(struct arena *a, const struct wit_type *elem, struct err *e);
 const struct wit_type *wit_result(struct arena *a, const struct wit_type *ok,
                                   const struct wit_type *err, struct err *e);

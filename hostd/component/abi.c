@@ -31,6 +31,10 @@ static uint32_t flatten_into(const struct wit_type *t, uint8_t *out)
         for (uint32_t i = 0; i < t->ncases; i++)
             n += flatten_into(t->cases[i].type, out + n);
         return n;
+    case WIT_FIXED_LIST:
+        for (uint32_t i = 0; i < t->length; i++)
+            n += flatten_into(t->elem, out + n);
+        return n;
     case WIT_VARIANT:
     case WIT_OPTION:
     case WIT_RESULT:
@@ -85,8 +89,42 @@ static bool params_tuple(struct arena *a, const struct wit_func *f, const struct
     return *out || !f->nparams;
 }
 
+/* Core results: what comes back as a value, or a pointer to it, or how far an async call has come. */
+static uint32_t core_results(const struct abi *abi, enum abi_side side, const struct canon_opts *o,
+                             uint32_t nflat)
+{
+    if (abi->async)
+        return side == ABI_LOWER || o->callback != NONE;
+    return nflat && !(abi->result_spill && side == ABI_LOWER);
+}
+
+/* The signature, into types; abi knows already what spills. */
+static void core_signature(struct abi *abi, enum abi_side side, const struct canon_opts *o,
+                           uint32_t nflat, uint8_t flat, uint8_t *types)
+{
+    uint32_t np = 0;
+    if (abi->params_spill)
+        types[np++] = WASM_I32;
+    else if (abi->params)
+        np = flatten(abi->params, types, COMP_FLAT_PARAMS);
+    if (abi->result_spill && side == ABI_LOWER)
+        types[np++] = WASM_I32; /* where to put it */
+    uint32_t nr = core_results(abi, side, o, nflat);
+    if (nr)
+        types[np] = abi->async || abi->result_spill ? WASM_I32 : flat;
+    abi->core = (struct wasm_functype){(uint16_t)np, (uint16_t)nr, types, NULL};
+}
+
+static const char *refused_type(const struct wit_type *t)
+{
+    return !t             ? NULL
+           : t->has_async ? "streams and futures (WASI 0.3)"
+           : t->has_fixed ? "lists of fixed length"
+                          : NULL;
+}
+
 const struct abi *abi_new(struct arena *a, const struct wit_func *f, enum abi_side side,
-                          struct err *e)
+                          const struct canon_opts *o, struct err *e)
 {
     struct abi *abi = arena_new(a, struct abi);
     uint8_t *types = arena_array(a, uint8_t, COMP_FLAT_PARAMS + 2);
@@ -97,24 +135,22 @@ const struct abi *abi_new(struct arena *a, const struct wit_func *f, enum abi_si
     }
     if (!params_tuple(a, f, &params, e))
         return NULL;
-    uint8_t result[COMP_FLAT_RESULTS + 1];
-    uint32_t np = 0, nr = f->result ? flatten(f->result, result, COMP_FLAT_RESULTS) : 0;
-    abi->type = f;
-    abi->params = params;
-    abi->params_spill = params && params->flat > COMP_FLAT_PARAMS;
-    abi->result_spill = nr > COMP_FLAT_RESULTS;
-    if (abi->params_spill)
-        types[np++] = WASM_I32;
-    else if (params)
-        np = flatten(params, types, COMP_FLAT_PARAMS);
-    if (abi->result_spill && side == ABI_LOWER)
-        types[np++] = WASM_I32; /* where to put it */
-    else if (nr)
-        types[np] = abi->result_spill ? WASM_I32 : result[0];
-    nr = nr && !(abi->result_spill && side == ABI_LOWER);
+    bool async_lower = o->async && side == ABI_LOWER;
+    uint32_t params_max = async_lower ? COMP_FLAT_ASYNC_PARAMS : COMP_FLAT_PARAMS;
+    uint32_t results_max = !o->async           ? COMP_FLAT_RESULTS
+                           : side == ABI_LOWER ? 0
+                                               : COMP_FLAT_PARAMS; /* of task.return */
+    uint8_t flat[COMP_FLAT_PARAMS + 1] = {0};
+    uint32_t nflat = f->result ? flatten(f->result, flat, results_max) : 0;
+    *abi = (struct abi){.type = f,
+                        .params = params,
+                        .async = o->async,
+                        .params_spill = params && params->flat > params_max,
+                        .result_spill = nflat > results_max};
+    core_signature(abi, side, o, nflat, flat[0], types);
     bool heap_in = params && params->has_heap, heap_out = f->result && f->result->has_heap;
     abi->needs_memory = abi->params_spill || abi->result_spill || heap_in || heap_out;
     abi->needs_realloc = side == ABI_LIFT ? abi->params_spill || heap_in : heap_out;
-    abi->core = (struct wasm_functype){(uint16_t)np, (uint16_t)nr, types, NULL};
+    abi->refused = refused_type(params) ? refused_type(params) : refused_type(f->result);
     return abi;
 }

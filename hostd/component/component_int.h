@@ -33,9 +33,12 @@
 #define COMP_HANDLES_MAX 100000                /* per component instance */
 #define COMP_CALL_BYTES_MAX ((size_t)64 << 20) /* values of one call */
 #define COMP_CALLS_MAX 256                     /* calls in progress in one guest */
+#define COMP_CONTEXT_SLOTS 2                   /* by spec */
+#define COMP_BACKPRESSURE_MAX 0xffff           /* by spec */
 #define COMP_LIST_BYTES_MAX ((1u << 28) - 1)   /* by spec */
 #define COMP_FLAT_PARAMS 16
 #define COMP_FLAT_RESULTS 1
+#define COMP_FLAT_ASYNC_PARAMS 4 /* of an async lowering, which has no flat results */
 
 #define NONE UINT32_MAX
 
@@ -212,7 +215,8 @@ enum encoding { ENC_UTF8, ENC_UTF16, ENC_LATIN1_UTF16 };
 /* As decoded: indices into the component's core spaces, NONE when absent. */
 struct canon_opts {
     enum encoding encoding;
-    uint32_t memory, realloc, post_return;
+    uint32_t memory, realloc, post_return, callback;
+    bool async;
 };
 
 /* A function type seen from core code. */
@@ -221,6 +225,9 @@ struct abi {
     const struct wit_type *params;   /* a tuple of all; NULL when there are none */
     bool params_spill, result_spill; /* travel through memory */
     bool needs_memory, needs_realloc;
+    bool
+        async; /* the core code's side of it: results by task.return, or after this call's return */
+    const char *refused; /* what in it cannot be run; NULL: nothing */
     struct wasm_functype core;
 };
 /* Variant, enum, option and result as one: cases and their payloads. */
@@ -238,7 +245,7 @@ static inline const struct wit_type *variant_case(const struct wit_type *t, uint
 }
 enum abi_side { ABI_LIFT, ABI_LOWER };
 const struct abi *abi_new(struct arena *a, const struct wit_func *type, enum abi_side side,
-                          struct err *e);
+                          const struct canon_opts *opts, struct err *e);
 
 /* ---- 3. components as decoded (decode.c) ---- */
 
@@ -258,9 +265,14 @@ enum op_kind {
     OP_RESOURCE_NEW,
     OP_RESOURCE_DROP,
     OP_RESOURCE_REP, /* resource, core_type */
-    OP_STUB,         /* name of an async built-in, core_type: traps when called */
-    OP_IMPORT,       /* name, thing */
-    OP_EXPORT,       /* name, sort, index, thing: as seen from now on */
+    OP_CONTEXT_GET,
+    OP_CONTEXT_SET, /* index: slot, core_type */
+    OP_BACKPRESSURE_INC,
+    OP_BACKPRESSURE_DEC, /* core_type */
+    OP_TASK_RETURN,      /* opts, abi: with the result as its parameter; core_type */
+    OP_STUB,             /* name of another async built-in, core_type: traps when called */
+    OP_IMPORT,           /* name, thing */
+    OP_EXPORT,           /* name, sort, index, thing: as seen from now on */
 };
 
 struct arg {

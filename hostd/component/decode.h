@@ -64,6 +64,7 @@ void dec_scope_close(struct decoder *d);
 const struct comp_type *dec_comp_type(struct decoder *d, const struct scope *s);
 /* decode_type.c */
 bool dec_type(struct decoder *d, bool core);
+bool dec_result_type(struct decoder *d, const struct wit_type **out); /* NULL: none */
 /* decode_core.c */
 bool dec_core_def(struct decoder *d, struct thing *out);
 bool dec_core_instance(struct decoder *d);
@@ -78,11 +79,19 @@ bool dec_declare(struct decoder *d, struct vec_named *list, const char *what); /
 /* visible.c: rules about names and types that make a component presentable */
 bool dec_annotation(struct decoder *d, const struct vec_named *list, struct str name,
                     const struct extern_name *parsed, const struct thing *t);
-bool dec_implements(struct decoder *d, const struct extern_name *parsed, const struct thing *t);
+bool dec_inline_annotation(struct decoder *d, const struct vec_named *list, struct str name,
+                           const struct extern_name *parsed, const struct thing *t);
 bool dec_visible(struct decoder *d, struct str name, struct thing *t, bool import);
 bool dec_handle_visible(struct decoder *d, const struct thing *resource,
                         const struct wit_type *handle);
 /* canon.c */
 bool dec_canon(struct decoder *d);
+bool dec_memory(struct decoder *d, uint32_t *out);
+bool dec_opts(struct decoder *d, struct canon_opts *o);
+bool dec_check_opts(struct decoder *d, const struct abi *abi, const struct canon_opts *o);
+/* A core function that the host provides. */
+bool dec_provide(struct decoder *d, struct op *op, const struct wasm_functype *type);
+/* builtins.c */
+bool dec_builtin(struct decoder *d, uint8_t code);
 
 #endif

@@ -179,9 +179,25 @@ static bool dec_module_type(struct decoder *d, struct thing *out)
     return rd_ok(d->r);
 }
 
+/* 00 50: a function type that may have subtypes, of which there are none here. True: read up to the type itself. */
+static bool dec_core_sub(struct decoder *d)
+{
+    uint8_t code = rd_u8(d->r);
+    if (rd_ok(d->r) && code != 0x50)
+        return dec_fail(d, ERR_INVALID, "invalid byte 0x%02x of a core type", code);
+    if (rd_u32(d->r) > 0 && rd_ok(d->r))
+        return dec_fail(d, ERR_UNSUPPORTED, "supertypes of core types are not supported");
+    return rd_ok(d->r);
+}
+
 bool dec_core_def(struct decoder *d, struct thing *out)
 {
     uint8_t code = rd_u8(d->r);
+    if (rd_ok(d->r) && code == 0x00) {
+        if (!dec_core_sub(d))
+            return false;
+        code = rd_u8(d->r) == 0x60 ? 0x60 : 0x00;
+    }
     if (!rd_ok(d->r))
         return false;
     if (code == 0x60)

@@ -279,16 +279,15 @@ static bool dec_args(struct decoder *d, struct op *op, bool exports)
         if (!t)
             return false;
         args[i].thing = *t;
-        if (exports && (!dec_implements(d, &parsed, t) ||
-                        !dec_strongly_unique(d, &names, args[i].name, "instance export")))
+        if (exports && (!dec_strongly_unique(d, &names, args[i].name, "instance export") ||
+                        !dec_inline_annotation(d, &names, args[i].name, &parsed, t)))
             return false;
-        enum map_put put = name_map_put(d->arena, &names.by_name, args[i].name, i);
-        if (put == MAP_FULL)
-            return dec_full(d);
-        if (put == MAP_EXISTS)
+        if (name_map_find(&names.by_name, args[i].name) != NONE)
             return dec_fail(d, ERR_INVALID,
                             "instantiation argument \"%.*s\" conflicts with previous name",
                             STR_ARG(args[i].name));
+        if (!dec_named(d, &names, args[i].name, t))
+            return false;
     }
     op->nargs = n;
     op->args = args;

@@ -177,17 +177,55 @@ static const struct wit_type *dec_result(struct decoder *d)
     return checked(d, wit_result(d->arena, ok, err, &d->why));
 }
 
+static const struct wit_type *dec_map(struct decoder *d)
+{
+    const struct wit_type *key = dec_valtype(d);
+    const struct wit_type *value = key ? dec_valtype(d) : NULL;
+    if (!value)
+        return NULL;
+    if (key->kind > WIT_STRING || key->kind == WIT_F32 || key->kind == WIT_F64) {
+        dec_fail(d, ERR_INVALID, "a %s cannot be the key of a map", wit_kind_name(key->kind));
+        return NULL;
+    }
+    return checked(d, wit_map(d->arena, key, value, &d->why));
+}
+
+static const struct wit_type *dec_fixed_list(struct decoder *d)
+{
+    const struct wit_type *elem = dec_valtype(d);
+    uint32_t length = elem ? rd_u32(d->r) : 0;
+    if (!elem || !rd_ok(d->r))
+        return NULL;
+    if (length == 0) {
+        dec_fail(d, ERR_INVALID, "lists of fixed length cannot be empty");
+        return NULL;
+    }
+    return checked(d, wit_fixed_list(d->arena, elem, length, &d->why));
+}
+
+/* A stream or future. */
+static const struct wit_type *dec_async(struct decoder *d, enum wit_kind kind)
+{
+    const struct wit_type *elem;
+    if (!dec_opt_valtype(d, &elem))
+        return NULL;
+    if (elem && elem->has_borrow) {
+        dec_fail(d, ERR_INVALID, "%s types cannot contain a borrow type", wit_kind_name(kind));
+        return NULL;
+    }
+    if (elem && kind == WIT_STREAM && elem->kind == WIT_CHAR) {
+        dec_fail(d, ERR_INVALID, "type stream<char> is not valid at this time");
+        return NULL;
+    }
+    return checked(d, wit_async(d->arena, kind, elem, &d->why));
+}
+
 /* Features that this version of the engine does not have, by their type byte. */
 static const struct {
     uint8_t code;
     const char *name;
 } refused[] = {
-    {0x43, "async function types"},
-    {0x63, "map types"},
     {0x64, "error-context"},
-    {0x65, "future types"},
-    {0x66, "stream types"},
-    {0x67, "fixed-length lists"},
     {0x45, "resources with 64-bit representation"},
 };
 
@@ -222,6 +260,14 @@ static const struct wit_type *dec_defvaltype(struct decoder *d, uint8_t code)
         return dec_handle(d, WIT_OWN);
     case 0x68:
         return dec_handle(d, WIT_BORROW);
+    case 0x67:
+        return dec_fixed_list(d);
+    case 0x66:
+        return dec_async(d, WIT_STREAM);
+    case 0x65:
+        return dec_async(d, WIT_FUTURE);
+    case 0x63:
+        return dec_map(d);
     default:
         return dec_no_type(d, code);
     }
@@ -257,6 +303,8 @@ static uint64_t size_wide(const struct wit_type *t)
     case WIT_STRING:
     case WIT_LIST:
         return 16;
+    case WIT_FIXED_LIST:
+        return size_wide(t->elem) * t->length;
     case WIT_RECORD:
     case WIT_TUPLE:
         return round_up(size_wide_cases(t), align);
@@ -301,20 +349,26 @@ static bool dec_params(struct decoder *d, struct wit_func *f)
     return rd_ok(d->r);
 }
 
-static bool dec_func(struct decoder *d, struct def *out)
+bool dec_result_type(struct decoder *d, const struct wit_type **out)
+{
+    uint8_t form = rd_u8(d->r);
+    *out = NULL;
+    if (form == 0)
+        return (*out = dec_valtype(d)) != NULL;
+    return (rd_ok(d->r) && form == 1 && rd_u8(d->r) == 0) ||
+           dec_fail(d, ERR_INVALID, "invalid form of a function's result");
+}
+
+static bool dec_func(struct decoder *d, bool async, struct def *out)
 {
     struct wit_func *f = arena_new(d->arena, struct wit_func);
     if (!f)
         return dec_full(d);
+    f->async = async;
     if (!dec_params(d, f))
         return false;
-    uint8_t form = rd_u8(d->r);
-    if (form == 0) {
-        if (!(f->result = dec_valtype(d)))
-            return false;
-    } else if (!rd_ok(d->r) || form != 1 || rd_u8(d->r) != 0) {
-        return dec_fail(d, ERR_INVALID, "invalid form of a function's result");
-    }
+    if (!dec_result_type(d, &f->result))
+        return false;
     if (f->result && f->result->has_borrow)
         return dec_fail(d, ERR_INVALID, "function result cannot contain a borrow type");
     *out = (struct def){.kind = DEF_FUNC, .func = f};
@@ -421,7 +475,9 @@ static bool dec_def(struct decoder *d, struct def *out)
         return false;
     switch (code) {
     case 0x40:
-        return dec_func(d, out);
+        return dec_func(d, false, out);
+    case 0x43:
+        return dec_func(d, true, out);
     case 0x41:
         return dec_type_scope(d, SCOPE_COMPONENT_TYPE, out);
     case 0x42:

@@ -67,14 +67,15 @@ struct plan_lift {
 
 /* A core function that we provide. */
 struct plan_tramp {
-    enum op_kind kind; /* OP_LOWER, OP_RESOURCE_*, OP_STUB */
+    enum op_kind kind; /* OP_LOWER, OP_RESOURCE_*, OP_CONTEXT_GET and what follows it */
     uint32_t instance;
     const struct wasm_functype *core;
-    const struct abi *abi; /* lower */
+    const struct abi *abi; /* lower, task.return */
     const uint32_t *res;
     struct plan_opts opts;
     struct func_ref target;
-    uint32_t resource; /* built-ins */
+    uint32_t resource; /* built-ins of resources */
+    uint32_t slot;     /* of context built-ins */
     struct str name;
 };
 
@@ -251,6 +252,8 @@ struct frame {
     uint32_t borrows;      /* handles made for this call and not dropped yet */
     struct lend *lends;
     uint32_t nlends, cap_lends;
+    uint32_t context[COMP_CONTEXT_SLOTS];
+    bool resolved;     /* an async task has called task.return */
     uint32_t next_op;  /* FRAME_INIT */
     uint32_t instance; /* FRAME_DTOR: owner of the resource */
 };
@@ -259,6 +262,7 @@ enum guest_state { GUEST_NEW, GUEST_READY, GUEST_RUNNING, GUEST_DEAD };
 
 struct instance {
     bool may_leave, may_enter;
+    uint32_t backpressure;
     struct handles handles;
 };
 
@@ -330,6 +334,13 @@ struct text_plan text_plan(const struct wit_value *v, enum encoding to);
 bool text_plan_ok(const struct text_plan *t);
 void text_store(const struct text_plan *t, const struct wit_value *v, enum encoding to,
                 uint8_t *out);
+
+/* async.c: what of async tasks runs, f being the top frame; false: trapped */
+bool async_may_call(struct comp_inst *g, const struct plan_tramp *t);
+bool async_may_start(struct comp_inst *g, const struct frame *f);
+bool async_returned(struct comp_inst *g, const struct frame *f);
+bool async_builtin(struct comp_inst *g, const struct plan_tramp *t, struct frame *f,
+                   wasm_slot *answer);
 
 /* task.c */
 bool guest_trap(struct comp_inst *g, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -225,7 +225,8 @@ static bool lift_value(struct lifting *l, const struct wit_type *t, struct place
         return lift_variant(l, t, at, out);
     case WIT_FUTURE:
     case WIT_STREAM:
-        break; /* refused when decoded */
+    case WIT_FIXED_LIST:
+        break; /* refused when planned */
     }
     return guest_trap(l->g, "a %s cannot be lifted", wit_kind_name(t->kind));
 }

@@ -214,6 +214,10 @@ static bool root_import(struct planner *p, struct env *env, struct str iface, st
         return err_set(p->e, ERR_UNSUPPORTED,
                        "import \"%.*s\": a %s cannot be provided by the host", STR_ARG(name),
                        sort_name[t->sort]);
+    if (t->func->async)
+        return err_set(p->e, ERR_UNSUPPORTED,
+                       "import \"%.*s\": async functions (WASI 0.3) are not supported",
+                       STR_ARG(name));
     *out = (struct item){.sort = S_FUNC, .func = {true, p->plan->nimports}};
     if (!func_bound(p, env, t->func))
         return false;
@@ -402,10 +406,16 @@ static bool count_trampoline(struct planner *p)
                    COMP_TRAMPOLINES_MAX);
 }
 
+static bool can_run(struct planner *p, const struct abi *abi)
+{
+    return !abi->refused ||
+           err_set(p->e, ERR_UNSUPPORTED, "calls that pass %s are not supported", abi->refused);
+}
+
 static bool op_lift(struct planner *p, struct env *env, const struct op *op)
 {
     uint32_t index = p->plan->nlifts;
-    if (!count_trampoline(p) || !func_bound(p, env, op->abi->type))
+    if (!count_trampoline(p) || !func_bound(p, env, op->abi->type) || !can_run(p, op->abi))
         return false;
     struct plan_lift *l = APPEND(p, lifts, struct plan_lift);
     if (!l)
@@ -422,7 +432,9 @@ static bool op_lift(struct planner *p, struct env *env, const struct op *op)
 static bool op_trampoline(struct planner *p, struct env *env, const struct op *op)
 {
     uint32_t index = p->plan->ntramps;
-    if (!count_trampoline(p) || (op->kind == OP_LOWER && !func_bound(p, env, op->abi->type)))
+    bool passes = op->kind == OP_LOWER || op->kind == OP_TASK_RETURN;
+    if (!count_trampoline(p) ||
+        (passes && (!func_bound(p, env, op->abi->type) || !can_run(p, op->abi))))
         return false;
     struct plan_tramp *t = APPEND(p, tramps, struct plan_tramp);
     if (!t)
@@ -431,12 +443,15 @@ static bool op_trampoline(struct planner *p, struct env *env, const struct op *o
                              .instance = env->instance,
                              .core = op->core_type,
                              .res = env->res,
-                             .name = op->name};
-    if (op->kind == OP_LOWER) {
+                             .name = op->name,
+                             .slot = op->index};
+    if (passes) {
         t->abi = op->abi;
         t->opts = opts_of(env, &op->opts);
+    }
+    if (op->kind == OP_LOWER) {
         t->target = get(env, S_FUNC, op->index).func;
-    } else if (op->kind != OP_STUB) {
+    } else if (op->resource && !passes) {
         t->resource = resource_of(env, op->resource);
         if (t->resource == NONE)
             return unnamed(p, op->resource);
@@ -491,6 +506,11 @@ static bool (*const steps[])(struct planner *p, struct env *env, const struct op
     [OP_RESOURCE_NEW] = op_trampoline,
     [OP_RESOURCE_DROP] = op_trampoline,
     [OP_RESOURCE_REP] = op_trampoline,
+    [OP_CONTEXT_GET] = op_trampoline,
+    [OP_CONTEXT_SET] = op_trampoline,
+    [OP_BACKPRESSURE_INC] = op_trampoline,
+    [OP_BACKPRESSURE_DEC] = op_trampoline,
+    [OP_TASK_RETURN] = op_trampoline,
     [OP_STUB] = op_trampoline,
     [OP_IMPORT] = op_import,
     [OP_EXPORT] = op_export,

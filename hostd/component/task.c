@@ -115,7 +115,8 @@ static enum step call_core(struct comp_inst *g, struct frame *f)
 
 static enum step begin_lift(struct comp_inst *g, struct frame *f)
 {
-    if (!enter(g, caller_instance(f), f->lift->instance) || (f->caller && !lift_args(g, f, false)))
+    if (!enter(g, caller_instance(f), f->lift->instance) || !async_may_start(g, f) ||
+        (f->caller && !lift_args(g, f, false)))
         return STEP_TRAPPED;
     f->phase = PHASE_LOWER;
     g->lowering.side = lift_side(f->lift);
@@ -140,6 +141,15 @@ static enum step post_return(struct comp_inst *g, struct frame *f)
     return enter_core(g, f, func, &f->core_result);
 }
 
+#define SUBTASK_RETURNED 2 /* how far an async call has come: always all the way */
+
+/* The caller has the result where it wanted it. */
+static enum step delivered(struct comp_inst *g, struct frame *f)
+{
+    f->lowered = f->caller->abi->async ? SUBTASK_RETURNED : g->lowering.flat[0];
+    return post_return(g, f);
+}
+
 /* The result lies in f->result: hand it to whoever called. */
 static enum step deliver(struct comp_inst *g, struct frame *f)
 {
@@ -153,8 +163,7 @@ static enum step deliver(struct comp_inst *g, struct frame *f)
     g->lowering.call = NULL;
     switch (lower_result(g, abi, &f->result, out)) {
     case LOWER_DONE:
-        f->lowered = g->lowering.flat[0];
-        return post_return(g, f);
+        return delivered(g, f);
     case LOWER_REALLOC:
         return enter_realloc(g, f);
     default:
@@ -170,6 +179,8 @@ static enum step core_returned(struct comp_inst *g, struct frame *f)
                         .memory = core_memory(g, f->lift->opts.memory),
                         .arena = &f->arena,
                         .to_host = !f->caller};
+    if (f->lift->abi->async)
+        return async_returned(g, f) ? deliver(g, f) : STEP_TRAPPED;
     if (f->lift->abi->core.nresults)
         f->core_result = wasm_vm_results(g->vm)[0];
     if (!lift_result(&l, f->lift->abi, &f->result))
@@ -258,7 +269,9 @@ static enum step answer(struct comp_inst *g, uint32_t value)
 
 static enum step call_lower(struct comp_inst *g, const struct plan_tramp *t)
 {
-    struct frame *f = frame_push(g, t->target.imported ? FRAME_HOST : FRAME_LIFT);
+    struct frame *f = NULL;
+    if (async_may_call(g, t))
+        f = frame_push(g, t->target.imported ? FRAME_HOST : FRAME_LIFT);
     if (!f)
         return STEP_TRAPPED;
     f->caller = t;
@@ -322,17 +335,28 @@ static enum step call_resource_drop(struct comp_inst *g, const struct plan_tramp
     return owned_drop(g, h.obj) ? answer(g, 0) : STEP_TRAPPED;
 }
 
+static enum step call_async_builtin(struct comp_inst *g, const struct plan_tramp *t)
+{
+    wasm_slot result = 0;
+    if (!async_builtin(g, t, g->frames[g->nframes - 1], &result))
+        return STEP_TRAPPED;
+    wasm_host_return(g->vm, &result);
+    return STEP_ON;
+}
+
+/* Touches nothing but the instance itself, so it may be called from realloc and post-return too. */
+static bool leaves_not(enum op_kind kind)
+{
+    return kind == OP_RESOURCE_REP || (kind >= OP_CONTEXT_GET && kind <= OP_BACKPRESSURE_DEC);
+}
+
 /* Core code called one of our functions. */
 static enum step called(struct comp_inst *g)
 {
     struct wasm_host_call hc = wasm_vm_host(g->vm);
     const struct plan_tramp *t = wasm_func_user(hc.func);
     uint32_t arg = t->core->nparams ? (uint32_t)hc.slots[0] : 0;
-    if (t->kind == OP_STUB) {
-        guest_trap(g, "async built-in `%.*s` is not supported", STR_ARG(t->name));
-        return STEP_TRAPPED;
-    }
-    if (t->kind != OP_RESOURCE_REP && !g->instances[t->instance].may_leave) {
+    if (!leaves_not(t->kind) && !g->instances[t->instance].may_leave) {
         guest_trap(g, "cannot leave component instance");
         return STEP_TRAPPED;
     }
@@ -343,8 +367,10 @@ static enum step called(struct comp_inst *g)
         return call_resource_new(g, t, arg);
     case OP_RESOURCE_REP:
         return call_resource_rep(g, t, arg);
-    default:
+    case OP_RESOURCE_DROP:
         return call_resource_drop(g, t, arg);
+    default:
+        return call_async_builtin(g, t);
     }
 }
 
@@ -362,10 +388,7 @@ static enum step realloc_returned(struct comp_inst *g, struct frame *f)
     default:
         break;
     }
-    if (f->phase == PHASE_LOWER)
-        return call_core(g, f);
-    f->lowered = g->lowering.flat[0];
-    return post_return(g, f);
+    return f->phase == PHASE_LOWER ? call_core(g, f) : delivered(g, f);
 }
 
 /* The core code that ran for f is through. */

@@ -357,7 +357,13 @@ static const struct wit_type *subst_children(struct subst *s, const struct wit_t
         return t;
     switch (t->kind) {
     case WIT_LIST:
-        return wit_list(s->arena, elem, e);
+        return t->is_map ? wit_map(s->arena, elem->cases[0].type, elem->cases[1].type, e)
+                         : wit_list(s->arena, elem, e);
+    case WIT_FIXED_LIST:
+        return wit_fixed_list(s->arena, elem, t->length, e);
+    case WIT_FUTURE:
+    case WIT_STREAM:
+        return wit_async(s->arena, t->kind, elem, e);
     case WIT_OPTION:
         return wit_option(s->arena, elem, e);
     default:

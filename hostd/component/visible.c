@@ -29,7 +29,7 @@ static bool is_own(const struct wit_type *t, const struct wit_resource *r)
     return t && t->kind == WIT_OWN && t->resource == r;
 }
 
-bool dec_implements(struct decoder *d, const struct extern_name *n, const struct thing *t)
+static bool implements_ok(struct decoder *d, const struct extern_name *n, const struct thing *t)
 {
     if (!n->implements)
         return true;
@@ -42,7 +42,7 @@ bool dec_implements(struct decoder *d, const struct extern_name *n, const struct
 bool dec_annotation(struct decoder *d, const struct vec_named *list, struct str name,
                     const struct extern_name *n, const struct thing *t)
 {
-    if (!dec_implements(d, n, t))
+    if (!implements_ok(d, n, t))
         return false;
     if (n->kind == NAME_INTERFACE || n->kind == NAME_LABEL)
         return true;
@@ -163,6 +163,16 @@ static bool thing_named(const struct scope *s, const struct thing *t, bool impor
         return t->def.value->resource ? is_named(s, t->def.value, import)
                                       : parts_named(s, t->def.value, import);
     return t->sort != S_TYPE || t->def.kind != DEF_FUNC || func_named(s, t->def.func, import);
+}
+
+/* Nothing gets a name by being an inline export, so the resource must have had one. */
+bool dec_inline_annotation(struct decoder *d, const struct vec_named *list, struct str name,
+                           const struct extern_name *n, const struct thing *t)
+{
+    bool of_resource = n->kind == NAME_CONSTRUCTOR || n->kind == NAME_METHOD;
+    return dec_annotation(d, list, name, n, t) &&
+           (!of_resource || func_named(d->scope, t->func, false) ||
+            bad_annotation(d, name, "its resource has no name outside"));
 }
 
 /* Gives the type a node of its own, so that this name can be told from the type itself. */

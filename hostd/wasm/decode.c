@@ -88,26 +88,27 @@ static bool read_functype(struct wasm_module *m, struct reader *r, struct wasm_f
 enum { LIMITS_HAS_MAX = 1, LIMITS_SHARED = 2, LIMITS_64 = 4, LIMITS_PAGE_SIZE = 8 };
 enum { LIMITS_TABLE_END = LIMITS_PAGE_SIZE, LIMITS_MEMORY_END = 2 * LIMITS_PAGE_SIZE };
 
+/* A shared memory can be asked for, which nothing here can give, but not made (read_memories). */
 static struct wasm_limits_type read_limits(struct reader *r, uint8_t flags_end)
 {
     struct wasm_limits_type t = {0};
     const uint8_t *at = r->p;
     uint8_t flags = rd_u8(r);
-    const char *feature = flags & LIMITS_SHARED      ? "shared memories (threads)"
-                          : flags & LIMITS_PAGE_SIZE ? "custom page sizes"
-                                                     : NULL;
     if (flags >= flags_end || (flags & LIMITS_SHARED && flags_end == LIMITS_TABLE_END)) {
         r->p = at;
         rd_fail(r, ERR_INVALID, "malformed limits flags 0x%02x", flags);
-    } else if (feature) {
+    } else if (flags & LIMITS_PAGE_SIZE) {
         r->p = at;
-        rd_fail(r, ERR_UNSUPPORTED, "%s are not supported", feature);
+        rd_fail(r, ERR_UNSUPPORTED, "custom page sizes are not supported");
     }
+    t.shared = flags & LIMITS_SHARED;
     t.is64 = flags & LIMITS_64;
     t.min = t.is64 ? rd_u64(r) : rd_u32(r);
     t.has_max = flags & LIMITS_HAS_MAX;
     if (t.has_max)
         t.max = t.is64 ? rd_u64(r) : rd_u32(r);
+    else if (t.shared && rd_ok(r))
+        rd_fail(r, ERR_INVALID, "shared memory must have maximum");
     return t;
 }
 
@@ -382,6 +383,14 @@ static bool read_tables(struct wasm_module *m, struct reader *r)
     return rd_ok(r);
 }
 
+static struct wasm_limits_type read_memory(struct reader *r)
+{
+    struct wasm_limits_type t = read_limits(r, LIMITS_MEMORY_END);
+    if (t.shared && rd_ok(r))
+        rd_fail(r, ERR_UNSUPPORTED, "shared memories (threads) are not supported");
+    return t;
+}
+
 static bool read_memories(struct wasm_module *m, struct reader *r)
 {
     uint32_t first = m->nimported_memories;
@@ -392,7 +401,7 @@ static bool read_memories(struct wasm_module *m, struct reader *r)
     m->memories = memories;
     m->nmemories = first + n;
     for (uint32_t i = first; i < m->nmemories; i++)
-        memories[i] = read_limits(r, LIMITS_MEMORY_END);
+        memories[i] = read_memory(r);
     return rd_ok(r);
 }
 

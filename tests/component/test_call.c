@@ -303,6 +303,68 @@ START_TEST(test_given_own_is_dropped_with_the_instance)
 }
 END_TEST
 
+/* ---- async functions (WASI 0.3), as far as they run ---- */
+
+START_TEST(test_async_tasks_that_do_not_wait)
+{
+    static const struct {
+        const char *func, *trap;
+        uint64_t result;
+    } rows[] = {
+        {"double", NULL, 42},
+        {"double", NULL, 42}, /* another task: another context */
+        {"call", NULL, 2042}, /* 2: returned */
+        {"press", NULL, 0},
+        {"release", NULL, 0},
+        {"double", NULL, 42},
+        {"call-sync", "cannot block a synchronous task before returning", 0},
+        {"twice", "called after the task has returned", 0},
+        {"never", "failed to produce a result", 0},
+        {"waits", "waiting of async tasks is not supported", 0},
+        {"set", "async built-in `waitable-set.new` is not supported", 0},
+    };
+    struct wit_value n = wit_u64(21);
+    struct guest g = guest_of(data_read("async"), NULL, NULL);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (rows[i].trap) {
+            guest_free(&g);
+            g = guest_of(data_read("async"), NULL, NULL);
+            ck_assert_trap(&g, rows[i].func, &n, rows[i].trap);
+            continue;
+        }
+        ck_assert_done(&g, rows[i].func, &n);
+        if (rows[i].result)
+            ck_assert_uint_eq(comp_result(g.inst)->u64, rows[i].result);
+    }
+    guest_free(&g);
+}
+END_TEST
+
+START_TEST(test_backpressure_would_wait)
+{
+    struct wit_value n = wit_u64(21);
+    struct guest g = guest_of(data_read("async"), NULL, NULL);
+    ck_assert_done(&g, "press", &n);
+    ck_assert_trap(&g, "double", &n, "backpressure");
+    guest_free(&g);
+}
+END_TEST
+
+START_TEST(test_async_imports_are_refused_by_name)
+{
+    struct err e = ERR_INIT;
+    /* (import "f" (func async)) (core func (canon lower (func 0))) */
+    static const uint8_t bytes[] =
+        "\0asm\x0d\0\1\0\7\5\1\x43\0\1\0\x0a\6\1\0\1f\1\0\x08\5\1\1\0\0\0";
+    struct comp *c = comp_load((struct span){bytes, sizeof bytes - 1}, NULL, &e);
+    ck_assert_msg(c != NULL, "%s", e.text);
+    ck_assert_ptr_null(comp_link(c, NULL, &e));
+    ck_assert_msg(e.code == ERR_UNSUPPORTED && strstr(e.text, "\"f\": async functions (WASI 0.3)"),
+                  "%s", e.text);
+    comp_unref(c);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("call");
@@ -321,6 +383,11 @@ int main(void)
     tcase_add_loop_test(t, test_wrong_handles, 0, 2);
     tcase_add_test(t, test_given_handles);
     tcase_add_test(t, test_given_own_is_dropped_with_the_instance);
+    suite_add_tcase(s, t);
+    t = tcase_create("async");
+    tcase_add_test(t, test_async_tasks_that_do_not_wait);
+    tcase_add_test(t, test_backpressure_would_wait);
+    tcase_add_test(t, test_async_imports_are_refused_by_name);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     wasm_init();

@@ -34,9 +34,10 @@ static const struct {
         "\"A\" conflicts with previous name"),
     ROW(PREAMBLE "\x07\x06\1\x72\1\1_\x7f", ERR_INVALID, "\"_\" is not in kebab case"),
     ROW(PREAMBLE "\x07\x03\1\x6e\x21", ERR_LIMIT, "flag"),
-    ROW(PREAMBLE "\x07\x04\1\x67\x7f\4", ERR_UNSUPPORTED, "fixed-length lists"),
-    ROW(PREAMBLE "\x07\x02\1\x66", ERR_UNSUPPORTED, "stream types"),
-    ROW(PREAMBLE "\x07\x05\1\x43\0\1\0", ERR_UNSUPPORTED, "async function types"),
+    ROW(PREAMBLE "\x07\x04\1\x67\x7f\0", ERR_INVALID, "fixed length cannot be empty"),
+    ROW(PREAMBLE "\x07\x04\1\x66\1\x74", ERR_INVALID, "stream<char>"),
+    ROW(PREAMBLE "\x07\x04\1\x63\x76\x7f", ERR_INVALID, "key of a map"),
+    ROW(PREAMBLE "\x07\x02\1\x64", ERR_UNSUPPORTED, "error-context"),
     ROW(PREAMBLE "\x07\x04\1\x42\1\x03", ERR_INVALID, "an instance type cannot have imports"),
     ROW(PREAMBLE "\x07\x03\1\x68\0", ERR_INVALID, "unknown type 0"),
     ROW(PREAMBLE "\x09\1\0", ERR_UNSUPPORTED, "component start functions"),
@@ -45,7 +46,9 @@ static const struct {
         "conflicts with previous name"),
     ROW(PREAMBLE "\x06\5\1\3\2\1\0", ERR_INVALID, "invalid outer alias count of 1"),
     ROW(PREAMBLE "\x08\5\1\x01\0\0\0", ERR_INVALID, "unknown function 0"),
-    ROW(PREAMBLE "\x08\2\1\x09", ERR_UNSUPPORTED, "canonical built-in 0x09"),
+    ROW(PREAMBLE "\x08\3\1\x1c\0", ERR_UNSUPPORTED, "error contexts"),
+    ROW(PREAMBLE "\x08\4\1\x0a\x7f\2", ERR_INVALID, "must be 0 or 1"),
+    ROW(PREAMBLE "\x08\3\1\x0e\0", ERR_INVALID, "unknown type 0"),
     ROW(PREAMBLE "\x02\4\1\0\0\0", ERR_INVALID, "unknown core module 0"),
     ROW(PREAMBLE "\x01\x08\0asm\1\0\0\1", ERR_INVALID, "core module 0 (from offset 10)"),
 };
@@ -114,6 +117,27 @@ START_TEST(test_type_bomb)
     ck_assert_ptr_null(comp_load(buf_span(&b), NULL, &e));
     ck_assert_msg(e.code == ERR_LIMIT, "%s", e.text);
     buf_fini(&b);
+}
+END_TEST
+
+/* Sixteen lists of 2^28 - 1 bytes in one record: no sum of sizes may come round to a small one. */
+START_TEST(test_size_bomb)
+{
+    struct err e = ERR_INIT;
+    for (uint8_t n = 2; n <= 32; n++) {
+        struct buf b = BUF_INIT, s = BUF_INIT;
+        buf_put(&b, PREAMBLE "\x07", 9);
+        buf_put(&s, "\2\x67\x7d\xff\xff\xff\x7f\x6f", 8);
+        buf_byte(&s, n);
+        for (uint8_t i = 0; i < n; i++)
+            buf_byte(&s, 0);
+        buf_leb_u64(&b, s.n);
+        buf_put(&b, s.p, s.n);
+        ck_assert_ptr_null(comp_load(buf_span(&b), NULL, &e));
+        ck_assert_msg(e.code == ERR_LIMIT && strstr(e.text, "values of this type"), "%s", e.text);
+        buf_fini(&b);
+        buf_fini(&s);
+    }
 }
 END_TEST
 
@@ -237,6 +261,7 @@ int main(void)
     tcase_add_test(t, test_every_prefix);
     tcase_add_test(t, test_depth);
     tcase_add_test(t, test_type_bomb);
+    tcase_add_test(t, test_size_bomb);
     tcase_add_test(t, test_work_bomb);
     tcase_add_test(t, test_instance_bomb);
     tcase_add_test(t, test_interfaces);
