@@ -77,16 +77,28 @@ void frame_pop(struct comp_inst *g)
 
 /* ---- instantiation ---- */
 
+/* What a core instance imports, in its module's order. NULL: trapped. */
+static struct wasm_extern *imports_of(struct comp_inst *g, struct arena *a,
+                                      const struct plan_core *c)
+{
+    uint32_t n = wasm_module_nimports(c->module);
+    struct wasm_extern *imports = arena_array(a, struct wasm_extern, n);
+    if (!imports) {
+        guest_trap(g, "no room for %u imports", n);
+        return NULL;
+    }
+    for (uint32_t i = 0; i < n; i++)
+        imports[i] = core_extern(g, c->imports[i], wasm_module_import(c->module, i).kind);
+    return imports;
+}
+
 static bool instantiate_core(struct comp_inst *g, struct frame *f, uint32_t index)
 {
     const struct plan_core *c = &g->plan->cores[index];
-    uint32_t n = wasm_module_nimports(c->module);
-    struct wasm_extern *imports = arena_array(&f->arena, struct wasm_extern, n);
+    struct wasm_extern *imports = imports_of(g, &f->arena, c);
     struct err e = ERR_INIT;
     if (!imports)
-        return guest_trap(g, "no room for %u imports", n);
-    for (uint32_t i = 0; i < n; i++)
-        imports[i] = core_extern(g, c->imports[i], wasm_module_import(c->module, i).kind);
+        return false;
     struct wasm_inst *inst =
         wasm_instantiate(c->module, imports, &g->linked->comp->limits.wasm, &e);
     if (!inst)
@@ -97,6 +109,40 @@ static bool instantiate_core(struct comp_inst *g, struct frame *f, uint32_t inde
         return true;
     f->in_core = true;
     return wasm_enter(g->vm, start, NULL, &e) || guest_trap(g, "%s", e.text);
+}
+
+/* The core instances of the first guest that made no call of the host while it was made; NULL: none can be
+ * copied. */
+static const struct cores *image_of(struct comp_linked *l)
+{
+    pthread_mutex_lock(&l->lock);
+    const struct cores *image = l->image; /* stays until `l` goes */
+    pthread_mutex_unlock(&l->lock);
+    for (uint32_t i = 0; image && i < image->n; i++)
+        if (!wasm_inst_copyable(image->inst[i]))
+            return NULL;
+    return image;
+}
+
+/* All core instances as the image has them: nothing is left to be done. */
+static bool copy_cores(struct comp_inst *g, struct frame *f, const struct cores *image)
+{
+    struct err e = ERR_INIT;
+    for (uint32_t i = 0; i < image->n; i++) {
+        struct wasm_extern *imports = imports_of(g, &f->arena, &g->plan->cores[i]);
+        if (!imports)
+            return false;
+        g->cores->inst[i] =
+            wasm_inst_copy(image->inst[i], imports, &g->linked->comp->limits.wasm, &e);
+        if (!g->cores->inst[i])
+            return guest_trap(g, "cannot copy core instance: %s", e.text);
+    }
+    wasm_insts_settle(g->cores->inst, image->inst, image->n);
+    for (uint32_t i = 0; i < g->plan->ninstances; i++)
+        g->instances[i].may_enter = true;
+    f->next_op = g->plan->nops;
+    g->has_image = true;
+    return true;
 }
 
 /* From here on the guest can be taken back. Guests after the first share its memory image. */
@@ -119,6 +165,9 @@ static void mark(struct comp_inst *g)
 
 bool init_step(struct comp_inst *g, struct frame *f)
 {
+    const struct cores *image = f->next_op == 0 ? image_of(g->linked) : NULL;
+    if (image && !copy_cores(g, f, image))
+        return false;
     if (f->next_op < g->plan->nops) {
         const struct plan_op *op = &g->plan->ops[f->next_op++];
         if (op->kind == PLAN_CORE)
@@ -126,7 +175,7 @@ bool init_step(struct comp_inst *g, struct frame *f)
         g->instances[op->index].may_enter = true;
         return true;
     }
-    if (!g->called_host)
+    if (!g->called_host && !g->has_image)
         mark(g);
     g->state = GUEST_READY;
     frame_pop(g);

@@ -196,6 +196,17 @@ void const_value(const struct wasm_inst *i, struct const_expr x, wasm_slot out[2
 wasm_slot const_eval(const struct wasm_inst *i, struct const_expr x); /* not of a v128 */
 wasm_slot elem_value(const struct wasm_inst *i, const struct elem_segment *s, uint32_t index);
 
+/* Made of imports, functions and tags; its memories, tables and globals are still to come. */
+struct wasm_inst *inst_bound(struct wasm_module *m, const struct wasm_extern *imports,
+                             struct err *e);
+struct inst_limits {
+    uint32_t pages_max, elems_max;
+};
+struct inst_limits inst_limits(const struct wasm_module *m, const struct wasm_limits *wanted);
+struct wasm_table *table_new(struct type_in elem, const struct wasm_limits_type *type,
+                             uint64_t elems_max, wasm_slot init, struct err *e);
+void inst_use_memory(struct wasm_inst *i); /* once its memories are there */
+
 /* ---- snapshot.c ---- */
 void mark_free(struct inst_mark *mark);
 
@@ -210,6 +221,8 @@ void memory_guarded_max(uint32_t count);
 bool memory_owns(const struct wasm_memory *m, uintptr_t addr);
 bool memory_mark(struct wasm_memory *m, const struct wasm_memory *like, struct err *e);
 bool memory_rewind(struct wasm_memory *m, struct err *e);
+/* Another memory in the state that `of` was marked in. */
+struct wasm_memory *memory_copy(const struct wasm_memory *of, struct err *e);
 
 #define GUARD_BYTES \
     ((uint64_t)2 << 20) /* behind 4 GiB: no static offset beyond it goes unchecked */

@@ -110,8 +110,8 @@ void table_set(struct wasm_vm *vm, struct wasm_table *t, uint64_t at, wasm_slot 
         t->elems[at] = value;
 }
 
-static struct wasm_table *table_new(struct type_in elem, const struct wasm_limits_type *type,
-                                    uint64_t elems_max, wasm_slot init, struct err *e)
+struct wasm_table *table_new(struct type_in elem, const struct wasm_limits_type *type,
+                             uint64_t elems_max, wasm_slot init, struct err *e)
 {
     struct wasm_table *t = xnew(struct wasm_table);
     t->elem_type = elem.type;
@@ -346,6 +346,12 @@ static bool make_tables(struct wasm_inst *i, uint32_t elems_max, struct err *e)
     return true;
 }
 
+void inst_use_memory(struct wasm_inst *i)
+{
+    i->memory = i->module->nmemories > 0 ? i->memories[0] : NULL;
+    i->exec = i->memory && !i->memory->guarded ? EXEC_CHECKED : EXEC_GUARDED;
+}
+
 static bool make_memories(struct wasm_inst *i, uint32_t pages_max, struct err *e)
 {
     const struct wasm_module *m = i->module;
@@ -362,8 +368,7 @@ static bool make_memories(struct wasm_inst *i, uint32_t pages_max, struct err *e
         i->memories[n]->pages_left = &i->pages_left;
         i->pages_left -= type->min;
     }
-    i->memory = m->nmemories > 0 ? i->memories[0] : NULL;
-    i->exec = i->memory && !i->memory->guarded ? EXEC_CHECKED : EXEC_GUARDED;
+    inst_use_memory(i);
     return true;
 }
 
@@ -480,13 +485,9 @@ static void orphan(struct wasm_inst *i)
         inst_destroy(i);
 }
 
-struct wasm_inst *wasm_instantiate(struct wasm_module *m, const struct wasm_extern *imports,
-                                   const struct wasm_limits *limits, struct err *e)
+struct wasm_inst *inst_bound(struct wasm_module *m, const struct wasm_extern *imports,
+                             struct err *e)
 {
-    uint32_t pages_max =
-        limits && limits->memory_pages_max ? limits->memory_pages_max : m->limits.memory_pages_max;
-    uint32_t elems_max =
-        limits && limits->table_elems_max ? limits->table_elems_max : m->limits.table_elems_max;
     if (!code_prepare(m, e))
         return NULL;
     struct wasm_inst *i = allocate(m);
@@ -496,8 +497,26 @@ struct wasm_inst *wasm_instantiate(struct wasm_module *m, const struct wasm_exte
     }
     make_funcs(i);
     make_tags(i);
+    return i;
+}
+
+struct inst_limits inst_limits(const struct wasm_module *m, const struct wasm_limits *wanted)
+{
+    const struct wasm_limits *l = wanted ? wanted : &m->limits;
+    return (struct inst_limits){
+        .pages_max = l->memory_pages_max ? l->memory_pages_max : m->limits.memory_pages_max,
+        .elems_max = l->table_elems_max ? l->table_elems_max : m->limits.table_elems_max};
+}
+
+struct wasm_inst *wasm_instantiate(struct wasm_module *m, const struct wasm_extern *imports,
+                                   const struct wasm_limits *limits, struct err *e)
+{
+    struct inst_limits l = inst_limits(m, limits);
+    struct wasm_inst *i = inst_bound(m, imports, e);
+    if (!i)
+        return NULL;
     make_globals(i);
-    if (!make_memories(i, pages_max, e) || !make_tables(i, elems_max, e)) {
+    if (!make_memories(i, l.pages_max, e) || !make_tables(i, l.elems_max, e)) {
         inst_destroy(i);
         return NULL;
     }

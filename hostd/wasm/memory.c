@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 #include "lattice/base/alloc.h"
@@ -27,6 +28,7 @@
 #define HOST_PAGE 4096u          /* granularity of images */
 #define DIRTY_PAGES_MAX 256      /* beyond that dropping them is cheaper than copying back */
 #define PAGEMAP_CHUNK 512
+#define SCAN_REGIONS 64
 
 static struct {
     pthread_mutex_t lock;
@@ -285,9 +287,39 @@ bool memory_mark(struct wasm_memory *m, const struct wasm_memory *like, struct e
     return !m->guarded || map_image(m, e);
 }
 
+/* The same for an empty memory without reservation. */
+static bool write_image(struct wasm_memory *m, struct err *e)
+{
+    uint64_t size = m->image->size;
+    if (!memory_grow(m, size / WASM_PAGE))
+        return err_set(e, ERR_LIMIT, "no room for a memory of %llu bytes",
+                       (unsigned long long)size);
+    if (size)
+        memcpy(m->base, m->image->view, size);
+    return true;
+}
+
+struct wasm_memory *memory_copy(const struct wasm_memory *of, struct err *e)
+{
+    struct wasm_limits_type empty = {
+        .has_max = of->type.has_max, .max = of->type.max, .is64 = of->type.is64};
+    struct wasm_memory *m = memory_new(&empty, of->guarded, e);
+    if (!m)
+        return NULL;
+    m->type = of->type;
+    atomic_fetch_add(&of->image->refs, 1);
+    m->image = of->image;
+    if (!(m->guarded ? map_image(m, e) : write_image(m, e))) {
+        wasm_memory_free(m);
+        return NULL;
+    }
+    m->size_bytes = m->image->size;
+    return m;
+}
+
 /* ---- rewinding ---- */
 
-/* A page of a private file mapping is ours once it is present (or swapped out) and no longer the
+/* In pagemap: a page of a private file mapping is ours once it is present (or swapped out) and no longer the
  * file's. */
 static bool page_is_dirty(uint64_t entry)
 {
@@ -324,28 +356,90 @@ static int open_pagemap(void)
     return fd;
 }
 
+struct rewinding {
+    struct wasm_memory *m;
+    int pagemap;
+    uint64_t ndirty;
+};
+
+/* Copies pages back. False: they are too many by now. */
+static bool copy_back(struct rewinding *r, uint64_t first, uint64_t n)
+{
+    r->ndirty += n;
+    if (r->ndirty > DIRTY_PAGES_MAX)
+        return false;
+    memcpy(r->m->base + first * HOST_PAGE, r->m->image->view + first * HOST_PAGE, n * HOST_PAGE);
+    return true;
+}
+
+/* The kernel's own search, since Linux 6.7; the C library's headers may be older. */
+struct page_region {
+    uint64_t start, end, categories;
+};
+struct scan_pages {
+    uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;
+    uint64_t category_inverted, category_mask, category_anyof_mask, return_mask;
+};
+#define SCAN_PAGES _IOWR('f', 16, struct scan_pages)
+enum { PAGE_FILE = 1 << 2, PAGE_PRESENT = 1 << 3, PAGE_SWAPPED = 1 << 4 };
+static atomic_bool cannot_scan;
+
+enum rewound { REWOUND, TOO_MANY, UNKNOWN };
+
+static enum rewound scan_dirty(struct rewinding *r)
+{
+    struct page_region regions[SCAN_REGIONS];
+    uint64_t base = (uintptr_t)r->m->base, end = base + r->m->image->size;
+    struct scan_pages scan = {.size = sizeof scan,
+                              .start = base,
+                              .end = end,
+                              .vec = (uintptr_t)regions,
+                              .vec_len = SCAN_REGIONS,
+                              .category_inverted = PAGE_FILE,
+                              .category_mask = PAGE_FILE,
+                              .category_anyof_mask = PAGE_PRESENT | PAGE_SWAPPED,
+                              .return_mask = PAGE_PRESENT | PAGE_SWAPPED};
+    for (; scan.start < end; scan.start = scan.walk_end) {
+        int n = ioctl(r->pagemap, SCAN_PAGES, &scan);
+        if (n < 0 || scan.walk_end <= scan.start)
+            return UNKNOWN;
+        for (int i = 0; i < n; i++)
+            if (!copy_back(r, (regions[i].start - base) / HOST_PAGE,
+                           (regions[i].end - regions[i].start) / HOST_PAGE))
+                return TOO_MANY;
+    }
+    return REWOUND;
+}
+
+static enum rewound read_dirty(struct rewinding *r)
+{
+    uint64_t entries[PAGEMAP_CHUNK];
+    uint64_t npages = r->m->image->size / HOST_PAGE;
+    for (uint64_t first = 0; first < npages; first += PAGEMAP_CHUNK) {
+        uint64_t n = MIN(npages - first, (uint64_t)PAGEMAP_CHUNK);
+        uint64_t at = ((uintptr_t)r->m->base / HOST_PAGE + first) * sizeof(uint64_t);
+        if (pread(r->pagemap, entries, n * sizeof(uint64_t), (off_t)at) !=
+            (ssize_t)(n * sizeof(uint64_t)))
+            return UNKNOWN;
+        for (uint64_t i = 0; i < n; i++)
+            if (page_is_dirty(entries[i]) && !copy_back(r, first + i, 1))
+                return TOO_MANY;
+    }
+    return REWOUND;
+}
+
 /* Copies dirty pages back. False: too many, or they cannot be told, so the whole has to be
  * mapped anew. */
 static bool copy_dirty_back(struct wasm_memory *m, int pagemap)
 {
-    uint64_t entries[PAGEMAP_CHUNK];
-    uint64_t npages = m->image->size / HOST_PAGE, ndirty = 0;
-    for (uint64_t first = 0; first < npages; first += PAGEMAP_CHUNK) {
-        uint64_t n = MIN(npages - first, (uint64_t)PAGEMAP_CHUNK);
-        uint64_t at = ((uintptr_t)m->base / HOST_PAGE + first) * sizeof(uint64_t);
-        if (pread(pagemap, entries, n * sizeof(uint64_t), (off_t)at) !=
-            (ssize_t)(n * sizeof(uint64_t)))
-            return false;
-        for (uint64_t i = 0; i < n; i++) {
-            if (!page_is_dirty(entries[i]))
-                continue;
-            if (++ndirty > DIRTY_PAGES_MAX)
-                return false;
-            uint64_t page = (first + i) * HOST_PAGE;
-            memcpy(m->base + page, m->image->view + page, HOST_PAGE);
-        }
+    struct rewinding r = {m, pagemap, 0};
+    enum rewound how = atomic_load(&cannot_scan) ? UNKNOWN : scan_dirty(&r);
+    if (how == UNKNOWN) {
+        atomic_store(&cannot_scan, true);
+        r.ndirty = 0;
+        how = read_dirty(&r);
     }
-    return true;
+    return how == REWOUND;
 }
 
 static bool rewind_guarded(struct wasm_memory *m, struct err *e)

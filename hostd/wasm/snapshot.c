@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Marking an instance and taking it back there: what it defines itself, that is memories
- * (images, memory.c), globals, tables and dropped segments. */
+/* Marking an instance, taking it back there, and making others in the same state: what it
+ * defines itself, that is memories (images, memory.c), globals, tables and dropped segments. */
 #include "hostd/wasm/engine.h"
 
 #include <assert.h>
 #include "lattice/base/alloc.h"
+#include "lattice/base/num.h"
 
 struct inst_mark {
     uint32_t nglobals, ntables;
@@ -110,4 +111,117 @@ bool wasm_inst_rewind(struct wasm_inst *i, struct err *e)
             memcpy(t->elems, mark->tables[n].elems, t->n * sizeof *t->elems);
     }
     return true;
+}
+
+/* ---- copies ---- */
+
+bool wasm_inst_copyable(const struct wasm_inst *i)
+{
+    const struct wasm_module *m = i->module;
+    bool exns = false; /* counted where they are held, and not across threads */
+    for (uint32_t n = m->nimported_globals; n < m->nglobals; n++)
+        exns |= type_is_exn(m->globals[n].type);
+    for (uint32_t n = m->nimported_tables; n < m->ntables; n++)
+        exns |= type_is_exn(m->tables[n].elem);
+    return i->mark && !exns;
+}
+
+static bool copy_memories(struct wasm_inst *i, const struct wasm_inst *of, uint32_t pages_max,
+                          struct err *e)
+{
+    const struct wasm_module *m = i->module;
+    i->pages_left = pages_max;
+    for (uint32_t n = m->nimported_memories; n < m->nmemories; n++) {
+        struct wasm_memory *memory = i->memories[n] = memory_copy(of->memories[n], e);
+        if (!memory)
+            return false;
+        uint64_t pages = memory->size_bytes / WASM_PAGE;
+        if (pages > i->pages_left)
+            return err_set(e, ERR_LIMIT, "memory wants %llu pages, the limit is %u",
+                           (unsigned long long)pages, pages_max);
+        memory->pages_max = MIN(memory->pages_max, (uint64_t)pages_max);
+        memory->pages_left = &i->pages_left;
+        i->pages_left -= pages;
+    }
+    inst_use_memory(i);
+    return true;
+}
+
+static bool copy_tables(struct wasm_inst *i, const struct inst_mark *mark, uint32_t elems_max,
+                        struct err *e)
+{
+    const struct wasm_module *m = i->module;
+    for (uint32_t n = 0; n < mark->ntables; n++) {
+        uint32_t index = m->nimported_tables + n;
+        const struct table_type *type = &m->tables[index];
+        struct wasm_limits_type size = type->limits;
+        size.min = mark->tables[n].n;
+        struct wasm_table *t =
+            table_new((struct type_in){type->elem, &m->type_refs}, &size, elems_max, 0, e);
+        if (!t)
+            return false;
+        t->type = type->limits;
+        if (t->n)
+            memcpy(t->elems, mark->tables[n].elems, t->n * sizeof *t->elems);
+        i->tables[index] = t;
+    }
+    return true;
+}
+
+struct wasm_inst *wasm_inst_copy(const struct wasm_inst *of, const struct wasm_extern *imports,
+                                 const struct wasm_limits *limits, struct err *e)
+{
+    assert(wasm_inst_copyable(of));
+    const struct wasm_module *m = of->module;
+    struct inst_limits l = inst_limits(m, limits);
+    struct wasm_inst *i = inst_bound(of->module, imports, e);
+    if (!i)
+        return NULL;
+    if (!copy_memories(i, of, l.pages_max, e) || !copy_tables(i, of->mark, l.elems_max, e)) {
+        wasm_inst_free(i);
+        return NULL;
+    }
+    for (uint32_t n = 0; n < of->mark->nglobals; n++) {
+        i->own_globals[n] = of->mark->globals[n];
+        i->globals[m->nimported_globals + n] = &i->own_globals[n];
+    }
+    memcpy(i->dropped_elems, of->mark->dropped_elems, m->nelems * sizeof(bool));
+    memcpy(i->dropped_datas, of->mark->dropped_datas, m->ndatas * sizeof(bool));
+    return i;
+}
+
+/* The same function of the copy; functions of the host are everybody's. */
+static wasm_slot moved(wasm_slot ref, struct wasm_inst *const *copies, struct wasm_inst *const *of,
+                       uint32_t n)
+{
+    for (uint32_t k = 0; k < n; k++) {
+        uint64_t offset = ref - (uintptr_t)of[k]->own_funcs;
+        uint64_t size =
+            (of[k]->module->nfuncs - of[k]->module->nimported_funcs) * sizeof(struct wasm_func);
+        if (offset < size)
+            return (uintptr_t)copies[k]->own_funcs + offset;
+    }
+    return ref;
+}
+
+static bool refers_to_func(uint8_t type)
+{
+    return type_is_indexed(type) || type == WASM_FUNCREF || type == TYPE_REF_FUNC;
+}
+
+void wasm_insts_settle(struct wasm_inst *const *copies, struct wasm_inst *const *of, uint32_t n)
+{
+    for (uint32_t k = 0; k < n; k++) {
+        struct wasm_inst *i = copies[k];
+        const struct wasm_module *m = i->module;
+        for (uint32_t g = 0; g < m->nglobals - m->nimported_globals; g++)
+            if (refers_to_func(i->own_globals[g].type))
+                i->own_globals[g].value[0] = moved(i->own_globals[g].value[0], copies, of, n);
+        for (uint32_t t = m->nimported_tables; t < m->ntables; t++) {
+            struct wasm_table *table = i->tables[t];
+            for (uint64_t at = 0; refers_to_func(table->elem_type) && at < table->n; at++)
+                table->elems[at] = moved(table->elems[at], copies, of, n);
+        }
+        i->mark = mark_new(i);
+    }
 }

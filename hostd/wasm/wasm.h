@@ -172,6 +172,15 @@ uint8_t *wasm_memory_at(struct wasm_memory *m, uint64_t addr, uint64_t n);
 bool wasm_inst_mark(struct wasm_inst *i, const struct wasm_inst *like, struct err *e);
 bool wasm_inst_rewind(struct wasm_inst *i, struct err *e);
 
+/* New instances in the state that others were marked in, for much less than instantiating: first a copy of each, in an
+ * order in which imports can be bound, then all are settled together, since their tables and globals may refer to
+ * functions of any of them. Then they are marked, too; start functions have run. Originals may be in use by another
+ * thread. */
+bool wasm_inst_copyable(const struct wasm_inst *i); /* marked, and without places for exceptions */
+struct wasm_inst *wasm_inst_copy(const struct wasm_inst *of, const struct wasm_extern *imports,
+                                 const struct wasm_limits *limits, struct err *e);
+void wasm_insts_settle(struct wasm_inst *const *copies, struct wasm_inst *const *of, uint32_t n);
+
 /* ---- running guests ---- */
 
 enum wasm_outcome {

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What an instance costs: made anew, taken back to its image, cleaned of written pages; what a parked one keeps
+ * resident; what a host call costs. Medians in microseconds, of this thread's CPU time where nothing else is said.
+ * Usage: instances KERNELS_FOLDER COMPONENT.wasm [RUNS]
+ * The component exports wasi:http/incoming-handler (deploy/examples/hello). */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include "hostd/wasi/wasi.h"
+#include "hostd/wasm/engine.h"
+#include "lattice/base/alloc.h"
+#include "lattice/base/num.h"
+
+#define RUNS_MAX 100000
+#define DIE(...) (fprintf(stderr, __VA_ARGS__), fputc('\n', stderr), exit(1))
+
+static uint32_t runs = 2000;
+
+static double now_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
+}
+
+/* ---- samples ---- */
+
+struct samples {
+    double at[RUNS_MAX];
+    uint32_t n;
+};
+
+static int compare(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void show(const char *what, struct samples *s)
+{
+    qsort(s->at, s->n, sizeof s->at[0], compare);
+    printf("%-58s %9.2f us  (least %.2f)\n", what, s->at[s->n / 2], s->at[0]);
+    s->n = 0;
+}
+
+static struct span read_file(const char *path)
+{
+    struct buf b = BUF_INIT;
+    FILE *in = fopen(path, "rb");
+    if (!in)
+        DIE("%s cannot be opened", path);
+    uint8_t chunk[65536];
+    for (size_t n; (n = fread(chunk, 1, sizeof chunk, in)) > 0;)
+        buf_put(&b, chunk, n);
+    fclose(in);
+    size_t n;
+    const uint8_t *p = buf_take(&b, &n);
+    return (struct span){p, n};
+}
+
+/* ---- core instances ---- */
+
+static struct wasm_inst *instance(struct wasm_module *m)
+{
+    struct err e = ERR_INIT;
+    struct wasm_inst *i = wasm_instantiate(m, NULL, NULL, &e);
+    if (!i)
+        DIE("%s", e.text);
+    return i;
+}
+
+static struct wasm_inst *copy(struct wasm_inst *of)
+{
+    struct err e = ERR_INIT;
+    struct wasm_inst *i = wasm_inst_copy(of, NULL, NULL, &e);
+    if (!i)
+        DIE("%s", e.text);
+    wasm_insts_settle(&i, &of, 1);
+    return i;
+}
+
+static void call_run(struct wasm_vm *vm, struct wasm_inst *i, wasm_slot argument)
+{
+    struct err e = ERR_INIT;
+    uint32_t x = wasm_module_find_export(wasm_inst_module(i), STR("run"));
+    wasm_vm_reset(vm);
+    if (!wasm_enter(vm, wasm_inst_export(i, x).func, &argument, &e) ||
+        wasm_run(vm) != WASM_RETURNED)
+        DIE("touch: %s", wasm_trap_text(wasm_vm_trap(vm)));
+}
+
+static void core_instances(const char *folder)
+{
+    static struct samples anew, copied, clean;
+    static const uint32_t dirty[] = {0, 16, 64, 250};
+    struct err e = ERR_INIT;
+    AUTO_FREE char *path = xasprintf("%s/touch.wasm", folder);
+    struct span bytes = read_file(path);
+    struct wasm_module *m = wasm_module_load(bytes, false, NULL, &e);
+    struct wasm_vm *vm = m ? wasm_vm_new(NULL, &e) : NULL;
+    if (!vm)
+        DIE("%s: %s", path, e.text);
+    struct wasm_inst *first = instance(m);
+    if (!wasm_inst_mark(first, NULL, &e))
+        DIE("%s", e.text);
+    for (uint32_t k = 0; k < runs; k++) {
+        double start = now_us();
+        struct wasm_inst *i = instance(m);
+        anew.at[anew.n++] = now_us() - start;
+        wasm_inst_free(i);
+        start = now_us();
+        i = copy(first);
+        copied.at[copied.n++] = now_us() - start;
+        wasm_inst_free(i);
+    }
+    show("core instance of 2 MiB, instantiated", &anew);
+    show("the same, copied from the image", &copied);
+    for (size_t d = 0; d < ARRAY_LEN(dirty); d++) {
+        char what[64];
+        for (uint32_t k = 0; k < runs; k++) {
+            call_run(vm, first, dirty[d]);
+            double start = now_us();
+            if (!wasm_inst_rewind(first, &e))
+                DIE("%s", e.text);
+            clean.at[clean.n++] = now_us() - start;
+        }
+        snprintf(what, sizeof what, "the same, rewound after %u pages were written", dirty[d]);
+        show(what, &clean);
+    }
+    wasm_inst_free(first);
+    wasm_vm_free(vm);
+    wasm_module_unref(m);
+    free((void *)bytes.p);
+}
+
+/* ---- component instances ---- */
+
+static void ignore_print(void *user, int fd, struct str line)
+{
+    (void)user, (void)fd, (void)line;
+}
+static void ignore_respond(void *user, const struct http_response *head,
+                           const struct http_error *error)
+{
+    (void)user, (void)head, (void)error;
+}
+static void ignore_data(void *user, struct span data)
+{
+    (void)user, (void)data;
+}
+static void ignore_end(void *user, bool finished, const struct http_field *trailers, size_t n)
+{
+    (void)user, (void)finished, (void)trailers, (void)n;
+}
+static void ignore_consumed(void *user, size_t n)
+{
+    (void)user, (void)n;
+}
+static const struct wasi_world world = {.print = ignore_print,
+                                        .respond = ignore_respond,
+                                        .body_data = ignore_data,
+                                        .body_end = ignore_end,
+                                        .body_consumed = ignore_consumed};
+
+static const struct comp_host_iface *find(void *user, struct str import)
+{
+    (void)user;
+    return wasi_find(import);
+}
+
+static const struct comp_class *find_class(void *user, struct str import, struct str resource)
+{
+    (void)user;
+    return wasi_find_class(import, resource);
+}
+
+static enum comp_host_status absent(struct comp_host_call *hc, const struct wit_value *args,
+                                    struct wit_value *result)
+{
+    (void)args, (void)result;
+    comp_trap(hc, "not in this benchmark");
+    return COMP_HOST_TRAP;
+}
+
+static bool bind(void *user, const struct comp_link_site *site, struct str import,
+                 const struct wit_func *func, comp_host_fn **fn, void **func_user, struct err *e)
+{
+    (void)user, (void)site, (void)e;
+    const struct comp_host_iface *i = wasi_find(import);
+    *fn = absent;
+    *func_user = NULL;
+    for (uint32_t n = 0; i && n < i->nfuncs; n++)
+        if (str_eqz(func->name, i->funcs[n].name))
+            *fn = i->funcs[n].fn;
+    return true;
+}
+
+/* One request; the time until it was answered. */
+static double serve(struct comp_inst *g, const struct comp_func *handle)
+{
+    struct err e = ERR_INIT;
+    struct wasi_opts opts = {.world = &world};
+    struct wasi_ctx *c = wasi_ctx_new(&opts);
+    struct http_request request = {.method = STR("GET"),
+                                   .scheme = STR("http"),
+                                   .authority = STR("here"),
+                                   .path_with_query = STR("/")};
+    struct wit_value args[2];
+    comp_inst_set_user(g, c);
+    if (!wasi_http_args(c, &request, args, &e))
+        DIE("%s", e.text);
+    wasi_body_credit(c, 1 << 20);
+    wasi_body_end(c, NULL, 0);
+    double start = now_us();
+    if (!comp_call(g, handle, args, &e) || comp_run(g) != COMP_DONE)
+        DIE("%s %s", e.text, comp_trap_text(g));
+    double took = now_us() - start;
+    comp_inst_set_user(g, NULL);
+    wasi_ctx_free(c);
+    return took;
+}
+
+static struct comp_linked *link_component(const char *path)
+{
+    struct err e = ERR_INIT;
+    struct span bytes = read_file(path);
+    struct comp *c = comp_load(bytes, NULL, &e);
+    struct comp_linker linker = {.find = find, .find_class = find_class, .bind = bind};
+    struct comp_linked *l = c ? comp_link(c, &linker, &e) : NULL;
+    if (!l)
+        DIE("%s: %s", path, e.text);
+    comp_unref(c);
+    free((void *)bytes.p);
+    return l;
+}
+
+static struct comp_inst *guest(struct comp_linked *l)
+{
+    struct err e = ERR_INIT;
+    struct comp_inst *g = comp_inst_new(l, NULL, &e);
+    if (!g)
+        DIE("%s", e.text);
+    return g;
+}
+
+static void component_instances(const char *path)
+{
+    static struct samples made, first, reset, again, freed;
+    struct comp_linked *l = link_component(path);
+    const struct comp_func *handle =
+        comp_find(l, STR("wasi:http/incoming-handler@0.2.0"), STR("handle"));
+    if (!handle)
+        DIE("%s: no incoming-handler", path);
+    struct comp_inst *kept = guest(l);
+    serve(kept, handle);
+    for (uint32_t k = 0; k < runs; k++) {
+        double start = now_us();
+        struct comp_inst *g = guest(l);
+        made.at[made.n++] = now_us() - start;
+        first.at[first.n++] = serve(g, handle);
+        start = now_us();
+        comp_inst_free(g);
+        freed.at[freed.n++] = now_us() - start;
+        start = now_us();
+        if (!comp_inst_reset(kept, NULL))
+            DIE("%s cannot be taken back", path);
+        reset.at[reset.n++] = now_us() - start;
+        again.at[again.n++] = serve(kept, handle);
+    }
+    show("component: a new guest", &made);
+    show("component: its first call, copying the image included", &first);
+    show("component: a guest freed", &freed);
+    show("component: a guest taken back to the image", &reset);
+    show("component: a call in it", &again);
+    comp_inst_free(kept);
+    comp_linked_unref(l);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 3) {
+        fprintf(stderr, "usage: instances KERNELS_FOLDER COMPONENT.wasm [RUNS]\n");
+        return 2;
+    }
+    if (argc > 3)
+        runs = (uint32_t)MIN(MAX(strtoul(argv[3], NULL, 10), 1ul), (unsigned long)RUNS_MAX);
+    wasm_init();
+    wasi_init();
+    core_instances(argv[1]);
+    component_instances(argv[2]);
+    return 0;
+}
