@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What an instance costs: made anew, taken back to its image, cleaned of written pages; what a parked one keeps
- * resident; what a host call costs. Medians in microseconds, of this thread's CPU time where nothing else is said.
+/* What an instance costs: instantiated, copied from the image, taken back to it; what a parked one keeps resident;
+ * what a host call costs. Medians of single times; the least of nine for host calls.
  * Usage: instances KERNELS_FOLDER COMPONENT.wasm [RUNS]
  * The component exports wasi:http/incoming-handler (deploy/examples/hello). */
 #include <assert.h>
@@ -197,22 +197,30 @@ static bool bind(void *user, const struct comp_link_site *site, struct str impor
     return true;
 }
 
-/* One request; the time until it was answered. */
-static double serve(struct comp_inst *g, const struct comp_func *handle)
+/* A request's arguments, and its world; nothing of an answer is fetched from it yet. */
+static struct wasi_ctx *request(struct comp_inst *g, struct wit_value args[2])
 {
     struct err e = ERR_INIT;
     struct wasi_opts opts = {.world = &world};
     struct wasi_ctx *c = wasi_ctx_new(&opts);
-    struct http_request request = {.method = STR("GET"),
-                                   .scheme = STR("http"),
-                                   .authority = STR("here"),
-                                   .path_with_query = STR("/")};
-    struct wit_value args[2];
+    struct http_request get = {.method = STR("GET"),
+                               .scheme = STR("http"),
+                               .authority = STR("here"),
+                               .path_with_query = STR("/")};
     comp_inst_set_user(g, c);
-    if (!wasi_http_args(c, &request, args, &e))
+    if (!wasi_http_args(c, &get, args, &e))
         DIE("%s", e.text);
-    wasi_body_credit(c, 1 << 20);
     wasi_body_end(c, NULL, 0);
+    return c;
+}
+
+/* The time until a request was answered. */
+static double serve(struct comp_inst *g, const struct comp_func *handle)
+{
+    struct err e = ERR_INIT;
+    struct wit_value args[2];
+    struct wasi_ctx *c = request(g, args);
+    wasi_body_credit(c, 1 << 20);
     double start = now_us();
     if (!comp_call(g, handle, args, &e) || comp_run(g) != COMP_DONE)
         DIE("%s %s", e.text, comp_trap_text(g));
@@ -236,6 +244,15 @@ static struct comp_linked *link_component(const char *path)
     return l;
 }
 
+static const struct comp_func *handler_of(struct comp_linked *l, const char *path)
+{
+    const struct comp_func *f =
+        comp_find(l, STR("wasi:http/incoming-handler@0.2.0"), STR("handle"));
+    if (!f)
+        DIE("%s: no incoming-handler", path);
+    return f;
+}
+
 static struct comp_inst *guest(struct comp_linked *l)
 {
     struct err e = ERR_INIT;
@@ -249,10 +266,7 @@ static void component_instances(const char *path)
 {
     static struct samples made, first, reset, again, freed;
     struct comp_linked *l = link_component(path);
-    const struct comp_func *handle =
-        comp_find(l, STR("wasi:http/incoming-handler@0.2.0"), STR("handle"));
-    if (!handle)
-        DIE("%s: no incoming-handler", path);
+    const struct comp_func *handle = handler_of(l, path);
     struct comp_inst *kept = guest(l);
     serve(kept, handle);
     for (uint32_t k = 0; k < runs; k++) {
@@ -278,6 +292,141 @@ static void component_instances(const char *path)
     comp_linked_unref(l);
 }
 
+/* ---- parked guests ---- */
+
+struct resident {
+    uint64_t guest_kb, other_kb, mappings, tables_kb;
+};
+
+/* Guest memory is what maps the image of one. */
+static struct resident resident(void)
+{
+    struct resident r = {0};
+    FILE *f = fopen("/proc/self/smaps", "r");
+    if (!f)
+        DIE("no /proc/self/smaps");
+    char line[512];
+    bool guest = false;
+    unsigned long kb;
+    while (fgets(line, sizeof line, f)) {
+        if (strncmp(line, "VmFlags:", 8) == 0)
+            r.mappings++;
+        else if (sscanf(line, "Anonymous: %lu kB", &kb) == 1)
+            *(guest ? &r.guest_kb : &r.other_kb) += kb;
+        else if (line[0] >= '0' && line[0] <= 'f' && strchr(line, '-') && !strstr(line, " kB"))
+            guest = strstr(line, "memfd:wasm-memory") != NULL;
+    }
+    fclose(f);
+    f = fopen("/proc/self/status", "r");
+    while (f && fgets(line, sizeof line, f))
+        if (sscanf(line, "VmPTE: %lu kB", &kb) == 1)
+            r.tables_kb = kb;
+    if (f)
+        fclose(f);
+    return r;
+}
+
+/* Hello waits for its answer to be fetched, which nobody does. */
+static void parked_guests(const char *path)
+{
+    enum { GUESTS = 1000 };
+    static struct comp_inst *guests[GUESTS];
+    static struct wasi_ctx *worlds[GUESTS];
+    struct err e = ERR_INIT;
+    struct comp_linked *l = link_component(path);
+    const struct comp_func *handle = handler_of(l, path);
+    struct comp_inst *first = guest(l);
+    serve(first, handle);
+    struct resident before = resident();
+    for (uint32_t k = 0; k < GUESTS; k++) {
+        struct wit_value args[2];
+        guests[k] = guest(l);
+        worlds[k] = request(guests[k], args);
+        if (!comp_call(guests[k], handle, args, &e) || comp_run(guests[k]) != COMP_PARKED) {
+            printf("%s does not wait for its answer to be fetched\n", path);
+            return;
+        }
+    }
+    struct resident after = resident();
+    printf("%-58s %9.1f kB, %.1f kB of its memory, %.1f kB of page tables, %.1f mappings\n",
+           "component: a parked guest keeps", (double)(after.other_kb - before.other_kb) / GUESTS,
+           (double)(after.guest_kb - before.guest_kb) / GUESTS,
+           (double)(after.tables_kb - before.tables_kb) / GUESTS,
+           (double)(after.mappings - before.mappings) / GUESTS);
+    for (uint32_t k = 0; k < GUESTS; k++) {
+        comp_inst_free(guests[k]);
+        wasi_ctx_free(worlds[k]);
+    }
+    comp_inst_free(first);
+    comp_linked_unref(l);
+}
+
+/* ---- host calls ---- */
+
+#define CALLS 200000u
+
+static enum wasm_host_status direct(void *user, struct wasm_vm *vm, wasm_slot *slots)
+{
+    (void)user, (void)vm;
+    slots[0] ^= 1;
+    return WASM_HOST_OK;
+}
+
+/* Nanoseconds a call, the guest's loop included. */
+static double host_calls(struct wasm_vm *vm, struct wasm_func *run)
+{
+    struct err e = ERR_INIT;
+    wasm_slot n = CALLS;
+    enum wasm_outcome outcome;
+    wasm_vm_reset(vm);
+    double start = now_us();
+    if (!wasm_enter(vm, run, &n, &e))
+        DIE("%s", e.text);
+    while ((outcome = wasm_run(vm)) == WASM_HOST_CALL) {
+        wasm_vm_host(vm).slots[0] ^= 1;
+        wasm_host_return(vm, NULL);
+    }
+    if (outcome != WASM_RETURNED)
+        DIE("%s", wasm_trap_text(wasm_vm_trap(vm)));
+    return (now_us() - start) * 1e3 / CALLS;
+}
+
+static void host_call_costs(const char *folder)
+{
+    static const struct {
+        const char *what;
+        wasm_host_fn *fn;
+    } kinds[] = {{"host call, direct", direct}, {"host call, guest left and entered again", NULL}};
+    static const uint8_t types[] = {WASM_I32, WASM_I32};
+    const struct wasm_functype type = {1, 1, types, NULL};
+    struct err e = ERR_INIT;
+    AUTO_FREE char *path = xasprintf("%s/hostcall.wasm", folder);
+    struct span bytes = read_file(path);
+    struct wasm_module *m = wasm_module_load(bytes, false, NULL, &e);
+    struct wasm_vm *vm = m ? wasm_vm_new(NULL, &e) : NULL;
+    if (!vm)
+        DIE("%s: %s", path, e.text);
+    for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
+        struct wasm_func *f = wasm_func_host(&type, kinds[k].fn, NULL, "call");
+        struct wasm_extern import = {.kind = WASM_FUNC, .func = f};
+        struct wasm_inst *i = wasm_instantiate(m, &import, NULL, &e);
+        if (!i)
+            DIE("%s", e.text);
+        struct wasm_func *run = wasm_inst_export(i, wasm_module_find_export(m, STR("run"))).func;
+        double least = host_calls(vm, run);
+        for (int n = 1; n < 9; n++) {
+            double ns = host_calls(vm, run);
+            least = MIN(least, ns);
+        }
+        printf("%-58s %9.1f ns\n", kinds[k].what, least);
+        wasm_inst_free(i);
+        wasm_func_host_free(f);
+    }
+    wasm_vm_free(vm);
+    wasm_module_unref(m);
+    free((void *)bytes.p);
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 3) {
@@ -290,5 +439,7 @@ int main(int argc, char **argv)
     wasi_init();
     core_instances(argv[1]);
     component_instances(argv[2]);
+    parked_guests(argv[2]);
+    host_call_costs(argv[1]);
     return 0;
 }
