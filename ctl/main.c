@@ -6,6 +6,7 @@
 
 #include "ctl/table.h"
 #include "lattice/base/loop.h"
+#include "lattice/base/space.h"
 
 #define ARENA_BYTES (64u << 20)
 
@@ -14,6 +15,7 @@ int main(int argc, char **argv)
     struct ctl c = {.status = -1};
     struct err e = ERR_INIT;
     int status = 0;
+    space_economise();
     signal(SIGPIPE, SIG_IGN); /* a closed pipe is an error of the write */
     arena_init(&c.arena, ARENA_BYTES);
     switch (args_read(&c, argc, argv, &e)) {

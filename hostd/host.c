@@ -112,7 +112,9 @@ static bool copy_labels(struct host *h, struct err *e)
 
 static void on_heartbeat(void *user)
 {
-    report_heartbeat(user);
+    struct host *h = user;
+    room_check(&h->room);
+    report_heartbeat(h);
 }
 
 static bool open_scheduler(struct host *h, struct err *e)
@@ -145,6 +147,7 @@ static void on_grants(void *user, const struct err *why)
     }
     h->running = true;
     h->heartbeat = loop_every(h->loop, h->settings->heartbeat_s * 1000, on_heartbeat, h);
+    room_report();
     report_started(h);
     log_info("host started", LS("host", host_id(h)), LZ("name", h->friendly_name),
              LS("lattice", h->space.lattice), LS("ctl", bus_url(h->opts.ctl)));

@@ -5,6 +5,7 @@
 
 #include "hostd/grant.h"
 #include "hostd/host.h"
+#include "hostd/room.h"
 #include "hostd/sidecar.h"
 #include "hostd/workload.h"
 #include "lattice/id/id.h"
@@ -23,6 +24,7 @@ struct host {
     uint32_t nlabels;
     uint64_t started_ms;
     bool running, stopping;
+    struct room room;
 
     struct control *control;
     struct grants *grants;

@@ -12,6 +12,7 @@
 #include "lattice/base/alloc.h"
 #include "lattice/base/log.h"
 #include "lattice/base/loop.h"
+#include "lattice/base/space.h"
 #include "lattice/base/trim.h"
 
 #define CONNECT_MS 10000
@@ -191,6 +192,7 @@ int main(int argc, char **argv)
     struct err e = ERR_INIT;
     enum settings_end action;
     process_launch_main(argc, argv);
+    space_economise();
     open_standard_files();
     if (!settings_read(&d.settings, argc, argv, environ, &action, &e)) {
         fprintf(stderr, "hostd: %s\n", e.text);

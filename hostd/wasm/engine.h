@@ -217,6 +217,8 @@ bool memory_grow(struct wasm_memory *m, uint64_t pages);
 /* At most so many memories get a guarded reservation; beyond, and where none can be had,
  * accesses are checked. */
 void memory_guarded_max(uint32_t count);
+void memory_choose(void); /* none where address space is scarce */
+void mappings_add(int n); /* to what wasm_mappings tells */
 /* Does a fault at addr belong to m's reservation? */
 bool memory_owns(const struct wasm_memory *m, uintptr_t addr);
 bool memory_mark(struct wasm_memory *m, const struct wasm_memory *like, struct err *e);

@@ -65,6 +65,7 @@ static void init_once(void)
     sigaction(SIGSEGV, &sa, &previous_segv);
     sigaction(SIGBUS, &sa, &previous_bus);
     pthread_key_create(&stack_key, free_stack);
+    memory_choose();
 }
 
 void wasm_init(void)

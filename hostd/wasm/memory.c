@@ -21,12 +21,16 @@
 #include <unistd.h>
 #include "lattice/base/alloc.h"
 #include "lattice/base/num.h"
+#include "lattice/base/space.h"
 
 #define RESERVATION_BYTES (((uint64_t)4 << 30) + GUARD_BYTES)
 #define POOL_MAX 256             /* empty reservations kept */
 #define GUARDED_MAX_DEFAULT 8192 /* 47 bits of addresses hold about 32,000 */
-#define HOST_PAGE 4096u          /* granularity of images */
-#define DIRTY_PAGES_MAX 256      /* beyond that dropping them is cheaper than copying back */
+/* With less address space than for so many reservations, all memories are checked instead. */
+#define GUARDED_MIN 256
+#define RESERVATION_MAPPINGS 3 /* image, what was grown, the rest */
+#define HOST_PAGE 4096u        /* granularity of images */
+#define DIRTY_PAGES_MAX 256    /* beyond that dropping them is cheaper than copying back */
 #define PAGEMAP_CHUNK 512
 #define SCAN_REGIONS 64
 
@@ -43,6 +47,32 @@ void memory_guarded_max(uint32_t count)
     pthread_mutex_lock(&pool.lock);
     pool.max = count;
     pthread_mutex_unlock(&pool.lock);
+}
+
+void memory_choose(void)
+{
+    if (space_limit_bytes() / RESERVATION_BYTES < GUARDED_MIN)
+        memory_guarded_max(0);
+}
+
+bool wasm_guarded(void)
+{
+    pthread_mutex_lock(&pool.lock);
+    bool guarded = pool.max > 0;
+    pthread_mutex_unlock(&pool.lock);
+    return guarded;
+}
+
+static atomic_int mappings;
+
+void mappings_add(int n)
+{
+    atomic_fetch_add_explicit(&mappings, n, memory_order_relaxed);
+}
+
+uint32_t wasm_mappings(void)
+{
+    return (uint32_t)atomic_load_explicit(&mappings, memory_order_relaxed);
 }
 
 /* ---- reservations ---- */
@@ -64,6 +94,7 @@ static uint8_t *reserve(void)
     } else if (pool.live < pool.max) {
         base = map_nothing(NULL, RESERVATION_BYTES);
         pool.live += base != NULL;
+        mappings_add(base ? RESERVATION_MAPPINGS : 0);
     }
     pthread_mutex_unlock(&pool.lock);
     return base;
@@ -79,8 +110,10 @@ static void unreserve(uint8_t *base, uint64_t used)
     else
         pool.live--;
     pthread_mutex_unlock(&pool.lock);
-    if (!keep)
-        munmap(base, RESERVATION_BYTES);
+    if (keep)
+        return;
+    munmap(base, RESERVATION_BYTES);
+    mappings_add(-RESERVATION_MAPPINGS);
 }
 
 bool memory_owns(const struct wasm_memory *m, uintptr_t addr)
@@ -103,6 +136,7 @@ static bool grow_exact(struct wasm_memory *m, uint64_t size)
                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED)
         return false;
+    mappings_add(m->base ? 0 : 1);
     m->base = p;
     return true;
 }
@@ -130,8 +164,10 @@ static bool shrink_to(struct wasm_memory *m, uint64_t size)
     if (m->guarded) {
         if (!map_nothing(m->base + size, extra))
             return false;
-    } else if (munmap(m->base + size, extra) != 0) {
-        return false;
+    } else {
+        if (munmap(m->base + size, extra) != 0)
+            return false;
+        mappings_add(size == 0 ? -1 : 0);
     }
     m->size_bytes = size;
     if (m->pages_left)
@@ -169,10 +205,12 @@ void wasm_memory_free(struct wasm_memory *m)
 {
     if (!m)
         return;
-    if (m->guarded)
+    if (m->guarded) {
         unreserve(m->base, m->size_bytes);
-    else if (m->base)
+    } else if (m->base) {
         munmap(m->base, m->size_bytes);
+        mappings_add(-1);
+    }
     image_unref(m->image);
     free(m);
 }

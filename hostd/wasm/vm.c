@@ -23,6 +23,7 @@
 #endif
 /* Larger than the largest frame (65,535 slots), so that no call can step over it. */
 #define STACK_GUARD_BYTES ((size_t)1 << 20)
+#define STACK_MAPPINGS 2 /* with the guard */
 
 /* ---- life ---- */
 
@@ -33,12 +34,13 @@ struct wasm_vm *wasm_vm_new(const struct wasm_vm_opts *opts, struct err *e)
     void *stack = mmap(NULL, size + STACK_GUARD_BYTES, PROT_NONE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (stack == MAP_FAILED || mprotect(stack, size, PROT_READ | PROT_WRITE) != 0) {
-        err_errno(e, errno, "guest stack");
+        err_errno(e, errno, "guest stack (for address space see ulimit -v and vm.max_map_count)");
         if (stack != MAP_FAILED)
             munmap(stack, size + STACK_GUARD_BYTES);
         return NULL;
     }
     struct wasm_vm *vm = xnew(struct wasm_vm);
+    mappings_add(STACK_MAPPINGS);
     vm->stack = stack;
     vm->stack_end = vm->stack + size / sizeof(uint64_t);
     exn_heap_init(&vm->exns, opts ? opts->exception_bytes_max : 0);
@@ -52,6 +54,7 @@ void wasm_vm_free(struct wasm_vm *vm)
         return;
     exn_heap_fini(&vm->exns);
     munmap(vm->stack, (size_t)((char *)vm->stack_end - (char *)vm->stack) + STACK_GUARD_BYTES);
+    mappings_add(-STACK_MAPPINGS);
     free(vm);
 }
 

@@ -252,6 +252,13 @@ enum wasm_trap wasm_vm_trap(const struct wasm_vm *vm);
  * it names: before their instances are freed. */
 void wasm_vm_trap_report(const struct wasm_vm *vm, struct buf *out);
 
+/* Do memories end in guard pages? Chosen by wasm_init: not where the process may take little address space, then
+ * every access is compared with the bounds. */
+bool wasm_guarded(void);
+/* How many of the mappings that the system allows a process (vm.max_map_count) memories and stacks of guests
+ * take, at most. */
+uint32_t wasm_mappings(void);
+
 /* Once per process before the first wasm_run, and once per thread that runs guests (alternate signal stack). */
 void wasm_init(void);
 void wasm_thread_init(void);

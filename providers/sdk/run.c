@@ -7,6 +7,7 @@
 #include "lattice/base/alloc.h"
 #include "lattice/base/log.h"
 #include "lattice/base/num.h"
+#include "lattice/base/space.h"
 #include "lattice/base/trim.h"
 #include "providers/sdk/sdk_int.h"
 
@@ -118,6 +119,7 @@ int sdk_run(const struct sdk_provider *provider)
 {
     struct err e = ERR_INIT;
     struct buf json;
+    space_economise();
     struct process p = {.provider = provider, .loop = loop_new()};
     log_open(LOG_INFO, false, provider->name);
     raise_limits();

@@ -149,12 +149,12 @@ class Lattice:
         except OSError:
             return False
 
-    def start_host(self, zone, *args, **env):
+    def start_host(self, zone, *args, preexec_fn=None, **env):
         """A host labelled zone=..., ready when this returns. File images are allowed."""
         n = len(self.hosts) + 1
         full = self.env | {"WASMCLOUD_LABEL_zone": zone, "WASMCLOUD_ALLOW_FILE_LOAD": "true"} | env
         before = set(self.host_ids())
-        host = Process([BIN / "hostd", *args], full, self.dir / f"host-{n}-{zone}.log")
+        host = Process([BIN / "hostd", *args], full, self.dir / f"host-{n}-{zone}.log", preexec_fn=preexec_fn)
         self.hosts.append(host)
         host.zone = zone
 

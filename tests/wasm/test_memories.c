@@ -113,6 +113,21 @@ START_TEST(what_is_too_large_is_refused)
 }
 END_TEST
 
+START_TEST(mappings_are_counted)
+{
+    use_exec(_i);
+    struct guest first = guest_open(two, NULL); /* leaves a reservation in the pool */
+    guest_close(&first);
+    uint32_t before = wasm_mappings();
+    struct guest a = guest_open(two, NULL), b = guest_open(two, NULL);
+    guest_call(&a, "g", ARGS(2));
+    ck_assert_uint_ge(wasm_mappings(), before + 2 * 3); /* a memory, a stack and its guard */
+    guest_close(&a);
+    guest_close(&b);
+    ck_assert_uint_le(wasm_mappings(), before + (_i == 0 ? 3 : 0)); /* another pooled one */
+}
+END_TEST
+
 START_TEST(rewinding)
 {
     use_exec(_i);
@@ -227,8 +242,9 @@ END_TEST
 
 int main(void)
 {
-    const TTest *const tests[] = {accesses,         bulk,        growth,    rewinding,
-                                  one_memory_twice, wide_memory, wide_table};
+    const TTest *const tests[] = {
+        accesses,         bulk,        growth,    mappings_are_counted, rewinding,
+        one_memory_twice, wide_memory, wide_table};
     Suite *suite = suite_create("wasm memories");
     TCase *tcase = tcase_create("memories");
     for (size_t i = 0; i < ARRAY_LEN(tests); i++)
