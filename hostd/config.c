@@ -98,6 +98,11 @@ static const struct row {
       "PEM files trusted for registries beside the system's, separated by commas"),
     B("no-provider-aliases", "HOSTD_NO_PROVIDER_ALIASES", no_provider_aliases,
       "do not serve references to known upstream providers with our own binaries"),
+    T("http-allow", "HOSTD_HTTP_ALLOW", http_allow, NULL,
+      "servers that components without a link for wasi:http/outgoing-handler may ask: "
+      "[SCHEME://]HOST[:PORT],...; HOST may be *.SUFFIX or *"),
+    T("http-ca", "HOSTD_HTTP_CA", http_ca, NULL,
+      "certificates (PEM file) to trust there beside the system's"),
     T("log-level", "WASMCLOUD_LOG_LEVEL", log_level, "info", "error, warn, info, debug or trace"),
     B("enable-structured-logging", "WASMCLOUD_STRUCTURED_LOGGING_ENABLED", log_json,
       "JSON lines on stderr"),

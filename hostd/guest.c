@@ -19,16 +19,17 @@
 #define GUEST_ARENA_BYTES (16u << 20)  /* arguments of one call */
 #define BODY_WINDOW_BYTES (256u << 10) /* response body on its way to the loop */
 #define BODY_NOTE_BYTES (64u << 10)    /* one piece of it */
-#define BODY_BYTES_MAX \
-    (16u << 20)             /* request body waiting for the guest, from peers that do not pace */
-#define SLICE_FUEL 1000000u /* about a millisecond of looping */
+#define BODY_BYTES_MAX (16u << 20) /* one body waiting for the guest, from peers that do not pace */
+#define MAIL_ARENA_BYTES (1u << 20) /* trailers, decoded */
+#define SLICE_FUEL 1000000u         /* about a millisecond of looping */
 
-enum mail_kind { MAIL_BODY, MAIL_BODY_END, MAIL_BODY_FAIL, MAIL_CREDIT, MAIL_WAKE };
+enum mail_kind { MAIL_BODY, MAIL_BODY_END, MAIL_BODY_FAIL, MAIL_CREDIT, MAIL_FETCH, MAIL_WAKE };
 
 struct mail {
     struct mail *next;
     enum mail_kind kind;
-    size_t n; /* BODY: bytes; CREDIT: how many; BODY_END: fields; BODY_FAIL: the code */
+    uint32_t exchange;
+    size_t n; /* BODY, BODY_END, FETCH: bytes; CREDIT: how many; BODY_FAIL: the code */
     uint8_t bytes[];
 };
 
@@ -36,6 +37,8 @@ enum note_kind {
     NOTE_HEAD,
     NOTE_BODY,
     NOTE_CONSUMED,
+    NOTE_FETCH,
+    NOTE_FETCH_DROP,
     NOTE_RESULT,
     NOTE_IMPORT,
     NOTE_PRINT,
@@ -47,8 +50,10 @@ enum note_kind {
 struct note {
     struct note *next;
     enum note_kind kind;
-    uint32_t number; /* BODY: enum guest_body; CONSUMED: bytes; PRINT: fd; LOG: level */
-    uint64_t at_ns;  /* TIMER */
+    uint32_t number;   /* BODY: enum guest_body; CONSUMED: bytes; PRINT: fd; LOG: level */
+    uint32_t exchange; /* BODY, CONSUMED, FETCH, FETCH_DROP */
+    uint64_t at_ns;    /* TIMER */
+    struct guest_fetch fetch;
     struct guest_import *import;
     struct buf text, more;
 };
@@ -170,23 +175,33 @@ static void world_respond(void *user, const struct http_response *head,
     }
 }
 
-static void world_body_data(void *user, struct span data)
+/* The last note, when it is of that kind and exchange, else a new one. */
+static struct note *note_of(struct guest *g, enum note_kind kind, uint32_t exchange)
+{
+    struct note *n = last_note(g);
+    if (!n || n->kind != kind || n->exchange != exchange)
+        n = note(g, kind);
+    n->exchange = exchange;
+    return n;
+}
+
+static void world_body_data(void *user, uint32_t exchange, struct span data)
 {
     struct guest *g = user;
-    struct note *n = last_note(g);
-    if (!n || n->kind != NOTE_BODY || n->text.n + data.n > BODY_NOTE_BYTES)
+    struct note *n = note_of(g, NOTE_BODY, exchange);
+    if (n->text.n + data.n > BODY_NOTE_BYTES) {
         n = note(g, NOTE_BODY);
+        n->exchange = exchange;
+    }
     buf_put(&n->text, data.p, data.n);
 }
 
-static void world_body_end(void *user, bool finished, const struct http_field *trailers,
-                           size_t ntrailers)
+static void world_body_end(void *user, uint32_t exchange, bool finished,
+                           const struct http_field *trailers, size_t ntrailers)
 {
     struct guest *g = user;
-    struct note *n = last_note(g);
+    struct note *n = note_of(g, NOTE_BODY, exchange);
     struct err e = ERR_INIT;
-    if (!n || n->kind != NOTE_BODY)
-        n = note(g, NOTE_BODY);
     n->number = finished ? GUEST_BODY_FINISHED : GUEST_BODY_ABORTED;
     if (!http_trailers_encode(trailers, finished ? ntrailers : 0, &n->more, &e)) {
         buf_clear(&n->more);
@@ -194,13 +209,28 @@ static void world_body_end(void *user, bool finished, const struct http_field *t
     }
 }
 
-static void world_body_consumed(void *user, size_t n)
+static void world_body_consumed(void *user, uint32_t exchange, size_t n)
+{
+    note_of(user, NOTE_CONSUMED, exchange)->number += (uint32_t)n;
+}
+
+static void world_fetch(void *user, uint32_t exchange, const struct wasi_request *request)
 {
     struct guest *g = user;
-    struct note *last = last_note(g);
-    if (!last || last->kind != NOTE_CONSUMED)
-        last = note(g, NOTE_CONSUMED);
-    last->number += (uint32_t)n;
+    struct err e = ERR_INIT;
+    struct note *n = note_of(g, NOTE_FETCH, exchange);
+    n->fetch = (struct guest_fetch){.has_body = request->has_body,
+                                    .body_bytes = request->body_bytes,
+                                    .connect_ns = request->connect_ns,
+                                    .first_byte_ns = request->first_byte_ns,
+                                    .between_bytes_ns = request->between_bytes_ns};
+    if (!http_request_encode(&request->head, &n->text, &e)) /* too many fields */
+        buf_clear(&n->text);
+}
+
+static void world_fetch_drop(void *user, uint32_t exchange)
+{
+    note_of(user, NOTE_FETCH_DROP, exchange);
 }
 
 static const struct wasi_world world = {
@@ -212,39 +242,74 @@ static const struct wasi_world world = {
     .body_data = world_body_data,
     .body_end = world_body_end,
     .body_consumed = world_body_consumed,
+    .fetch = world_fetch,
+    .fetch_drop = world_fetch_drop,
 };
 
 /* ---- running (worker) ---- */
+
+static void take_body(struct guest *g, uint32_t exchange, struct span data)
+{
+    if (wasi_body_push(g->wasi, exchange, data))
+        return;
+    log_warn("body cut: its sender does not pace and the guest is too slow",
+             LI("bytes_waiting_max", BODY_BYTES_MAX));
+    wasi_body_fail(g->wasi, exchange,
+                   exchange == WASI_SERVED ? HTTP_REQUEST_BODY_SIZE : HTTP_RESPONSE_BODY_SIZE);
+}
+
+static void take_body_end(struct guest *g, uint32_t exchange, struct span trailers)
+{
+    const struct http_field *fields = NULL;
+    size_t n = 0;
+    struct err e = ERR_INIT;
+    struct arena a;
+    arena_init(&a, MAIL_ARENA_BYTES);
+    http_trailers_decode(trailers, &a, &fields, &n, &e); /* we encoded it */
+    wasi_body_end(g->wasi, exchange, fields, n);
+    arena_fini(&a);
+}
+
+static void take_fetch_result(struct guest *g, uint32_t exchange, struct span root)
+{
+    struct http_response response;
+    struct http_error error = {.code = HTTP_PROTOCOL_ERROR};
+    bool is_error = true;
+    struct err e = ERR_INIT;
+    struct arena a;
+    arena_init(&a, GUEST_ARENA_BYTES);
+    if (!http_result_decode(root, &a, &response, &error, &is_error, &e) || is_error) {
+        wasi_fetch_error(g->wasi, exchange, &error);
+    } else {
+        wasi_fetch_response(g->wasi, exchange, &response);
+        if (response.body.n) /* it came in one piece with the head */
+            take_body(g, exchange, response.body);
+        if (response.trailers_ready)
+            wasi_body_end(g->wasi, exchange, response.trailers, response.ntrailers);
+    }
+    arena_fini(&a);
+}
 
 static void apply_mail(struct guest *g, struct mail *m)
 {
     while (m) {
         struct mail *next = m->next;
+        struct span bytes = {m->bytes, m->n};
         switch (m->kind) {
         case MAIL_BODY:
-            if (!wasi_body_push(g->wasi, (struct span){m->bytes, m->n})) {
-                log_warn("request body cut: its caller does not pace and the guest is too slow",
-                         LI("bytes_waiting_max", BODY_BYTES_MAX));
-                wasi_body_fail(g->wasi, HTTP_REQUEST_BODY_SIZE);
-            }
+            take_body(g, m->exchange, bytes);
             break;
-        case MAIL_BODY_END: {
-            const struct http_field *fields = NULL;
-            size_t n = 0;
-            struct err e = ERR_INIT;
-            struct arena a;
-            arena_init(&a, 1 << 20);
-            http_trailers_decode((struct span){m->bytes, m->n}, &a, &fields, &n,
-                                 &e); /* we encoded it */
-            wasi_body_end(g->wasi, fields, n);
-            arena_fini(&a);
+        case MAIL_BODY_END:
+            take_body_end(g, m->exchange, bytes);
             break;
-        }
         case MAIL_BODY_FAIL:
-            wasi_body_fail(g->wasi, (enum http_error_code)m->n);
+            wasi_body_fail(g->wasi, m->exchange, (enum http_error_code)m->n);
             break;
         case MAIL_CREDIT:
-            wasi_body_credit(g->wasi, m->n);
+            wasi_body_credit(g->wasi, m->exchange, m->n);
+            break;
+        case MAIL_FETCH:
+            take_fetch_result(g, m->exchange, bytes);
             break;
         case MAIL_WAKE:
             break;
@@ -372,22 +437,28 @@ static void post_mail(struct guest *g, struct mail *m)
         workers_submit(g->opts.workers, &g->job);
 }
 
-static struct mail *mail_new(enum mail_kind kind, size_t n, struct span bytes)
+static struct mail *mail_new(enum mail_kind kind, uint32_t exchange, size_t n, struct span bytes)
 {
     struct mail *m = xalloc(sizeof *m + bytes.n);
     m->kind = kind;
+    m->exchange = exchange;
     m->n = n;
     if (bytes.n)
         memcpy(m->bytes, bytes.p, bytes.n);
     return m;
 }
 
-void guest_body_push(struct guest *g, struct span data)
+static void wake(struct guest *g)
 {
-    post_mail(g, mail_new(MAIL_BODY, data.n, data));
+    post_mail(g, mail_new(MAIL_WAKE, 0, 0, (struct span){0}));
 }
 
-void guest_body_end(struct guest *g, const struct http_field *trailers, size_t n)
+void guest_body_push(struct guest *g, uint32_t exchange, struct span data)
+{
+    post_mail(g, mail_new(MAIL_BODY, exchange, data.n, data));
+}
+
+void guest_body_end(struct guest *g, uint32_t exchange, const struct http_field *trailers, size_t n)
 {
     struct buf b = BUF_INIT;
     struct err e = ERR_INIT;
@@ -395,18 +466,23 @@ void guest_body_end(struct guest *g, const struct http_field *trailers, size_t n
         buf_clear(&b);
         http_trailers_encode(NULL, 0, &b, &e);
     }
-    post_mail(g, mail_new(MAIL_BODY_END, b.n, buf_span(&b)));
+    post_mail(g, mail_new(MAIL_BODY_END, exchange, b.n, buf_span(&b)));
     buf_fini(&b);
 }
 
-void guest_body_fail(struct guest *g, enum http_error_code why)
+void guest_body_fail(struct guest *g, uint32_t exchange, enum http_error_code why)
 {
-    post_mail(g, mail_new(MAIL_BODY_FAIL, (size_t)why, (struct span){0}));
+    post_mail(g, mail_new(MAIL_BODY_FAIL, exchange, (size_t)why, (struct span){0}));
 }
 
-void guest_body_credit(struct guest *g, size_t n)
+void guest_body_credit(struct guest *g, uint32_t exchange, size_t n)
 {
-    post_mail(g, mail_new(MAIL_CREDIT, n, (struct span){0}));
+    post_mail(g, mail_new(MAIL_CREDIT, exchange, n, (struct span){0}));
+}
+
+void guest_fetch_result(struct guest *g, uint32_t exchange, struct span root)
+{
+    post_mail(g, mail_new(MAIL_FETCH, exchange, root.n, root));
 }
 
 void guest_cancel(struct guest *g, enum wasm_trap why)
@@ -417,7 +493,7 @@ void guest_cancel(struct guest *g, enum wasm_trap why)
         comp_pause(g->inst);
     }
     pthread_mutex_unlock(&g->lock);
-    post_mail(g, mail_new(MAIL_WAKE, 0, (struct span){0}));
+    wake(g);
 }
 
 /* ---- loop side ---- */
@@ -426,7 +502,7 @@ static void on_wake(void *user)
 {
     struct guest *g = user;
     g->wake = NULL;
-    post_mail(g, mail_new(MAIL_WAKE, 0, (struct span){0}));
+    wake(g);
 }
 
 static void set_wake(struct guest *g, uint64_t at_ns)
@@ -452,7 +528,7 @@ static void ended(struct guest *g)
 static bool is_whole_response(const struct note *n)
 {
     return n->kind == NOTE_HEAD && n->next && n->next->kind == NOTE_BODY &&
-           n->next->number == GUEST_BODY_FINISHED;
+           n->next->exchange == WASI_SERVED && n->next->number == GUEST_BODY_FINISHED;
 }
 
 static void note_free(struct note *n)
@@ -471,10 +547,18 @@ static void deliver_note(struct guest *g, struct note *n)
         ops->head(user, buf_span(&n->text));
         break;
     case NOTE_BODY:
-        ops->body(user, buf_span(&n->text), (enum guest_body)n->number, buf_span(&n->more));
+        ops->body(user, n->exchange, buf_span(&n->text), (enum guest_body)n->number,
+                  buf_span(&n->more));
         break;
     case NOTE_CONSUMED:
-        ops->consumed(user, n->number);
+        ops->consumed(user, n->exchange, n->number);
+        break;
+    case NOTE_FETCH:
+        n->fetch.root = buf_span(&n->text);
+        ops->fetch(user, n->exchange, &n->fetch);
+        break;
+    case NOTE_FETCH_DROP:
+        ops->fetch_drop(user, n->exchange);
         break;
     case NOTE_RESULT:
         ops->result(user, buf_span(&n->text));
@@ -549,7 +633,7 @@ void guest_import_answer(struct guest_import *call, struct span root, const stru
         i->e = *e;
     i->done = true;
     pthread_mutex_unlock(&g->lock);
-    post_mail(g, mail_new(MAIL_WAKE, 0, (struct span){0}));
+    wake(g);
 }
 
 bool guest_import_done(struct guest_import *call, struct span *root, const struct err **e)
@@ -591,7 +675,7 @@ struct guest *guest_new(const struct guest_opts *opts, struct comp_inst *inst)
     arena_init(&g->arena, GUEST_ARENA_BYTES);
     g->wasi = wasi_ctx_new(
         &(struct wasi_opts){.world = &world, .user = g, .buffered_bytes_max = BODY_BYTES_MAX});
-    wasi_body_credit(g->wasi, BODY_WINDOW_BYTES);
+    wasi_body_credit(g->wasi, WASI_SERVED, BODY_WINDOW_BYTES);
     return g;
 }
 

@@ -29,15 +29,25 @@ struct guest_end {
 
 enum guest_body { GUEST_BODY_MORE, GUEST_BODY_FINISHED, GUEST_BODY_ABORTED };
 
+/* A request that the guest makes (wasi_request): its root as http_request_encode writes it. */
+struct guest_fetch {
+    struct span root;
+    bool has_body;
+    uint64_t body_bytes, connect_ns, first_byte_ns, between_bytes_ns;
+};
+
 /* What comes back, on the loop thread. Bytes are encoded wire values; they live during the callback. */
 struct guest_ops {
     void (*head)(void *user,
                  struct span root); /* response-outparam.set: result<response, error-code> */
     /* head and all of the body in one, where the guest was that quick */
     void (*response)(void *user, struct span root, struct span body, struct span trailers);
-    /* trailers: option<fields>, with FINISHED only */
-    void (*body)(void *user, struct span data, enum guest_body end, struct span trailers);
-    void (*consumed)(void *user, size_t n);                /* bytes of the request body */
+    /* Of the response (WASI_SERVED) or of a fetch. trailers: option<fields>, with FINISHED only */
+    void (*body)(void *user, uint32_t exchange, struct span data, enum guest_body end,
+                 struct span trailers);
+    void (*consumed)(void *user, uint32_t exchange, size_t n); /* bytes that were pushed */
+    void (*fetch)(void *user, uint32_t exchange, const struct guest_fetch *request);
+    void (*fetch_drop)(void *user, uint32_t exchange);     /* no use for it any more */
     void (*result)(void *user, struct span root);          /* of a plain function */
     void (*import)(void *user, struct guest_import *call); /* answer with guest_import_answer */
     void (*print)(void *user, int fd, struct str line);
@@ -63,10 +73,15 @@ struct arena *guest_arena(struct guest *g);
 bool guest_start(struct guest *g, const struct comp_func *func, const struct wit_value *args,
                  struct err *e); /* false: free it */
 
-void guest_body_push(struct guest *g, struct span data); /* of the request */
-void guest_body_end(struct guest *g, const struct http_field *trailers, size_t n);
-void guest_body_fail(struct guest *g, enum http_error_code why);
-void guest_body_credit(struct guest *g, size_t n);      /* the response body may go on */
+/* Of the request that is served (WASI_SERVED), or of the response to a fetch. */
+void guest_body_push(struct guest *g, uint32_t exchange, struct span data);
+void guest_body_end(struct guest *g, uint32_t exchange, const struct http_field *trailers,
+                    size_t n);
+void guest_body_fail(struct guest *g, uint32_t exchange, enum http_error_code why);
+void guest_body_credit(struct guest *g, uint32_t exchange,
+                       size_t n); /* the guest's own body may go on */
+/* How a fetch went: encoded result<response, error-code>. */
+void guest_fetch_result(struct guest *g, uint32_t exchange, struct span root);
 void guest_cancel(struct guest *g, enum wasm_trap why); /* ends it soon; ended is still called */
 
 /* After ended: the instance, rewound, or NULL when it cannot be used again. */

@@ -15,6 +15,7 @@
 #include "lattice/base/loop.h"
 #include "lattice/base/num.h"
 #include "lattice/base/rand.h"
+#include "lattice/http/http_client.h"
 #include "manifests/manifests.h"
 #include "wrpc/wrpc.h"
 
@@ -180,6 +181,14 @@ static bool open_images(struct host *h, struct err *e)
     return h->images && (!login.authority.n || images_put_registry(h->images, &login, e));
 }
 
+static bool open_client(struct host *h, struct err *e)
+{
+    const struct settings *s = h->settings;
+    struct http_client_opts opts = {.loop = h->loop, .allow = s->http_allow, .ca_file = s->http_ca};
+    return !s->http_allow || http_client_open(&opts, &h->client, e) ||
+           err_wrap(e, "--http-allow, --http-ca");
+}
+
 static void open_workloads(struct host *h)
 {
     const struct settings *s = h->settings;
@@ -187,6 +196,7 @@ static void open_workloads(struct host *h)
                                  .rpc = h->wrpc,
                                  .grants = h->grants,
                                  .images = h->images,
+                                 .client = h->client,
                                  .lattice = h->space.lattice,
                                  .workers = (uint32_t)s->workers,
                                  .execution_ms_max = s->execution_ms_max,
@@ -226,7 +236,7 @@ static bool open_parts(struct host *h, struct err *e)
                                     .link_added = on_link_added,
                                     .user = h};
     if (!make_key(h, e) || !copy_labels(h, e) || !grants_open(&grant_opts, &h->grants, e) ||
-        !wrpc_open(h->opts.rpc, NULL, &h->wrpc, e) || !open_images(h, e))
+        !wrpc_open(h->opts.rpc, NULL, &h->wrpc, e) || !open_images(h, e) || !open_client(h, e))
         return false;
     open_workloads(h);
     open_sidecars(h);
@@ -379,6 +389,7 @@ void host_close(struct host *h)
     sidecars_close(h->sidecars);
     workloads_close(h->workloads);
     images_close(h->images);
+    http_client_close(h->client);
     wrpc_close(h->wrpc);
     grants_close(h->grants);
     while (h->nlabels > 0)

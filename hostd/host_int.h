@@ -30,6 +30,7 @@ struct host {
     struct grants *grants;
     struct wrpc *wrpc;
     struct images *images;
+    struct http_client *client; /* NULL: guests' requests go by links only */
     struct workloads *workloads;
     struct sidecars *sidecars;
     struct scheduler *scheduler; /* NULL: not offered */

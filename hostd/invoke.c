@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <utlist.h>
+#include "hostd/feed.h"
+#include "hostd/outgoing.h"
 #include "lattice/base/alloc.h"
 #include "lattice/base/log.h"
 #include "lattice/base/loop.h"
@@ -15,7 +17,6 @@
 
 #define IDLE_INSTANCES_MAX 64     /* kept warm per component: more than usually run at a time */
 #define ROOT_BYTES_MAX (8u << 20) /* encoded parameters */
-#define TRAILERS_BYTES_MAX (64u << 10)
 #define LOG_LINE_BYTES_MAX 1024
 #define SERVING_ARENA_BYTES (8u << 20)
 
@@ -39,9 +40,8 @@ struct invocation {
     struct loop_timer *deadline;
     char request_id[ULID_LEN + 1];
     /* HTTP */
-    struct wrpc_stream_reader body_reader;
-    bool request_body_ended, trailers_ended;
-    struct buf trailers;
+    struct feed feed;
+    struct outgoing *outgoings; /* requests that its guest makes */
     struct wrpc_out *body_out, *trailers_out;
     size_t credit_owed; /* response bytes sent that the guest may replace once there is room */
 };
@@ -62,9 +62,6 @@ struct serving {
 
 static const struct str HTTP_HANDLER = STR_INIT("wasi:http/incoming-handler@0.2.0");
 static const struct str HTTP_WIRE = STR_INIT("wrpc:http/incoming-handler@0.1.0");
-
-static const struct wit_path BODY_PATH = {.n = 2, .i = {0, 0}};
-static const struct wit_path TRAILERS_PATH = {.n = 2, .i = {0, 1}};
 
 static void run_next(struct serving *s);
 static void run_others(struct invoke_host *h);
@@ -96,10 +93,11 @@ static void keep_instance(struct serving *s, struct comp_inst *inst)
 static void invocation_free(struct invocation *v)
 {
     loop_timer_stop(&v->deadline);
+    outgoing_drop_all(&v->outgoings);
     wrpc_inv_free(v->inv); /* its writers go with it; without a result this says "failed" */
     guest_free(v->guest);
     buf_fini(&v->root);
-    buf_fini(&v->trailers);
+    feed_fini(&v->feed);
     free(v);
 }
 
@@ -161,7 +159,7 @@ static void on_room(void *user)
     if (n == 0 || wrpc_out_room(v->body_out) == 0)
         return;
     v->credit_owed = 0;
-    guest_body_credit(v->guest, n);
+    guest_body_credit(v->guest, WASI_SERVED, n);
 }
 
 static void response_lost(struct invocation *v, const struct err *e)
@@ -177,8 +175,8 @@ static void on_head(void *user, struct span root)
     v->answered = true;
     bool ok = wrpc_inv_result(v->inv, root, &e);
     if (ok && root.n && root.p[0] == 0) { /* ok(response): body and trailers follow */
-        ok = wrpc_inv_result_out(v->inv, &BODY_PATH, &v->body_out, &e) &&
-             wrpc_inv_result_out(v->inv, &TRAILERS_PATH, &v->trailers_out, &e);
+        ok = wrpc_inv_result_out(v->inv, &feed_body_path, &v->body_out, &e) &&
+             wrpc_inv_result_out(v->inv, &feed_trailers_path, &v->trailers_out, &e);
         if (ok)
             wrpc_out_on_room(v->body_out, on_room, v);
     }
@@ -206,12 +204,15 @@ static void abort_body(struct invocation *v)
     v->body_out = v->trailers_out = NULL;
 }
 
-static void on_body(void *user, struct span data, enum guest_body end, struct span trailers)
+static void on_body(void *user, uint32_t exchange, struct span data, enum guest_body end,
+                    struct span trailers)
 {
     struct invocation *v = user;
     struct err e = ERR_INIT;
     bool ok;
-    if (!v->body_out)
+    if (exchange != WASI_SERVED)
+        outgoing_body(v->outgoings, exchange, data, end, trailers);
+    if (exchange != WASI_SERVED || !v->body_out)
         return;
     if (end == GUEST_BODY_FINISHED) {
         ok = wrpc_out_last_chunk(v->body_out, data, &e);
@@ -235,7 +236,7 @@ static void on_response(void *user, struct span root, struct span body, struct s
     struct err e = ERR_INIT;
     if (body.n == 0 || root.p[0] != 0 || !wrpc_inv_ours(v->inv)) {
         on_head(v, root);
-        on_body(v, body, GUEST_BODY_FINISHED, trailers);
+        on_body(v, WASI_SERVED, body, GUEST_BODY_FINISHED, trailers);
         return;
     }
     struct buf whole = BUF_INIT;
@@ -246,9 +247,39 @@ static void on_response(void *user, struct span root, struct span body, struct s
     buf_fini(&whole);
 }
 
-static void on_consumed(void *user, size_t n)
+static void on_consumed(void *user, uint32_t exchange, size_t n)
 {
-    wrpc_inv_consumed(((struct invocation *)user)->inv, &BODY_PATH, n);
+    struct invocation *v = user;
+    if (exchange == WASI_SERVED)
+        wrpc_inv_consumed(v->inv, &feed_body_path, n);
+    else
+        outgoing_consumed(v->outgoings, exchange, n);
+}
+
+static struct bridge_route route_of(const struct invocation *v)
+{
+    const struct invoke_host *h = v->s->opts.host;
+    return (struct bridge_route){.rpc = h->rpc,
+                                 .grants = h->grants,
+                                 .lattice = h->lattice,
+                                 .source_id = v->s->opts.id,
+                                 .deadline_ms = v->s->opts.execution_ms_max};
+}
+
+static void on_fetch(void *user, uint32_t exchange, const struct guest_fetch *request)
+{
+    struct invocation *v = user;
+    struct bridge_route route = route_of(v);
+    struct outgoing_opts opts = {.route = &route,
+                                 .client = v->s->opts.host->client,
+                                 .guest = v->guest,
+                                 .exchange = exchange};
+    outgoing_open(&v->outgoings, &opts, request);
+}
+
+static void on_fetch_drop(void *user, uint32_t exchange)
+{
+    outgoing_drop(&((struct invocation *)user)->outgoings, exchange);
 }
 
 static void on_result(void *user, struct span root)
@@ -265,13 +296,7 @@ static void on_result(void *user, struct span root)
 
 static void on_import(void *user, struct guest_import *call)
 {
-    struct invocation *v = user;
-    struct invoke_host *h = v->s->opts.host;
-    struct bridge_route route = {.rpc = h->rpc,
-                                 .grants = h->grants,
-                                 .lattice = h->lattice,
-                                 .source_id = v->s->opts.id,
-                                 .deadline_ms = v->s->opts.execution_ms_max};
+    struct bridge_route route = route_of(user);
     bridge_invoke(&route, call);
 }
 
@@ -327,6 +352,8 @@ static const struct guest_ops guest_ops = {
     .response = on_response,
     .body = on_body,
     .consumed = on_consumed,
+    .fetch = on_fetch,
+    .fetch_drop = on_fetch_drop,
     .result = on_result,
     .import = on_import,
     .print = on_print,
@@ -394,61 +421,13 @@ static void on_root(struct invocation *v, struct span piece)
         take_root(v, piece.n == 0);
 }
 
-static void on_body_bytes(void *user, struct span data)
-{
-    guest_body_push(((struct invocation *)user)->guest, data);
-}
-
-/* Trailers come on their own channel and may overtake the body or follow it; the guest is told of the body's end once
- * both are there. Broken or missing ones do not spoil a whole body. */
-static void end_request_body(struct invocation *v, bool trailers_ended)
-{
-    const struct http_field *fields = NULL;
-    size_t n = 0;
-    struct err e = ERR_INIT;
-    struct arena a;
-    arena_init(&a, TRAILERS_BYTES_MAX * 4);
-    bool whole = http_trailers_decode(buf_span(&v->trailers), &a, &fields, &n, &e);
-    if (whole || trailers_ended || e.code != ERR_NONE) {
-        v->request_body_ended = true;
-        guest_body_end(v->guest, fields, whole ? n : 0);
-    }
-    arena_fini(&a);
-}
-
-static void on_request_body(struct invocation *v, struct span piece)
-{
-    struct err e = ERR_INIT;
-    if (piece.n && wrpc_stream_feed(&v->body_reader, piece, on_body_bytes, v, &e))
-        return;
-    if (!v->body_reader.ended) { /* malformed, or cut short */
-        v->request_body_ended = true;
-        guest_body_fail(v->guest, HTTP_CONNECTION_TERMINATED);
-    }
-}
-
-static bool path_is(const struct wit_path *a, const struct wit_path *b)
-{
-    return a->n == b->n && memcmp(a->i, b->i, a->n * sizeof a->i[0]) == 0;
-}
-
 static void on_bytes(void *user, const struct wit_path *p, struct span piece)
 {
     struct invocation *v = user;
-    if (p->n == 0) {
+    if (p->n == 0)
         on_root(v, piece);
-        return;
-    }
-    if (v->request_body_ended)
-        return;
-    bool is_body = path_is(p, &BODY_PATH);
-    if (is_body)
-        on_request_body(v, piece);
     else
-        buf_put(&v->trailers, piece.p, piece.n);
-    v->trailers_ended |= !is_body && (piece.n == 0 || v->trailers.full);
-    if (v->body_reader.ended && !v->request_body_ended)
-        end_request_body(v, v->trailers_ended);
+        feed_bytes(&v->feed, p, piece);
 }
 
 /* ---- beginning ---- */
@@ -485,7 +464,7 @@ static void begin(struct invocation *v)
                               .user = v,
                               .config = s->opts.config ? grant_config_now(s->opts.config)
                                                        : s->last_config};
-    v->guest = guest_new(&opts, inst);
+    v->guest = v->feed.guest = guest_new(&opts, inst);
     wrpc_inv_read(v->inv, on_bytes, v); /* may end v */
 }
 
@@ -525,7 +504,7 @@ static void on_invocation(void *user, struct wrpc_inv *inv)
     v->f = f;
     v->inv = inv;
     v->root.max = ROOT_BYTES_MAX;
-    v->trailers.max = TRAILERS_BYTES_MAX;
+    feed_init(&v->feed);
     rand_ulid(v->request_id);
     DL_APPEND(s->waiting, v);
     s->nwaiting++;

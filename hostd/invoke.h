@@ -17,6 +17,7 @@ struct invoke_host {
     struct wrpc *rpc;
     struct grants *grants;
     struct workers *workers;
+    struct http_client *client; /* of guests' requests; NULL: the host makes none */
     struct str lattice;
     uint32_t queue_max, instances_max;
     uint32_t instances;       /* running now */

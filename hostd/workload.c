@@ -578,6 +578,7 @@ struct workloads *workloads_open(const struct workload_opts *opts)
     ws->host = (struct invoke_host){.loop = opts->loop,
                                     .rpc = opts->rpc,
                                     .grants = opts->grants,
+                                    .client = opts->client,
                                     .workers = workers_new(threads, start_thread),
                                     .lattice = str_of(ws->lattice),
                                     .queue_max = opts->queue_max,

@@ -17,8 +17,9 @@ struct workload_opts {
     struct loop *loop;
     struct wrpc *rpc;
     struct grants *grants;
-    struct str lattice; /* copied */
-    struct images *images; /* outlives the workloads */
+    struct images *images;      /* outlives the workloads */
+    struct http_client *client; /* for requests of guests; NULL: none; outlives the workloads */
+    struct str lattice;         /* copied */
     uint32_t workers;          /* threads that run guests; 0: one per core */
     uint64_t execution_ms_max; /* one invocation, waiting included */
     uint64_t memory_bytes_max; /* one linear memory */

@@ -115,6 +115,14 @@ const char *http_error_name(enum http_error_code code)
     return names[code];
 }
 
+enum http_error_code http_error_find(const char *name)
+{
+    enum http_error_code code = HTTP_DNS_TIMEOUT;
+    while (code < HTTP_INTERNAL_ERROR && strcmp(http_error_name(code), name) != 0)
+        code++;
+    return code;
+}
+
 /* Cases before `other`, in order. */
 static const struct str methods[] = {
     STR_INIT("GET"),     STR_INIT("HEAD"),   STR_INIT("POST"),

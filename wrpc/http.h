@@ -107,6 +107,7 @@ struct http_error {
         text; /* internal-error's text, when there is one: a convenience copy of the payload */
 };
 const char *http_error_name(enum http_error_code code);
+enum http_error_code http_error_find(const char *name); /* internal-error when there is none */
 
 /* The WIT types; made at the first call, for ever. */
 struct http_types {

@@ -36,10 +36,11 @@ void wasi_ctx_free(struct wasi_ctx *c)
     wasi_line_end(&c->err);
     buf_fini(&c->out.text);
     buf_fini(&c->err.text);
-    if (c->response_body) { /* the guest was ended before its body was */
-        c->response_body->state = OUTBODY_ABORTED;
-        wasi_outbody_pump(c);
+    if (c->response.body) { /* the guest was ended before its body was */
+        c->response.body->state = OUTBODY_ABORTED;
+        wasi_flow_pump(c, &c->response);
     }
+    assert(!c->fetches); /* they went with their handles */
     wasi_outbody_release(c->finishing);
     wasi_inbody_release(c->request_body);
     wasi_incoming_request_free(c->request);

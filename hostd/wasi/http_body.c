@@ -8,6 +8,7 @@
  * body well, and it answers when the last byte has left, so a guest that returns leaves nothing behind. */
 #include "hostd/wasi/wasi_int.h"
 
+#include <assert.h>
 #include "lattice/base/alloc.h"
 #include "lattice/base/num.h"
 
@@ -26,11 +27,12 @@ struct wit_value wasi_http_code(struct comp_host_call *hc, uint32_t code, uint64
 
 /* ---- incoming-body ---- */
 
-struct wasi_inbody *wasi_inbody_new(struct wasi_ctx *c)
+struct wasi_inbody *wasi_inbody_new(struct wasi_ctx *c, uint32_t exchange)
 {
     struct wasi_inbody *b = xnew(struct wasi_inbody);
     b->holders = 1;
     b->ctx = c;
+    b->exchange = exchange;
     b->failed = WASI_NO_HTTP_CODE;
     return b;
 }
@@ -45,6 +47,8 @@ void wasi_inbody_release(struct wasi_inbody *b)
 {
     if (!b || --b->holders > 0)
         return;
+    if (b->fetch)
+        wasi_fetch_unused(b->fetch);
     wasi_fields_release(b->trailers);
     buf_fini(&b->data);
     free(b);
@@ -61,7 +65,7 @@ static void inbody_take(struct wasi_inbody *b, size_t n)
         b->at = 0;
     }
     if (n > 0 && o->world->body_consumed)
-        o->world->body_consumed(o->user, n);
+        o->world->body_consumed(o->user, b->exchange, n);
 }
 
 void wasi_inbody_discard(struct wasi_inbody *b)
@@ -208,16 +212,17 @@ struct wasi_outbody *wasi_outbody_hold(struct wasi_outbody *b)
     return b;
 }
 
-/* Bytes of the response that is on its way are bounded by its own buffer; those of others count together. */
+/* Bytes of a body that is on its way are bounded by its own buffer; those of others count together. */
 static bool is_counted(const struct wasi_outbody *b)
 {
-    return b->ctx->response_body != b;
+    return !b->flow;
 }
 
-void wasi_outbody_start(struct wasi_outbody *b)
+void wasi_outbody_start(struct wasi_outbody *b, struct wasi_flow *flow)
 {
     b->ctx->held -= b->data.n;
-    b->ctx->response_body = wasi_outbody_hold(b);
+    b->flow = flow;
+    flow->body = wasi_outbody_hold(b);
 }
 
 void wasi_outbody_release(struct wasi_outbody *b)
@@ -231,37 +236,53 @@ void wasi_outbody_release(struct wasi_outbody *b)
 }
 
 /* Sends what credit allows of `data`; returns how much that was. */
-static size_t send_some(struct wasi_ctx *c, struct span data)
+static size_t send_some(struct wasi_ctx *c, struct wasi_flow *flow, struct span data)
 {
-    size_t n = MIN(data.n, c->credit);
+    size_t n = MIN(data.n, flow->credit);
     if (n > 0) {
-        c->credit -= n;
-        c->opts.world->body_data(c->opts.user, (struct span){data.p, n});
+        flow->credit -= n;
+        c->opts.world->body_data(c->opts.user, flow->exchange, (struct span){data.p, n});
     }
     return n;
 }
 
-void wasi_outbody_pump(struct wasi_ctx *c)
+/* The body has left, or nobody wants it. */
+static void end_flow(struct wasi_flow *flow)
 {
-    struct wasi_outbody *b = c->response_body;
+    struct wasi_outbody *b = MOVE(flow->body);
+    b->flow = NULL;
+    wasi_outbody_release(b);
+}
+
+void wasi_flow_pump(struct wasi_ctx *c, struct wasi_flow *flow)
+{
+    struct wasi_outbody *b = flow->body;
     if (!b)
         return;
     if (b->no_content || b->state == OUTBODY_ABORTED)
         buf_clear(&b->data);
-    buf_drop(&b->data, send_some(c, buf_span(&b->data)));
+    buf_drop(&b->data, send_some(c, flow, buf_span(&b->data)));
     if (b->data.n > 0 || b->state == OUTBODY_OPEN)
         return;
     const struct wasi_fields *t = b->trailers;
-    c->response_body = NULL;
-    c->opts.world->body_end(c->opts.user, b->state == OUTBODY_FINISHED, t ? t->at : NULL,
-                            t ? t->n : 0);
-    wasi_outbody_release(b);
+    c->opts.world->body_end(c->opts.user, flow->exchange, b->state == OUTBODY_FINISHED,
+                            t ? t->at : NULL, t ? t->n : 0);
+    end_flow(flow);
+}
+
+void wasi_flow_lose(struct wasi_flow *flow)
+{
+    if (!flow->body)
+        return;
+    flow->body->lost = true;
+    buf_clear(&flow->body->data);
+    end_flow(flow);
 }
 
 bool wasi_outbody_drained(void *body)
 {
     const struct wasi_outbody *b = body;
-    return b->ctx->response_body != b || b->data.n == 0;
+    return !b->flow || b->data.n == 0;
 }
 
 void wasi_outbody_abort(struct wasi_outbody *b)
@@ -269,8 +290,8 @@ void wasi_outbody_abort(struct wasi_outbody *b)
     if (b->state != OUTBODY_OPEN)
         return;
     b->state = OUTBODY_ABORTED;
-    if (b->ctx->response_body == b)
-        wasi_outbody_pump(b->ctx);
+    if (b->flow)
+        wasi_flow_pump(b->ctx, b->flow);
 }
 
 static void outbody_drop(void *user, void *obj)
@@ -295,7 +316,7 @@ static enum wasi_state outbody_room(struct wasi_output *s, size_t *n)
             (struct wasi_error){body_size_code(b), b->written, "body exceeds its Content-Length"};
         return WASI_FAILED;
     }
-    if (b->state != OUTBODY_OPEN)
+    if (b->state != OUTBODY_OPEN || b->lost)
         return WASI_CLOSED;
     *n = WASI_OUTBODY_BUFFER - b->data.n;
     if (is_counted(b))
@@ -314,7 +335,7 @@ static void outbody_write(struct wasi_output *s, struct span data)
     b->written += data.n;
     if (b->no_content)
         return;
-    size_t sent = c->response_body == b && b->data.n == 0 ? send_some(c, data) : 0;
+    size_t sent = b->flow && b->data.n == 0 ? send_some(c, b->flow, data) : 0;
     buf_put(&b->data, data.p + sent, data.n - sent);
     c->held += is_counted(b) ? data.n : 0;
 }
@@ -351,7 +372,7 @@ static enum comp_host_status outbody_stream(struct comp_host_call *hc, const str
 
 static bool length_matches(const struct wasi_outbody *b)
 {
-    return !b->overrun && (!b->has_length || b->no_content || b->written == b->length);
+    return !b->overrun && (!b->has_length || b->no_content || b->lost || b->written == b->length);
 }
 
 /* Takes the trailers, which from here on belong to the body. */
@@ -362,8 +383,8 @@ static void close_body(struct wasi_outbody *b, const struct wit_value *trailers)
         b->state = OUTBODY_FINISHED;
     else
         wasi_outbody_abort(b);
-    if (b->ctx->response_body == b)
-        wasi_outbody_pump(b->ctx);
+    if (b->flow)
+        wasi_flow_pump(b->ctx, b->flow);
 }
 
 static enum comp_host_status outbody_finish(struct comp_host_call *hc, const struct wit_value *args,
@@ -387,6 +408,71 @@ static enum comp_host_status outbody_finish(struct comp_host_call *hc, const str
     wasi_outbody_release(b);
     return wasi_done(hc);
 }
+
+/* ---- the embedder's side ---- */
+
+static struct wasi_inbody *find_inbody(const struct wasi_ctx *c, uint32_t exchange)
+{
+    const struct wasi_fetch *f = exchange == WASI_SERVED ? NULL : wasi_fetch_find(c, exchange);
+    assert(exchange != WASI_SERVED || c->request_body);
+    return f ? f->body : exchange == WASI_SERVED ? c->request_body : NULL;
+}
+
+bool wasi_body_push(struct wasi_ctx *c, uint32_t exchange, struct span data)
+{
+    struct wasi_inbody *b = find_inbody(c, exchange);
+    if (!b || b->ended)
+        return true; /* late bytes */
+    if (b->discard) {
+        if (data.n > 0 && c->opts.world->body_consumed)
+            c->opts.world->body_consumed(c->opts.user, exchange, data.n);
+        return true;
+    }
+    size_t waiting = b->data.n - b->at;
+    if (waiting > c->opts.buffered_bytes_max || data.n > c->opts.buffered_bytes_max - waiting)
+        return false;
+    buf_put(&b->data, data.p, data.n);
+    return true;
+}
+
+/* What a server has answered in full it does not read on. */
+static void end_inbody(struct wasi_inbody *b)
+{
+    b->ended = true;
+    if (b->fetch)
+        wasi_flow_lose(&b->fetch->request);
+}
+
+void wasi_body_end(struct wasi_ctx *c, uint32_t exchange, const struct http_field *trailers,
+                   size_t ntrailers)
+{
+    struct wasi_inbody *b = find_inbody(c, exchange);
+    if (!b || b->ended)
+        return;
+    b->trailers = wasi_fields_received(c, trailers, ntrailers);
+    end_inbody(b);
+}
+
+void wasi_body_fail(struct wasi_ctx *c, uint32_t exchange, enum http_error_code why)
+{
+    struct wasi_inbody *b = find_inbody(c, exchange);
+    if (!b || b->ended)
+        return;
+    b->failed = why;
+    end_inbody(b);
+}
+
+void wasi_body_credit(struct wasi_ctx *c, uint32_t exchange, size_t n)
+{
+    struct wasi_fetch *f = exchange == WASI_SERVED ? NULL : wasi_fetch_find(c, exchange);
+    if (exchange != WASI_SERVED && !f)
+        return;
+    struct wasi_flow *flow = f ? &f->request : &c->response;
+    flow->credit = n > SIZE_MAX - flow->credit ? SIZE_MAX : flow->credit + n;
+    wasi_flow_pump(c, flow);
+}
+
+/* ---- rows ---- */
 
 const struct comp_host_func wasi_body_funcs[] = {
     {"[method]incoming-body.stream", inbody_stream},

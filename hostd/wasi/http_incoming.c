@@ -4,7 +4,6 @@
  * handle to it is one use of it. A guest that drops it unread discards the body. */
 #include "hostd/wasi/wasi_int.h"
 
-#include <assert.h>
 #include "lattice/base/alloc.h"
 #include "lattice/base/num.h"
 
@@ -107,49 +106,11 @@ bool wasi_http_args(struct wasi_ctx *c, const struct http_request *request,
     if (request->method.n == 0)
         return err_set(e, ERR_INVALID, "an HTTP request without a method");
     c->request = request_new(c, request);
-    c->request_body = wasi_inbody_new(c);
+    c->request_body = wasi_inbody_new(c, WASI_SERVED);
     c->head_request = str_eqz(request->method, "HEAD");
     args[0] = (struct wit_value){.obj = c->request};
     args[1] = (struct wit_value){.obj = c}; /* the response-outparam says nothing but whose it is */
     return true;
-}
-
-bool wasi_body_push(struct wasi_ctx *c, struct span data)
-{
-    struct wasi_inbody *b = c->request_body;
-    assert(b);
-    if (b->ended)
-        return true; /* late bytes behind an end */
-    if (b->discard) {
-        if (data.n > 0 && c->opts.world->body_consumed)
-            c->opts.world->body_consumed(c->opts.user, data.n);
-        return true;
-    }
-    size_t waiting = b->data.n - b->at;
-    if (waiting > c->opts.buffered_bytes_max || data.n > c->opts.buffered_bytes_max - waiting)
-        return false;
-    buf_put(&b->data, data.p, data.n);
-    return true;
-}
-
-void wasi_body_end(struct wasi_ctx *c, const struct http_field *trailers, size_t ntrailers)
-{
-    struct wasi_inbody *b = c->request_body;
-    assert(b);
-    if (b->ended)
-        return;
-    b->ended = true;
-    b->trailers = wasi_fields_received(c, trailers, ntrailers);
-}
-
-void wasi_body_fail(struct wasi_ctx *c, enum http_error_code why)
-{
-    struct wasi_inbody *b = c->request_body;
-    assert(b);
-    if (b->ended)
-        return;
-    b->ended = true;
-    b->failed = why;
 }
 
 /* ---- functions ---- */

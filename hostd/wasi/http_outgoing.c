@@ -113,12 +113,12 @@ static void send_head(struct wasi_ctx *c, struct outgoing_response *r)
     const struct http_response head = {r->status, r->headers->at, r->headers->n};
     struct wasi_outbody *b = r->body ? wasi_outbody_hold(r->body) : empty_body(c, r);
     b->no_content = without_content(c, r->status);
-    wasi_outbody_start(b);
+    wasi_outbody_start(b, &c->response);
     wasi_outbody_release(b);
     c->responded = true;
     c->opts.world->respond(c->opts.user, &head, NULL);
     response_drop(c, r);
-    wasi_outbody_pump(c);
+    wasi_flow_pump(c, &c->response);
 }
 
 static void send_error(struct wasi_ctx *c, const struct wit_value *code)
@@ -135,7 +135,7 @@ static void send_error(struct wasi_ctx *c, const struct wit_value *code)
 /* No finished body waits for credit. (The body itself is gone when its end was told, so wait for the context.) */
 static bool nothing_left(void *user)
 {
-    const struct wasi_outbody *b = ((const struct wasi_ctx *)user)->response_body;
+    const struct wasi_outbody *b = ((const struct wasi_ctx *)user)->response.body;
     return !b || b->state == OUTBODY_OPEN;
 }
 
@@ -165,12 +165,6 @@ const struct comp_host_func wasi_outgoing_funcs[] = {
 };
 
 /* ---- the embedder's side ---- */
-
-void wasi_body_credit(struct wasi_ctx *c, size_t n)
-{
-    c->credit = n > SIZE_MAX - c->credit ? SIZE_MAX : c->credit + n;
-    wasi_outbody_pump(c);
-}
 
 bool wasi_responded(const struct wasi_ctx *c)
 {

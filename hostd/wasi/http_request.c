@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* wasi:http/types and wasi:http/outgoing-handler: their texts and rows, and the requests a guest wants to make.
- * Spec: wasi:http 0.2. A guest can build a request; handle answers that no link serves it, so no incoming-response
- * and no future of one is ever made (wasi_never). */
+/* wasi:http/types and wasi:http/outgoing-handler: their texts and rows, and the requests that a guest prepares
+ * (http_fetch.c makes them). Spec: wasi:http 0.2. */
 #include "hostd/wasi/wasi_int.h"
 
 #include "lattice/base/alloc.h"
@@ -9,16 +8,8 @@
 
 #define TEXT_BYTES_MAX 65536u /* path, authority, scheme or method */
 
-struct outgoing_request {
-    char *method, *scheme, *authority, *path_with_query; /* NULL: none */
-    struct wasi_fields *headers;
-    struct wasi_outbody *body; /* NULL until asked for */
-};
-
-static void request_drop(void *user, void *obj)
+void wasi_outgoing_request_free(struct wasi_outgoing_request *r)
 {
-    struct outgoing_request *r = obj;
-    (void)user;
     wasi_fields_release(r->headers);
     wasi_outbody_release(r->body);
     free(r->method);
@@ -27,6 +18,12 @@ static void request_drop(void *user, void *obj)
     free(r->path_with_query);
     free(r);
 }
+
+static void request_drop(void *user, void *obj)
+{
+    (void)user;
+    wasi_outgoing_request_free(obj);
+}
 const struct comp_class wasi_outgoing_request_class = {"outgoing-request", request_drop};
 
 /* ---- outgoing-request ---- */
@@ -34,9 +31,9 @@ const struct comp_class wasi_outgoing_request_class = {"outgoing-request", reque
 static enum comp_host_status request_new(struct comp_host_call *hc, const struct wit_value *args,
                                          struct wit_value *result)
 {
-    struct outgoing_request *r = xnew(struct outgoing_request);
-    *r = (struct outgoing_request){.method = str_dup(STR("GET")),
-                                   .headers = wasi_fields_take(args[0].obj)};
+    struct wasi_outgoing_request *r = xnew(struct wasi_outgoing_request);
+    *r = (struct wasi_outgoing_request){.method = str_dup(STR("GET")),
+                                        .headers = wasi_fields_take(args[0].obj)};
     *result = wasi_own(hc, &wasi_outgoing_request_class, r);
     return wasi_done(hc);
 }
@@ -44,7 +41,7 @@ static enum comp_host_status request_new(struct comp_host_call *hc, const struct
 static enum comp_host_status request_body(struct comp_host_call *hc, const struct wit_value *args,
                                           struct wit_value *result)
 {
-    struct outgoing_request *r = args[0].obj;
+    struct wasi_outgoing_request *r = args[0].obj;
     bool has_length;
     uint64_t length;
     if (r->body || !wasi_fields_length(r->headers, &has_length, &length)) {
@@ -61,7 +58,7 @@ static enum comp_host_status request_body(struct comp_host_call *hc, const struc
 static enum comp_host_status request_headers(struct comp_host_call *hc,
                                              const struct wit_value *args, struct wit_value *result)
 {
-    const struct outgoing_request *r = args[0].obj;
+    const struct wasi_outgoing_request *r = args[0].obj;
     *result = wasi_fields_own(hc, wasi_fields_hold(r->headers));
     return wasi_done(hc);
 }
@@ -91,7 +88,7 @@ static enum comp_host_status set_text(struct comp_host_call *hc, char **text, bo
 static enum comp_host_status request_method(struct comp_host_call *hc, const struct wit_value *args,
                                             struct wit_value *result)
 {
-    const struct outgoing_request *r = args[0].obj;
+    const struct wasi_outgoing_request *r = args[0].obj;
     *result = wasi_method_value(hc, r->method);
     return wasi_done(hc);
 }
@@ -100,7 +97,7 @@ static enum comp_host_status request_set_method(struct comp_host_call *hc,
                                                 const struct wit_value *args,
                                                 struct wit_value *result)
 {
-    struct outgoing_request *r = args[0].obj;
+    struct wasi_outgoing_request *r = args[0].obj;
     struct str method = wasi_method_text(&args[1]);
     if (method.n == 0) {
         *result = WASI_ERR;
@@ -112,7 +109,7 @@ static enum comp_host_status request_set_method(struct comp_host_call *hc,
 static enum comp_host_status request_scheme(struct comp_host_call *hc, const struct wit_value *args,
                                             struct wit_value *result)
 {
-    const struct outgoing_request *r = args[0].obj;
+    const struct wasi_outgoing_request *r = args[0].obj;
     *result = r->scheme ? wasi_some(hc, wasi_scheme_value(hc, r->scheme)) : WASI_NONE;
     return wasi_done(hc);
 }
@@ -121,7 +118,7 @@ static enum comp_host_status request_set_scheme(struct comp_host_call *hc,
                                                 const struct wit_value *args,
                                                 struct wit_value *result)
 {
-    struct outgoing_request *r = args[0].obj;
+    struct wasi_outgoing_request *r = args[0].obj;
     struct str scheme = args[1].n ? wasi_scheme_text(args[1].v) : STR_NONE;
     return set_text(hc, &r->scheme, args[1].n, scheme, result);
 }
@@ -129,7 +126,7 @@ static enum comp_host_status request_set_scheme(struct comp_host_call *hc,
 static enum comp_host_status request_path(struct comp_host_call *hc, const struct wit_value *args,
                                           struct wit_value *result)
 {
-    const struct outgoing_request *r = args[0].obj;
+    const struct wasi_outgoing_request *r = args[0].obj;
     *result = wasi_optional_text(hc, r->path_with_query);
     return wasi_done(hc);
 }
@@ -137,7 +134,7 @@ static enum comp_host_status request_path(struct comp_host_call *hc, const struc
 static enum comp_host_status
 request_set_path(struct comp_host_call *hc, const struct wit_value *args, struct wit_value *result)
 {
-    struct outgoing_request *r = args[0].obj;
+    struct wasi_outgoing_request *r = args[0].obj;
     struct str path = args[1].n ? wit_get_str(args[1].v) : STR_NONE;
     return set_text(hc, &r->path_with_query, args[1].n, path, result);
 }
@@ -145,7 +142,7 @@ request_set_path(struct comp_host_call *hc, const struct wit_value *args, struct
 static enum comp_host_status
 request_authority(struct comp_host_call *hc, const struct wit_value *args, struct wit_value *result)
 {
-    const struct outgoing_request *r = args[0].obj;
+    const struct wasi_outgoing_request *r = args[0].obj;
     *result = wasi_optional_text(hc, r->authority);
     return wasi_done(hc);
 }
@@ -154,21 +151,12 @@ static enum comp_host_status request_set_authority(struct comp_host_call *hc,
                                                    const struct wit_value *args,
                                                    struct wit_value *result)
 {
-    struct outgoing_request *r = args[0].obj;
+    struct wasi_outgoing_request *r = args[0].obj;
     struct str authority = args[1].n ? wit_get_str(args[1].v) : STR_NONE;
     return set_text(hc, &r->authority, args[1].n, authority, result);
 }
 
 /* ---- request-options ---- */
-
-enum timeout { TIMEOUT_CONNECT, TIMEOUT_FIRST_BYTE, TIMEOUT_BETWEEN_BYTES, TIMEOUT_COUNT };
-
-struct request_options {
-    struct {
-        bool set;
-        uint64_t ns;
-    } timeouts[TIMEOUT_COUNT];
-};
 
 static void options_drop(void *user, void *obj)
 {
@@ -181,22 +169,22 @@ static enum comp_host_status options_new(struct comp_host_call *hc, const struct
                                          struct wit_value *result)
 {
     (void)args;
-    *result = wasi_own(hc, &wasi_request_options_class, xnew(struct request_options));
+    *result = wasi_own(hc, &wasi_request_options_class, xnew(struct wasi_request_options));
     return wasi_done(hc);
 }
 
 static enum comp_host_status get_timeout(struct comp_host_call *hc, const struct wit_value *args,
-                                         struct wit_value *result, enum timeout which)
+                                         struct wit_value *result, enum wasi_timeout which)
 {
-    const struct request_options *o = args[0].obj;
+    const struct wasi_request_options *o = args[0].obj;
     *result = o->timeouts[which].set ? wasi_some(hc, wit_u64(o->timeouts[which].ns)) : WASI_NONE;
     return wasi_done(hc);
 }
 
 static enum comp_host_status set_timeout(struct comp_host_call *hc, const struct wit_value *args,
-                                         struct wit_value *result, enum timeout which)
+                                         struct wit_value *result, enum wasi_timeout which)
 {
-    struct request_options *o = args[0].obj;
+    struct wasi_request_options *o = args[0].obj;
     o->timeouts[which].set = args[1].n;
     o->timeouts[which].ns = args[1].n ? args[1].v->u64 : 0;
     *result = WASI_OK;
@@ -219,19 +207,7 @@ TIMEOUT_FUNCS(first_byte, TIMEOUT_FIRST_BYTE)
 TIMEOUT_FUNCS(between_bytes, TIMEOUT_BETWEEN_BYTES)
 #undef TIMEOUT_FUNCS
 
-/* ---- outgoing-handler, errors ---- */
-
-static enum comp_host_status handle(struct comp_host_call *hc, const struct wit_value *args,
-                                    struct wit_value *result)
-{
-    static const struct str reason = STR_INIT("no link for wasi:http/outgoing-handler");
-    request_drop(hc->user, args[0].obj);
-    if (args[1].n)
-        options_drop(hc->user, args[1].v->obj);
-    struct wit_value text = wasi_some(hc, wit_str(reason));
-    *result = wasi_err(hc, wasi_case(hc, HTTP_INTERNAL_ERROR, text));
-    return wasi_done(hc);
-}
+/* ---- errors ---- */
 
 static enum comp_host_status http_error_code(struct comp_host_call *hc,
                                              const struct wit_value *args, struct wit_value *result)
@@ -358,13 +334,13 @@ static const char handler_wit[] =
     "error-code};\n"
     "handle: func(request: outgoing-request, options: option<request-options>)\n"
     "  -> result<future-incoming-response, error-code>;\n";
-static const struct comp_host_func handler_funcs[] = {{"handle", handle}, {NULL, NULL}};
 
 static const struct wasi_row rows[] = {
     {"wasi:http/types@0.2.12",
      {http_plain_types_wit, types_wit},
-     {wasi_fields_funcs, wasi_incoming_funcs, wasi_outgoing_funcs, wasi_body_funcs, request_funcs},
-     wasi_never},
-    {"wasi:http/outgoing-handler@0.2.12", {handler_wit}, {handler_funcs}, NULL},
+     {wasi_fields_funcs, wasi_incoming_funcs, wasi_outgoing_funcs, wasi_body_funcs, request_funcs,
+      wasi_fetch_funcs},
+     NULL},
+    {"wasi:http/outgoing-handler@0.2.12", {handler_wit}, {wasi_handler_funcs}, NULL},
 };
 const struct wasi_rows wasi_http_rows = {rows, ARRAY_LEN(rows)};

@@ -34,8 +34,6 @@ static const struct comp_class never_made[] = {
     {"incoming-datagram-stream", drop_nothing},
     {"outgoing-datagram-stream", drop_nothing},
     {"resolve-address-stream", drop_nothing},
-    {"incoming-response", drop_nothing},
-    {"future-incoming-response", drop_nothing},
 };
 
 static const struct comp_class *const made[] = {
@@ -53,6 +51,8 @@ static const struct comp_class *const made[] = {
     &wasi_outgoing_body_class,
     &wasi_outgoing_request_class,
     &wasi_request_options_class,
+    &wasi_future_response_class,
+    &wasi_incoming_response_class,
     &wasi_descriptor_class,
     &wasi_entries_class,
 };

@@ -26,6 +26,18 @@ const struct comp_class *wasi_find_class(struct str import, struct str resource)
 
 /* ---- one guest's world ---- */
 
+/* Exchanges of one guest: the HTTP request that it serves is this one, those that it makes are 1, 2, ... */
+#define WASI_SERVED 0u
+#define WASI_FETCHES_MAX 256u /* that one guest may have under way */
+
+/* A request that the guest makes. Views live during the call. */
+struct wasi_request {
+    struct http_request head;                             /* its scheme is http or https */
+    bool has_body;                                        /* it follows by body_data and body_end */
+    uint64_t body_bytes;                                  /* UINT64_MAX: not known */
+    uint64_t connect_ns, first_byte_ns, between_bytes_ns; /* 0: not said */
+};
+
 /* What the embedder does for the guest. Called on the thread that runs it, from inside comp_run. */
 struct wasi_world {
     /* A line (or a capped piece) of stdout (1) or stderr (2), without its newline. */
@@ -39,13 +51,19 @@ struct wasi_world {
 
     /* response-outparam.set: exactly one of head and error. Once per call. */
     void (*respond)(void *user, const struct http_response *head, const struct http_error *error);
-    /* Response body: data; at most what wasi_body_credit allowed. Then exactly one end: finished (with trailers) or
-     * aborted. */
-    void (*body_data)(void *user, struct span data);
-    void (*body_end)(void *user, bool finished, const struct http_field *trailers,
-                     size_t ntrailers);
-    /* The guest consumed n bytes of the request body: the embedder may let more come. */
-    void (*body_consumed)(void *user, size_t n);
+    /* outgoing-handler.handle: what happens is told by wasi_fetch_response or _error, later. NULL: the guest may make
+     * no requests. */
+    void (*fetch)(void *user, uint32_t exchange, const struct wasi_request *request);
+    /* The guest has no use for it any more, ended or not. */
+    void (*fetch_drop)(void *user, uint32_t exchange);
+
+    /* Bodies of exchanges. Of the response, or of a request with a body: data, at most what wasi_body_credit allowed,
+     * then exactly one end: finished (with trailers) or aborted; neither after fetch_drop. */
+    void (*body_data)(void *user, uint32_t exchange, struct span data);
+    void (*body_end)(void *user, uint32_t exchange, bool finished,
+                     const struct http_field *trailers, size_t ntrailers);
+    /* The guest consumed n bytes of what came in: the embedder may let more come. */
+    void (*body_consumed)(void *user, uint32_t exchange, size_t n);
 };
 
 /* A directory the guest may use, with all below it. */
@@ -68,7 +86,7 @@ struct wasi_opts {
     bool pass_stdio; /* the process's own 0, 1 and 2 instead of stdin_bytes and print */
     const struct wasi_preopen *preopens; /* must outlive it */
     size_t npreopens;
-    uint32_t buffered_bytes_max; /* request body waiting for the guest: 0 = 1 MiB */
+    uint32_t buffered_bytes_max; /* of one body, waiting for the guest: 0 = 1 MiB */
 };
 struct wasi_ctx *wasi_ctx_new(const struct wasi_opts *opts); /* opts->args, env must outlive it */
 /* After the instance was freed or reset. A response body that has not ended ends here, as aborted. */
@@ -78,12 +96,17 @@ void *wasi_user(const struct wasi_ctx *c);
 /* The two arguments for wasi:http/incoming-handler.handle; deep copies the request. Forbidden headers are removed. */
 bool wasi_http_args(struct wasi_ctx *c, const struct http_request *request,
                     struct wit_value args[2], struct err *e);
-/* What came in for the request's body. push copies; false: over buffered_bytes_max (the peer ignored back-pressure). */
-bool wasi_body_push(struct wasi_ctx *c, struct span data);
-void wasi_body_end(struct wasi_ctx *c, const struct http_field *trailers, size_t ntrailers);
-void wasi_body_fail(struct wasi_ctx *c, enum http_error_code why);
-/* The response body may carry n more bytes (starts at 0). */
-void wasi_body_credit(struct wasi_ctx *c, size_t n);
+/* How a request that the guest made went: one of them, once. */
+void wasi_fetch_response(struct wasi_ctx *c, uint32_t exchange, const struct http_response *r);
+void wasi_fetch_error(struct wasi_ctx *c, uint32_t exchange, const struct http_error *error);
+/* What came in for a body: of the request that is served, or behind wasi_fetch_response. push copies; false: over
+ * buffered_bytes_max (the peer ignored back-pressure). Of exchanges that are over nothing is wanted. */
+bool wasi_body_push(struct wasi_ctx *c, uint32_t exchange, struct span data);
+void wasi_body_end(struct wasi_ctx *c, uint32_t exchange, const struct http_field *trailers,
+                   size_t ntrailers);
+void wasi_body_fail(struct wasi_ctx *c, uint32_t exchange, enum http_error_code why);
+/* The body that the guest writes in this exchange may carry n more bytes (starts at 0). */
+void wasi_body_credit(struct wasi_ctx *c, uint32_t exchange, size_t n);
 /* Has response-outparam.set been called? */
 bool wasi_responded(const struct wasi_ctx *c);
 

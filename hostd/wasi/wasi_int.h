@@ -12,7 +12,7 @@
 struct wasi_row {
     const char *name;    /* with the highest version we know */
     const char *text[2]; /* WIT, in two parts where one is shared; the second may be NULL */
-    const struct comp_host_func *funcs[5]; /* tables, each ended by a row without name */
+    const struct comp_host_func *funcs[6]; /* tables, each ended by a row without name */
     comp_host_fn
         *otherwise; /* serves the functions of the text that have no row; NULL: there are none */
 };
@@ -28,7 +28,8 @@ extern const struct comp_class wasi_error_class, wasi_pollable_class, wasi_input
     wasi_output_class, wasi_network_class, wasi_fields_class, wasi_incoming_request_class,
     wasi_incoming_body_class, wasi_future_trailers_class, wasi_outparam_class,
     wasi_outgoing_response_class, wasi_outgoing_body_class, wasi_outgoing_request_class,
-    wasi_request_options_class, wasi_descriptor_class, wasi_entries_class;
+    wasi_request_options_class, wasi_future_response_class, wasi_incoming_response_class,
+    wasi_descriptor_class, wasi_entries_class;
 
 /* Bound to methods of resources that this host never makes, so no guest can call them. */
 comp_host_fn wasi_never;
@@ -49,6 +50,13 @@ struct wasi_line { /* of stdout or stderr, so far */
     struct buf text;
 };
 
+/* The way out for the body of one exchange. */
+struct wasi_flow {
+    uint32_t exchange;
+    size_t credit; /* bytes it may still carry */
+    struct wasi_outbody *body;
+};
+
 struct wasi_ctx {
     struct wasi_opts opts;
     struct wasi_line out, err;
@@ -66,12 +74,13 @@ struct wasi_ctx {
     struct wasi_incoming_request
         *request; /* NULL: no HTTP request here; else request_body is there too */
     struct wasi_inbody *request_body;
-    struct wasi_outbody *response_body; /* from response-outparam.set until its end was told */
-    struct wasi_outbody *finishing;     /* taken by an outgoing-body.finish that waits */
-    size_t held;                        /* bytes that count for WASI_HELD_BYTES_MAX */
-    size_t credit;                      /* bytes the response body may still carry */
+    struct wasi_flow response;      /* from response-outparam.set until its end was told */
+    struct wasi_outbody *finishing; /* taken by an outgoing-body.finish that waits */
+    size_t held;                    /* bytes that count for WASI_HELD_BYTES_MAX */
     bool responded;
-    bool head_request; /* the request's method is HEAD */
+    bool head_request;          /* the request's method is HEAD */
+    struct wasi_fetch *fetches; /* requests it made and still has use for */
+    uint32_t nfetches, last_exchange;
 };
 
 static inline struct wasi_ctx *wasi_of(const struct comp_host_call *hc)
@@ -209,13 +218,15 @@ const struct http_field *wasi_fields_find(const struct wasi_fields *f,
 struct wasi_inbody {
     uint32_t holders;
     struct wasi_ctx *ctx;
+    uint32_t exchange;
+    struct wasi_fetch *fetch; /* whose response it is; NULL: the request that is served */
     struct buf data;
     size_t at; /* consumed part of data */
     bool ended, discard, stream_taken, stream_open;
     uint32_t failed; /* error-code, or WASI_NO_HTTP_CODE */
     struct wasi_fields *trailers;
 };
-struct wasi_inbody *wasi_inbody_new(struct wasi_ctx *c);
+struct wasi_inbody *wasi_inbody_new(struct wasi_ctx *c, uint32_t exchange);
 struct wasi_inbody *wasi_inbody_hold(struct wasi_inbody *b);
 void wasi_inbody_release(struct wasi_inbody *b);
 void wasi_inbody_discard(struct wasi_inbody *b); /* what is there and what is to come */
@@ -225,26 +236,58 @@ enum wasi_outbody_state { OUTBODY_OPEN, OUTBODY_FINISHED, OUTBODY_ABORTED };
 struct wasi_outbody {
     uint32_t holders;
     struct wasi_ctx *ctx;
-    struct buf data; /* accepted, waiting for set or credit */
+    struct wasi_flow *flow; /* from its head's leaving until its end was told */
+    struct buf data;        /* accepted, waiting for that or for credit */
     enum wasi_outbody_state state;
     bool is_request, stream_taken, stream_open, overrun;
+    bool lost;       /* nobody takes it any more */
     bool has_length; /* a Content-Length was given */
-    bool no_content; /* HEAD, 204, 304: what is written goes nowhere */
+    bool no_content; /* HEAD, 204, 304, most GET: what is written goes nowhere */
     uint64_t length, written;
     struct wasi_fields *trailers;
 };
 struct wasi_outbody *wasi_outbody_new(struct wasi_ctx *c, bool is_request);
 struct wasi_outbody *wasi_outbody_hold(struct wasi_outbody *b);
 void wasi_outbody_release(struct wasi_outbody *b);
-void wasi_outbody_start(struct wasi_outbody *b); /* makes it the context's response body */
-void wasi_outbody_abort(struct wasi_outbody *b); /* unless it was finished */
-bool wasi_outbody_drained(void *body);           /* nothing waits for credit */
-void wasi_outbody_pump(struct wasi_ctx *c);      /* as much of the response body as credit allows */
+void wasi_outbody_start(struct wasi_outbody *b, struct wasi_flow *flow);
+void wasi_outbody_abort(struct wasi_outbody *b);                 /* unless it was finished */
+bool wasi_outbody_drained(void *body);                           /* nothing waits for credit */
+void wasi_flow_pump(struct wasi_ctx *c, struct wasi_flow *flow); /* as much as credit allows */
+void wasi_flow_lose(struct wasi_flow *flow); /* the body it carries, if any, goes nowhere now */
 /* Content-Length of f: none, a number, or false when it is not one. */
 bool wasi_fields_length(const struct wasi_fields *f, bool *has_length, uint64_t *length);
 
-/* http_incoming.c, http_outgoing.c, http_request.c */
+/* http_incoming.c, http_outgoing.c, http_request.c, http_fetch.c */
 void wasi_incoming_request_free(struct wasi_incoming_request *r);
+struct wasi_outgoing_request {
+    char *method, *scheme, *authority, *path_with_query; /* NULL: none */
+    struct wasi_fields *headers;
+    struct wasi_outbody *body; /* NULL until asked for */
+};
+void wasi_outgoing_request_free(struct wasi_outgoing_request *r);
+enum wasi_timeout { TIMEOUT_CONNECT, TIMEOUT_FIRST_BYTE, TIMEOUT_BETWEEN_BYTES, TIMEOUT_COUNT };
+struct wasi_request_options {
+    struct {
+        bool set;
+        uint64_t ns;
+    } timeouts[TIMEOUT_COUNT];
+};
+
+/* http_fetch.c: a request that the guest makes, from handle until nobody holds what comes of it. */
+struct wasi_fetch {
+    struct wasi_fetch *next; /* of the context */
+    struct wasi_ctx *ctx;
+    struct wasi_flow request;
+    struct wasi_inbody *body; /* of the response; the holders of it keep the fetch */
+    bool answered;
+    uint16_t status; /* 0: error says why */
+    struct wasi_fields *headers;
+    uint32_t error;
+    char *error_text; /* may be NULL */
+};
+struct wasi_fetch *wasi_fetch_find(const struct wasi_ctx *c, uint32_t exchange); /* or NULL */
+void wasi_fetch_unused(struct wasi_fetch *f); /* the last holder is gone */
+
 struct wit_value wasi_method_value(struct comp_host_call *hc, const char *text);
 struct wit_value wasi_scheme_value(struct comp_host_call *hc, const char *text);
 struct str wasi_method_text(const struct wit_value *v);
@@ -252,6 +295,6 @@ struct str wasi_scheme_text(const struct wit_value *v);
 struct wit_value wasi_optional_text(struct comp_host_call *hc, const char *text); /* NULL: none */
 
 extern const struct comp_host_func wasi_fields_funcs[], wasi_incoming_funcs[],
-    wasi_outgoing_funcs[], wasi_body_funcs[];
+    wasi_outgoing_funcs[], wasi_body_funcs[], wasi_fetch_funcs[], wasi_handler_funcs[];
 
 #endif

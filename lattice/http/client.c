@@ -58,7 +58,7 @@ struct http_fetch {
     size_t unread;
 
     struct loop_timer *timer;
-    uint64_t deadline_ms, first_byte_ms, between_bytes_ms;
+    uint64_t timer_ms, deadline_ms, first_byte_ms, between_bytes_ms;
 };
 
 struct http_client {
@@ -298,6 +298,20 @@ static int set_timer(CURLM *multi, long ms, void *user)
 
 /* ---- deadlines of a response ------------------------------------------------------------------------- */
 
+static void on_deadline(void *user);
+
+/* UINT64_MAX: for ever. A timer that is due too early stays, and looks again: most deadlines are only ever put off. */
+static void expect_within(struct http_fetch *f, uint64_t ms)
+{
+    f->deadline_ms = ms == UINT64_MAX ? ms : loop_now_ms(f->client->loop) + ms;
+    if (f->timer && f->timer_ms > f->deadline_ms)
+        loop_timer_stop(&f->timer);
+    if (!f->timer && ms != UINT64_MAX) {
+        f->timer = loop_after(f->client->loop, ms, on_deadline, f);
+        f->timer_ms = f->deadline_ms;
+    }
+}
+
 static void on_deadline(void *user)
 {
     struct http_fetch *f = user;
@@ -306,21 +320,13 @@ static void on_deadline(void *user)
     if (f->deadline_ms == UINT64_MAX)
         return; /* the reader is slow, not the server */
     if (now < f->deadline_ms) {
-        f->timer = loop_after(f->client->loop, f->deadline_ms - now, on_deadline, f);
+        expect_within(f, f->deadline_ms - now);
         return;
     }
     enter(f->client);
     drop_easy(f);
     tell_failure(f, HTTP_FAIL_READ_TIMEOUT, "");
     leave(f->client);
-}
-
-/* A timer runs to the earliest deadline there was, and looks again: most never fire. */
-static void expect_within(struct http_fetch *f, uint64_t ms)
-{
-    f->deadline_ms = ms == UINT64_MAX ? ms : loop_now_ms(f->client->loop) + ms;
-    if (!f->timer && ms != UINT64_MAX)
-        f->timer = loop_after(f->client->loop, ms, on_deadline, f);
 }
 
 static int on_connected(void *user, char *remote, char *local, int remote_port, int local_port)

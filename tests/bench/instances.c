@@ -146,17 +146,18 @@ static void ignore_respond(void *user, const struct http_response *head,
 {
     (void)user, (void)head, (void)error;
 }
-static void ignore_data(void *user, struct span data)
+static void ignore_data(void *user, uint32_t exchange, struct span data)
 {
-    (void)user, (void)data;
+    (void)user, (void)exchange, (void)data;
 }
-static void ignore_end(void *user, bool finished, const struct http_field *trailers, size_t n)
+static void ignore_end(void *user, uint32_t exchange, bool finished,
+                       const struct http_field *trailers, size_t n)
 {
-    (void)user, (void)finished, (void)trailers, (void)n;
+    (void)user, (void)exchange, (void)finished, (void)trailers, (void)n;
 }
-static void ignore_consumed(void *user, size_t n)
+static void ignore_consumed(void *user, uint32_t exchange, size_t n)
 {
-    (void)user, (void)n;
+    (void)user, (void)exchange, (void)n;
 }
 static const struct wasi_world world = {.print = ignore_print,
                                         .respond = ignore_respond,
@@ -210,7 +211,7 @@ static struct wasi_ctx *request(struct comp_inst *g, struct wit_value args[2])
     comp_inst_set_user(g, c);
     if (!wasi_http_args(c, &get, args, &e))
         DIE("%s", e.text);
-    wasi_body_end(c, NULL, 0);
+    wasi_body_end(c, WASI_SERVED, NULL, 0);
     return c;
 }
 
@@ -220,7 +221,7 @@ static double serve(struct comp_inst *g, const struct comp_func *handle)
     struct err e = ERR_INIT;
     struct wit_value args[2];
     struct wasi_ctx *c = request(g, args);
-    wasi_body_credit(c, 1 << 20);
+    wasi_body_credit(c, WASI_SERVED, 1 << 20);
     double start = now_us();
     if (!comp_call(g, handle, args, &e) || comp_run(g) != COMP_DONE)
         DIE("%s %s", e.text, comp_trap_text(g));

@@ -39,14 +39,15 @@ static void on_head(void *user, struct span root)
     buf_put(&r->head, root.p, root.n);
 }
 
-static void on_body(void *user, struct span data, enum guest_body end, struct span trailers)
+static void on_body(void *user, uint32_t exchange, struct span data, enum guest_body end,
+                    struct span trailers)
 {
     struct run *r = user;
     (void)trailers;
     r->pieces++;
     buf_put(&r->body, data.p, data.n);
     if (data.n)
-        guest_body_credit(r->guest, data.n);
+        guest_body_credit(r->guest, exchange, data.n);
     r->finished |= end == GUEST_BODY_FINISHED;
     r->aborted |= end == GUEST_BODY_ABORTED;
     if (r->on_piece)
@@ -62,11 +63,12 @@ static void on_result(void *user, struct span root)
 static void on_response(void *user, struct span root, struct span body, struct span trailers)
 {
     on_head(user, root);
-    on_body(user, body, GUEST_BODY_FINISHED, trailers);
+    on_body(user, WASI_SERVED, body, GUEST_BODY_FINISHED, trailers);
 }
 
-static void on_consumed(void *user, size_t n)
+static void on_consumed(void *user, uint32_t exchange, size_t n)
 {
+    (void)exchange;
     ((struct run *)user)->consumed += n;
 }
 
@@ -204,7 +206,7 @@ START_TEST(a_request_is_answered_and_the_instance_serves_the_next)
     for (int i = 0; i < 20; i++) {
         struct run r = {0};
         begin(&v, &r, "/x", inst);
-        guest_body_end(r.guest, NULL, 0);
+        guest_body_end(r.guest, WASI_SERVED, NULL, 0);
         loop_run(v.loop);
         ck_assert_msg(r.end.outcome == COMP_DONE, "%s", r.why);
         ck_assert(r.end.responded && r.finished && !r.aborted);
@@ -307,8 +309,8 @@ END_TEST
 static void send_rest(struct run *r)
 {
     if (r->pieces == 1) {
-        guest_body_push(r->guest, str_span(STR("second")));
-        guest_body_end(r->guest, NULL, 0);
+        guest_body_push(r->guest, WASI_SERVED, str_span(STR("second")));
+        guest_body_end(r->guest, WASI_SERVED, NULL, 0);
     }
 }
 
@@ -317,7 +319,7 @@ START_TEST(an_echo_answers_before_the_request_is_whole)
     struct env v = open_env(WORKBENCH);
     struct run r = {.on_piece = send_rest};
     begin(&v, &r, "/echo", NULL);
-    guest_body_push(r.guest, str_span(STR("first ")));
+    guest_body_push(r.guest, WASI_SERVED, str_span(STR("first ")));
     loop_run(v.loop);
     ck_assert_msg(r.end.outcome == COMP_DONE, "%s", r.why);
     ck_assert(r.finished && str_eqz(buf_view(&r.body), "first second"));

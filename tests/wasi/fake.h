@@ -29,6 +29,7 @@ struct fake {
     uint64_t now_ns;
 
     struct buf printed; /* "1:line|2:line|" */
+    struct buf fetched; /* of the requests it made: "1 GET https://h/p|1 data abc|1 finished|" */
     struct buf head;    /* "200 name=value name=value" or "error CODE text" */
     struct buf body;
     size_t consumed;
@@ -89,28 +90,61 @@ static void fake_respond(void *user, const struct http_response *head,
     }
 }
 
-static void fake_body_data(void *user, struct span data)
+static void fake_body_data(void *user, uint32_t exchange, struct span data)
 {
     struct fake *f = user;
-    ck_assert(f->head.n > 0 && !f->end[0] && data.n > 0);
+    ck_assert_uint_gt(data.n, 0);
+    if (exchange != WASI_SERVED) {
+        buf_printf(&f->fetched, "%u data %.*s|", exchange, STR_ARG(span_str(data)));
+        return;
+    }
+    ck_assert(f->head.n > 0 && !f->end[0]);
     buf_put(&f->body, data.p, data.n);
 }
 
-static void fake_body_end(void *user, bool finished, const struct http_field *trailers,
-                          size_t ntrailers)
+static void fake_body_end(void *user, uint32_t exchange, bool finished,
+                          const struct http_field *trailers, size_t ntrailers)
 {
     struct fake *f = user;
-    ck_assert(f->head.n > 0 && !f->end[0]);
     AUTO(buf_fini) struct buf text = BUF_INIT;
     buf_printf(&text, "%s", finished ? "finished" : "aborted");
     put_fields(&text, trailers, ntrailers);
+    if (exchange != WASI_SERVED) {
+        buf_printf(&f->fetched, "%u %.*s|", exchange, STR_ARG(buf_view(&text)));
+        return;
+    }
+    ck_assert(f->head.n > 0 && !f->end[0]);
     snprintf(f->end, sizeof f->end, "%.*s", STR_ARG(buf_view(&text)));
 }
 
-static void fake_body_consumed(void *user, size_t n)
+static void fake_body_consumed(void *user, uint32_t exchange, size_t n)
 {
     struct fake *f = user;
-    f->consumed += n;
+    if (exchange == WASI_SERVED)
+        f->consumed += n;
+    else
+        buf_printf(&f->fetched, "%u consumed %zu|", exchange, n);
+}
+
+static void fake_fetch(void *user, uint32_t exchange, const struct wasi_request *r)
+{
+    struct fake *f = user;
+    buf_printf(&f->fetched, "%u %.*s %.*s://%.*s%.*s", exchange, STR_ARG(r->head.method),
+               STR_ARG(r->head.scheme), STR_ARG(r->head.authority),
+               STR_ARG(r->head.path_with_query));
+    put_fields(&f->fetched, r->head.fields, r->head.nfields);
+    if (r->has_body && r->body_bytes == UINT64_MAX)
+        buf_printf(&f->fetched, " body");
+    else if (r->has_body)
+        buf_printf(&f->fetched, " body of %u", (unsigned)r->body_bytes);
+    if (r->connect_ns)
+        buf_printf(&f->fetched, " connect %u", (unsigned)r->connect_ns);
+    buf_printf(&f->fetched, "|");
+}
+
+static void fake_fetch_drop(void *user, uint32_t exchange)
+{
+    buf_printf(&((struct fake *)user)->fetched, "%u dropped|", exchange);
 }
 
 static bool fake_config_get(void *user, struct str key, struct str *value)
@@ -143,6 +177,8 @@ static const struct wasi_world fake_world = {
     .body_data = fake_body_data,
     .body_end = fake_body_end,
     .body_consumed = fake_body_consumed,
+    .fetch = fake_fetch,
+    .fetch_drop = fake_fetch_drop,
 };
 
 static uint64_t fake_now(void *user)
@@ -170,6 +206,7 @@ static inline void fake_free(struct fake *f)
     clock_source(NULL, NULL, 0);
     arena_fini(&f->arena);
     buf_fini(&f->printed);
+    buf_fini(&f->fetched);
     buf_fini(&f->head);
     buf_fini(&f->body);
     free(f);

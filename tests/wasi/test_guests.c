@@ -33,25 +33,26 @@ static void on_respond(void *user, const struct http_response *head, const struc
                    STR_ARG(head->fields[i].value));
 }
 
-static void on_body_data(void *user, struct span data)
+static void on_body_data(void *user, uint32_t exchange, struct span data)
 {
     struct world *w = user;
-    ck_assert(!w->ended);
+    ck_assert(!w->ended && exchange == WASI_SERVED);
     buf_put(&w->body, data.p, data.n);
 }
 
-static void on_body_end(void *user, bool finished, const struct http_field *trailers,
-                        size_t ntrailers)
+static void on_body_end(void *user, uint32_t exchange, bool finished,
+                        const struct http_field *trailers, size_t ntrailers)
 {
     struct world *w = user;
     (void)trailers;
-    ck_assert(!w->ended && ntrailers == 0);
+    ck_assert(!w->ended && ntrailers == 0 && exchange == WASI_SERVED);
     w->ended = true;
     w->finished = finished;
 }
 
-static void on_consumed(void *user, size_t n)
+static void on_consumed(void *user, uint32_t exchange, size_t n)
 {
+    ck_assert(exchange == WASI_SERVED);
     ((struct world *)user)->consumed += n;
 }
 
@@ -130,12 +131,12 @@ static bool feed(struct wasi_ctx *ctx, struct span *body)
 {
     struct span part = {body->p, MIN(body->n, STEP)};
     if (part.n > 0)
-        ck_assert(wasi_body_push(ctx, part));
+        ck_assert(wasi_body_push(ctx, WASI_SERVED, part));
     else
-        wasi_body_end(ctx, NULL, 0);
+        wasi_body_end(ctx, WASI_SERVED, NULL, 0);
     body->p += part.n;
     body->n -= part.n;
-    wasi_body_credit(ctx, STEP);
+    wasi_body_credit(ctx, WASI_SERVED, STEP);
     return wasi_ready(ctx);
 }
 
@@ -227,7 +228,7 @@ START_TEST(a_guest_can_be_ended_at_any_wait)
         ck_assert(wasi_http_args(ctx, &request, args, &e));
         ck_assert(comp_call(
             inst, comp_find(l, STR("wasi:http/incoming-handler@0.2.0"), STR("handle")), args, &e));
-        wasi_body_credit(ctx, credit);
+        wasi_body_credit(ctx, WASI_SERVED, credit);
         enum comp_outcome outcome = comp_run(inst);
         ck_assert(outcome == COMP_PARKED || outcome == COMP_DONE);
         comp_inst_free(inst);

@@ -189,10 +189,10 @@ END_TEST
 START_TEST(an_unread_body_is_discarded)
 {
     struct call c = call_new("POST");
-    ck_assert(wasi_body_push(c.f->ctx, str_span(STR("abc"))));
+    ck_assert(wasi_body_push(c.f->ctx, WASI_SERVED, str_span(STR("abc"))));
     fake_drop(c.f, HTTP, "incoming-request", c.request);
     ck_assert_uint_eq(c.f->consumed, 3);
-    ck_assert(wasi_body_push(c.f->ctx, str_span(STR("de"))));
+    ck_assert(wasi_body_push(c.f->ctx, WASI_SERVED, str_span(STR("de"))));
     ck_assert_uint_eq(c.f->consumed, 5);
     fake_free(c.f);
 }
@@ -218,13 +218,13 @@ START_TEST(trailers_come_once_after_the_end)
     const struct http_field trailer = {STR_INIT("Checksum"), STR_INIT("1")};
     static const char get[] = "[method]future-trailers.get";
     void *body = fake_make(c.f, HTTP, "[method]incoming-request.consume", ARGS(OBJ(c.request)));
-    ck_assert(wasi_body_push(c.f->ctx, str_span(STR("abc"))));
+    ck_assert(wasi_body_push(c.f->ctx, WASI_SERVED, str_span(STR("abc"))));
     void *future = fake_make(c.f, HTTP, "[static]incoming-body.finish", ARGS(OBJ(body)));
     ck_assert_uint_eq(c.f->consumed, 3);
     EXPECT("none", c.f, HTTP, get, ARGS(OBJ(future)));
     void *p = fake_make(c.f, HTTP, "[method]future-trailers.subscribe", ARGS(OBJ(future)));
     EXPECT("false", c.f, POLL, "[method]pollable.ready", ARGS(OBJ(p)));
-    wasi_body_end(c.f->ctx, &trailer, 1);
+    wasi_body_end(c.f->ctx, WASI_SERVED, &trailer, 1);
     EXPECT("true", c.f, POLL, "[method]pollable.ready", ARGS(OBJ(p)));
     fake_call(c.f, HTTP, get, ARGS(OBJ(future)));
     void *trailers = c.f->result.v->v->v->v->obj; /* some(ok(ok(some(it)))) */
@@ -242,7 +242,7 @@ START_TEST(trailers_of_a_failed_body_are_its_error)
     struct call c = call_new("POST");
     void *body = fake_make(c.f, HTTP, "[method]incoming-request.consume", ARGS(OBJ(c.request)));
     void *future = fake_make(c.f, HTTP, "[static]incoming-body.finish", ARGS(OBJ(body)));
-    wasi_body_fail(c.f->ctx, HTTP_TLS_ALERT_RECEIVED);
+    wasi_body_fail(c.f->ctx, WASI_SERVED, HTTP_TLS_ALERT_RECEIVED);
     EXPECT("some(ok(err(TLS-alert-received({alert-id: none, alert-message: none}))))", c.f, HTTP,
            "[method]future-trailers.get", ARGS(OBJ(future)));
     fake_drop(c.f, HTTP, "future-trailers", future);
@@ -307,7 +307,7 @@ START_TEST(an_answer_leaves_in_order)
     EXPECT("err", c.f, HTTP, "[method]outgoing-response.set-status-code",
            ARGS(OBJ(a.response), wit_u64(99)));
     EXPECT("201", c.f, HTTP, "[method]outgoing-response.status-code", ARGS(OBJ(a.response)));
-    wasi_body_credit(c.f->ctx, 1000);
+    wasi_body_credit(c.f->ctx, WASI_SERVED, 1000);
     ck_assert(!wasi_responded(c.f->ctx));
     set(&c, a.response);
     ck_assert(wasi_responded(c.f->ctx));
@@ -334,9 +334,9 @@ START_TEST(a_body_may_be_complete_before_the_head)
     const struct wit_value ok = OKAY(&OBJ(a.response));
     ck_assert_int_eq(fake_try(c.f, HTTP, func, ARGS(c.outparam, ok)), COMP_HOST_PENDING);
     ck_assert(str_eqz(buf_view(&c.f->head), "200"));
-    wasi_body_credit(c.f->ctx, 4);
+    wasi_body_credit(c.f->ctx, WASI_SERVED, 4);
     ck_assert(!wasi_ready(c.f->ctx));
-    wasi_body_credit(c.f->ctx, 1);
+    wasi_body_credit(c.f->ctx, WASI_SERVED, 1);
     ck_assert(wasi_ready(c.f->ctx));
     ck_assert_str_eq(c.f->end, "finished");
     ck_assert(str_eqz(buf_view(&c.f->body), "hello"));
@@ -377,7 +377,7 @@ START_TEST(finish_answers_when_the_last_byte_left)
     static const char func[] = "[static]outgoing-body.finish";
     ck_assert_int_eq(fake_try(c.f, HTTP, func, ARGS(OBJ(a.body), some)), COMP_HOST_PENDING);
     ck_assert(!wasi_ready(c.f->ctx));
-    wasi_body_credit(c.f->ctx, 5);
+    wasi_body_credit(c.f->ctx, WASI_SERVED, 5);
     ck_assert(wasi_ready(c.f->ctx));
     ck_assert_str_eq(c.f->end, "finished sum=5");
     EXPECT("ok", c.f, HTTP, func, ARGS(OBJ(a.body), some));
@@ -462,7 +462,7 @@ START_TEST(content_length_is_kept)
 {
     struct call c = call_new("GET");
     struct answer a = answer_new(c.f, "content-length", "3");
-    wasi_body_credit(c.f->ctx, 1000);
+    wasi_body_credit(c.f->ctx, WASI_SERVED, 1000);
     set(&c, a.response);
     ck_assert_str_eq(write_text(c.f, a.out, "ab"), "ok");
     ck_assert_str_eq(finish(c.f, &a), "err(HTTP-response-body-size(some(2)))");
@@ -471,7 +471,7 @@ START_TEST(content_length_is_kept)
 
     c = call_new("GET");
     a = answer_new(c.f, "content-length", "3");
-    wasi_body_credit(c.f->ctx, 1000);
+    wasi_body_credit(c.f->ctx, WASI_SERVED, 1000);
     set(&c, a.response);
     ck_assert_str_eq(write_text(c.f, a.out, "ab"), "ok");
     write_text(c.f, a.out, "cd"); /* err(last-operation-failed(it)) */
@@ -540,41 +540,6 @@ START_TEST(an_error_can_be_the_answer)
 }
 END_TEST
 
-/* ---- requests a guest makes ---- */
-
-START_TEST(outgoing_requests_find_no_link)
-{
-    struct fake *f = fake_new(NULL);
-    void *headers = fields_new(f);
-    void *r = fake_make(f, HTTP, "[constructor]outgoing-request", ARGS(OBJ(headers)));
-    const struct wit_value self = OBJ(r), path = TEXT("/x"), bad = TEXT("a b"), name = TEXT("h:1");
-    EXPECT("get", f, HTTP, "[method]outgoing-request.method", ARGS(self));
-    EXPECT("ok", f, HTTP, "[method]outgoing-request.set-method", ARGS(self, {.n = 2}));
-    EXPECT("post", f, HTTP, "[method]outgoing-request.method", ARGS(self));
-    EXPECT("err", f, HTTP, "[method]outgoing-request.set-method", ARGS(self, {.v = &bad, .n = 9}));
-    EXPECT("none", f, HTTP, "[method]outgoing-request.scheme", ARGS(self));
-    EXPECT("ok", f, HTTP, "[method]outgoing-request.set-scheme",
-           ARGS(self, SOME(&(struct wit_value){.n = 1})));
-    EXPECT("some(HTTPS)", f, HTTP, "[method]outgoing-request.scheme", ARGS(self));
-    EXPECT("ok", f, HTTP, "[method]outgoing-request.set-path-with-query", ARGS(self, SOME(&path)));
-    EXPECT("err", f, HTTP, "[method]outgoing-request.set-path-with-query", ARGS(self, SOME(&bad)));
-    EXPECT("some(\"/x\")", f, HTTP, "[method]outgoing-request.path-with-query", ARGS(self));
-    EXPECT("ok", f, HTTP, "[method]outgoing-request.set-authority", ARGS(self, SOME(&name)));
-    EXPECT("some(\"h:1\")", f, HTTP, "[method]outgoing-request.authority", ARGS(self));
-    void *body = fake_make(f, HTTP, "[method]outgoing-request.body", ARGS(self));
-    void *options = fake_make(f, HTTP, "[constructor]request-options", NO_ARGS);
-    const struct wit_value ns = wit_u64(5);
-    EXPECT("ok", f, HTTP, "[method]request-options.set-connect-timeout",
-           ARGS(OBJ(options), SOME(&ns)));
-    EXPECT("some(5)", f, HTTP, "[method]request-options.connect-timeout", ARGS(OBJ(options)));
-    EXPECT("none", f, HTTP, "[method]request-options.first-byte-timeout", ARGS(OBJ(options)));
-    EXPECT("err(internal-error(some(\"no link for wasi:http/outgoing-handler\")))", f,
-           "wasi:http/outgoing-handler@0.2.2", "handle", ARGS(self, SOME(&OBJ(options))));
-    fake_drop(f, HTTP, "outgoing-body", body);
-    fake_free(f);
-}
-END_TEST
-
 int main(void)
 {
     TCase *c = tcase_create("http");
@@ -603,6 +568,5 @@ int main(void)
     tcase_add_test(c, a_content_length_must_be_a_number);
     tcase_add_test(c, head_and_204_carry_no_bytes);
     tcase_add_test(c, an_error_can_be_the_answer);
-    tcase_add_test(c, outgoing_requests_find_no_link);
     return fake_run("wasi/http", c);
 }

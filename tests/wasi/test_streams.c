@@ -144,7 +144,7 @@ START_TEST(reading_takes_what_is_there)
         fake_try(f, STREAMS, "[method]input-stream.blocking-read", ARGS(OBJ(in), wit_u64(9))),
         COMP_HOST_PENDING);
     ck_assert(!wasi_ready(f->ctx) && wasi_wake_at(f->ctx) == UINT64_MAX);
-    ck_assert(wasi_body_push(f->ctx, str_span(STR("\x01\x02\x03"))));
+    ck_assert(wasi_body_push(f->ctx, WASI_SERVED, str_span(STR("\x01\x02\x03"))));
     ck_assert(wasi_ready(f->ctx));
     EXPECT("ok([1, 2])", f, STREAMS, "[method]input-stream.blocking-read",
            ARGS(OBJ(in), wit_u64(2)));
@@ -152,7 +152,7 @@ START_TEST(reading_takes_what_is_there)
     EXPECT("ok([])", f, STREAMS, "[method]input-stream.blocking-read", ARGS(OBJ(in), wit_u64(0)));
     EXPECT("ok(1)", f, STREAMS, "[method]input-stream.blocking-skip", ARGS(OBJ(in), wit_u64(5)));
     ck_assert_uint_eq(f->consumed, 3);
-    wasi_body_end(f->ctx, NULL, 0);
+    wasi_body_end(f->ctx, WASI_SERVED, NULL, 0);
     EXPECT("err(closed)", f, STREAMS, "[method]input-stream.blocking-read",
            ARGS(OBJ(in), wit_u64(5)));
     EXPECT("err(closed)", f, STREAMS, "[method]input-stream.skip", ARGS(OBJ(in), wit_u64(5)));
@@ -165,11 +165,12 @@ START_TEST(one_read_is_capped)
     void *body, *in;
     struct fake *f = with_input(&body, &in);
     uint8_t *big = xalloc(100000);
-    ck_assert(wasi_body_push(f->ctx, (struct span){big, 100000}));
+    ck_assert(wasi_body_push(f->ctx, WASI_SERVED, (struct span){big, 100000}));
     fake_call(f, STREAMS, "[method]input-stream.read", ARGS(OBJ(in), wit_u64(UINT64_MAX)));
     ck_assert_uint_eq(f->result.v->n, 65536);
-    ck_assert(wasi_body_push(f->ctx, (struct span){big, 100000}));
-    ck_assert(!wasi_body_push(f->ctx, (struct span){big, 100000})); /* over buffered_bytes_max */
+    ck_assert(wasi_body_push(f->ctx, WASI_SERVED, (struct span){big, 100000}));
+    ck_assert(!wasi_body_push(f->ctx, WASI_SERVED,
+                              (struct span){big, 100000})); /* over buffered_bytes_max */
     free(big);
     input_free(f, body, in);
 }
@@ -184,7 +185,7 @@ START_TEST(small_reads_keep_the_order)
         uint8_t chunk[100];
         for (size_t i = 0; i < sizeof chunk; i++)
             chunk[i] = next_in++;
-        ck_assert(wasi_body_push(f->ctx, (struct span){chunk, sizeof chunk}));
+        ck_assert(wasi_body_push(f->ctx, WASI_SERVED, (struct span){chunk, sizeof chunk}));
         for (int i = 0; i < 9; i++) {
             fake_call(f, STREAMS, "[method]input-stream.read", ARGS(OBJ(in), wit_u64(11)));
             for (uint32_t k = 0; k < f->result.v->n; k++)
@@ -200,8 +201,8 @@ START_TEST(a_failure_is_told_once)
 {
     void *body, *in;
     struct fake *f = with_input(&body, &in);
-    ck_assert(wasi_body_push(f->ctx, str_span(STR("\x01"))));
-    wasi_body_fail(f->ctx, HTTP_CONNECTION_TERMINATED);
+    ck_assert(wasi_body_push(f->ctx, WASI_SERVED, str_span(STR("\x01"))));
+    wasi_body_fail(f->ctx, WASI_SERVED, HTTP_CONNECTION_TERMINATED);
     EXPECT("ok([1])", f, STREAMS, "[method]input-stream.read", ARGS(OBJ(in), wit_u64(5)));
     fake_call(f, STREAMS, "[method]input-stream.read", ARGS(OBJ(in), wit_u64(5)));
     ck_assert(f->result.n == 1 && f->result.v->n == 0);
@@ -225,7 +226,7 @@ START_TEST(input_can_be_polled)
     ck_assert_uint_eq(f->children, children + 1);
     ck_assert_int_eq(fake_try(f, POLL, "[method]pollable.block", ARGS(OBJ(p))), COMP_HOST_PENDING);
     ck_assert(!wasi_ready(f->ctx));
-    wasi_body_end(f->ctx, NULL, 0);
+    wasi_body_end(f->ctx, WASI_SERVED, NULL, 0);
     ck_assert(wasi_ready(f->ctx));
     EXPECT("true", f, POLL, "[method]pollable.ready", ARGS(OBJ(p)));
     fake_drop(f, POLL, "pollable", p);
@@ -246,9 +247,9 @@ START_TEST(writing_needs_a_permit)
     EXPECT("ok", f, STREAMS, "[method]output-stream.write", ARGS(OBJ(out), TEXT("ab")));
     ck_assert_uint_eq(f->body.n, 0); /* no credit yet */
     EXPECT("ok(65534)", f, STREAMS, "[method]output-stream.check-write", ARGS(OBJ(out)));
-    wasi_body_credit(f->ctx, 1);
+    wasi_body_credit(f->ctx, WASI_SERVED, 1);
     ck_assert(str_eqz(buf_view(&f->body), "a"));
-    wasi_body_credit(f->ctx, 100);
+    wasi_body_credit(f->ctx, WASI_SERVED, 100);
     EXPECT("ok", f, STREAMS, "[method]output-stream.write-zeroes", ARGS(OBJ(out), wit_u64(0)));
     EXPECT("ok", f, STREAMS, "[method]output-stream.write", ARGS(OBJ(out), TEXT("c")));
     ck_assert(str_eqz(buf_view(&f->body), "abc"));
@@ -266,7 +267,7 @@ START_TEST(a_full_buffer_permits_nothing)
     void *p = fake_make(f, STREAMS, "[method]output-stream.subscribe", ARGS(OBJ(out)));
     ck_assert_int_eq(fake_try(f, POLL, "[method]pollable.block", ARGS(OBJ(p))), COMP_HOST_PENDING);
     ck_assert(!wasi_ready(f->ctx));
-    wasi_body_credit(f->ctx, 10);
+    wasi_body_credit(f->ctx, WASI_SERVED, 10);
     ck_assert(wasi_ready(f->ctx));
     EXPECT("ok(10)", f, STREAMS, "[method]output-stream.check-write", ARGS(OBJ(out)));
     fake_drop(f, POLL, "pollable", p);
@@ -281,9 +282,9 @@ START_TEST(blocking_write_waits_for_its_bytes)
     static const char write[] = "[method]output-stream.blocking-write-and-flush";
     ck_assert_int_eq(fake_try(f, STREAMS, write, ARGS(OBJ(out), TEXT("abc"))), COMP_HOST_PENDING);
     ck_assert(!wasi_ready(f->ctx));
-    wasi_body_credit(f->ctx, 2);
+    wasi_body_credit(f->ctx, WASI_SERVED, 2);
     ck_assert(!wasi_ready(f->ctx));
-    wasi_body_credit(f->ctx, 1);
+    wasi_body_credit(f->ctx, WASI_SERVED, 1);
     ck_assert(wasi_ready(f->ctx));
     EXPECT("ok", f, STREAMS, write,
            ARGS(OBJ(out), TEXT("abc"))); /* called again: not written again */
@@ -309,7 +310,7 @@ START_TEST(flush_holds_back_permits)
     EXPECT("ok(0)", f, STREAMS, "[method]output-stream.check-write", ARGS(OBJ(out)));
     ck_assert_int_eq(fake_try(f, STREAMS, "[method]output-stream.blocking-flush", ARGS(OBJ(out))),
                      COMP_HOST_PENDING);
-    wasi_body_credit(f->ctx, 2);
+    wasi_body_credit(f->ctx, WASI_SERVED, 2);
     ck_assert(wasi_ready(f->ctx));
     EXPECT("ok", f, STREAMS, "[method]output-stream.blocking-flush", ARGS(OBJ(out)));
     EXPECT("ok(65536)", f, STREAMS, "[method]output-stream.check-write", ARGS(OBJ(out)));
@@ -324,7 +325,7 @@ START_TEST(splice_moves_what_both_sides_allow)
     struct fake *g = fake_new(&(struct wasi_opts){.stdin_bytes = str_span(STR("hello"))});
     void *in = fake_make(g, "wasi:cli/stdin@0.2.0", "get-stdin", NO_ARGS);
     clock_source(fake_now, f, 0);
-    wasi_body_credit(f->ctx, 100);
+    wasi_body_credit(f->ctx, WASI_SERVED, 100);
     EXPECT("ok(2)", f, STREAMS, "[method]output-stream.splice",
            ARGS(OBJ(out), OBJ(in), wit_u64(2)));
     EXPECT("ok(3)", f, STREAMS, "[method]output-stream.blocking-splice",
