@@ -131,7 +131,7 @@ START_TEST(help_version_and_warnings)
     ck_assert_int_eq(end, SETTINGS_HELP);
     ck_assert(read_with(ARGS("--version"), NULL));
     ck_assert_int_eq(end, SETTINGS_VERSION);
-    ck_assert(read_with(ARGS("--allow-latest"), ARGS("WASMCLOUD_OCI_REGISTRY=r")));
+    ck_assert(read_with(ARGS("--enable-observability"), ARGS("WASMCLOUD_HTTP_ADMIN=r")));
     ck_assert_ptr_nonnull(settings_warning(&s, 0));
     ck_assert_ptr_nonnull(settings_warning(&s, 1));
     ck_assert_ptr_null(settings_warning(&s, 2));
