@@ -294,7 +294,7 @@ START_TEST(bad_settings)
         {LINK_OF("web", "default", MAKE("b") ",\"history\":\"65\""),
          "setting history: not a number up to 64"},
         {LINK_OF("web", "default", MAKE("b") ",\"replicas\":\"-1\""), "setting replicas"},
-        {LINK_OF("web", "default", MAKE("b") ",\"storage\":\"memory\""), "only 'file' storage"},
+        {LINK_OF("web", "default", MAKE("b") ",\"storage\":\"memory\""), "only 'file'"},
         {LINK_OF("web", "default", MAKE("b") ",\"tls_ca\":\"x\""), "not supported yet"},
         {LINK_OF("web", "default", "\"bucket\":\"b\",\"enable_bucket_auto_create\":\"yes\""),
          "neither true nor false"},

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Rows of a settings table against a configuration. */
+#include "providers/sdk/settings.h"
+
+#include <inttypes.h>
+
+static bool read_bool(struct str value, bool *out, struct err *e)
+{
+    bool yes = str_ieq(value, STR("true"));
+    if (!yes && !str_ieq(value, STR("false")))
+        return err_set(e, ERR_INVALID, "neither true nor false");
+    *out = yes;
+    return true;
+}
+
+static bool apply(const struct setting *row, struct str value, void *out, struct err *e)
+{
+    void *at = (char *)out + row->at;
+    switch (row->kind) {
+    case SETTING_TEXT:
+        *(struct str *)at = value;
+        return true;
+    case SETTING_BOOL:
+        return read_bool(value, at, e);
+    case SETTING_NUMBER:
+        return (str_u64(value, at) && *(uint64_t *)at <= row->max) ||
+               err_set(e, ERR_INVALID, "not a number up to %" PRIu64, row->max);
+    case SETTING_ONLY:
+        return str_eqz(value, row->only) ||
+               err_set(e, ERR_UNSUPPORTED, "only '%s' is supported", row->only);
+    case SETTING_REFUSED:
+        break;
+    }
+    return err_set(e, ERR_UNSUPPORTED, "not supported yet");
+}
+
+bool settings_apply(const struct setting *rows, size_t n, const struct proto_map *link,
+                    const struct proto_map *fallback, void *out, struct err *e)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct str key = str_of(rows[i].key), value;
+        if (!proto_map_get(link, key, &value) && !proto_map_get(fallback, key, &value))
+            continue;
+        if (!apply(&rows[i], value, out, e))
+            return err_wrap(e, "setting %s", rows[i].key);
+    }
+    return true;
+}
