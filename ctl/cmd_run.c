@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `run`: a guest on this machine, in this process, without a lattice: a WASI 0.2 command component (it exports
  * wasi:cli/run), or a core module (cmd_run_module.c). It gets the standard streams, the arguments behind FILE, and the
- * directories and variables of the options; nothing else of the machine: no network, no environment of ours.
+ * directories, variables and network addresses of the options; nothing else of the machine, no environment of ours.
  * Exit status: the guest's; 134 when it trapped, 124 when its time was over, 1 when it did not start. */
 #include "ctl/run.h"
 
@@ -76,6 +76,7 @@ struct grant {
     size_t ndirs;
     struct http_field *env;
     size_t nenv;
+    struct wasi_net *net; /* NULL: no network */
 };
 
 /* "HOST::GUEST", or one name for both. */
@@ -109,6 +110,18 @@ static bool open_dirs(struct ctl *c, struct grant *g, const char *option, bool r
     return true;
 }
 
+static bool net_allow(const struct ctl *c, struct grant *g, struct err *e)
+{
+    const char *rule;
+    for (size_t i = 0; (rule = option_at(c, "net-allow", i)); i++) {
+        if (!g->net)
+            g->net = wasi_net_new();
+        if (!wasi_net_allow(g->net, str_of(rule), e))
+            return err_wrap(e, "--net-allow");
+    }
+    return true;
+}
+
 static bool grant_open(struct ctl *c, struct grant *g, struct err *e)
 {
     struct proto_map env;
@@ -120,13 +133,15 @@ static bool grant_open(struct ctl *c, struct grant *g, struct err *e)
         return arena_full(&c->arena, e);
     for (; g->nenv < env.n; g->nenv++)
         g->env[g->nenv] = (struct http_field){env.v[g->nenv].key, env.v[g->nenv].value};
-    return open_dirs(c, g, "dir", false, e) && open_dirs(c, g, "read-only-dir", true, e);
+    return open_dirs(c, g, "dir", false, e) && open_dirs(c, g, "read-only-dir", true, e) &&
+           net_allow(c, g, e);
 }
 
 static void grant_close(struct grant *g)
 {
     while (g->ndirs > 0)
         close(g->dirs[--g->ndirs].fd);
+    wasi_net_free(g->net);
 }
 
 /* ---- limits ---- */
@@ -239,6 +254,7 @@ static bool run_guest(struct ctl *c, struct span bytes, const struct grant *gran
         .pass_stdio = true,
         .preopens = grant->dirs,
         .npreopens = grant->ndirs,
+        .net = grant->net,
     });
     bool ok = is_module(bytes) ? run_module(c, bytes, ctx, e) : run_component(c, bytes, ctx, e);
     wasi_ctx_free(ctx);

@@ -46,6 +46,7 @@ void wasi_ctx_free(struct wasi_ctx *c)
     wasi_incoming_request_free(c->request);
     if (c->watch >= 0)
         close(c->watch);
+    free(c->resolved);
     free(c->waiting);
     free(c);
 }
@@ -124,23 +125,22 @@ uint64_t wasi_wake_at(const struct wasi_ctx *c)
 enum comp_host_status wasi_done(struct comp_host_call *hc)
 {
     struct wasi_ctx *c = wasi_of(hc);
-    void *made = c->made;
-    c->made = NULL;
-    c->nwaiting = 0;
+    uint32_t nmade = c->nmade;
+    c->nmade = 0;
+    wasi_wait_none(c);
     if (!c->full)
         return COMP_HOST_DONE;
     c->full = false;
-    if (made)
-        c->made_class->drop(c, made);
+    while (nmade-- > 0)
+        c->made[nmade].class->drop(c, c->made[nmade].obj);
     return comp_trap(hc, "the result is larger than a call may hold");
 }
 
 struct wit_value wasi_own(struct comp_host_call *hc, const struct comp_class *class, void *obj)
 {
     struct wasi_ctx *c = wasi_of(hc);
-    assert(!c->made);
-    c->made = obj;
-    c->made_class = class;
+    assert(c->nmade < WASI_MADE_MAX);
+    c->made[c->nmade++] = (struct wasi_made){class, obj};
     return (struct wit_value){.obj = obj};
 }
 

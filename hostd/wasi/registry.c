@@ -3,7 +3,7 @@
  * rows into an array in the order of the text.
  * Resources are one class each, whatever version an import names, so that types of mixed-version components
  * come out equal (component-model.md 10). */
-#include "hostd/wasi/wasi_int.h"
+#include "hostd/wasi/sockets.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -29,11 +29,6 @@ static void drop_nothing(void *user, void *obj)
 static const struct comp_class never_made[] = {
     {"terminal-input", drop_nothing},
     {"terminal-output", drop_nothing},
-    {"tcp-socket", drop_nothing},
-    {"udp-socket", drop_nothing},
-    {"incoming-datagram-stream", drop_nothing},
-    {"outgoing-datagram-stream", drop_nothing},
-    {"resolve-address-stream", drop_nothing},
 };
 
 static const struct comp_class *const made[] = {
@@ -55,6 +50,11 @@ static const struct comp_class *const made[] = {
     &wasi_incoming_response_class,
     &wasi_descriptor_class,
     &wasi_entries_class,
+    &wasi_tcp_class,
+    &wasi_udp_class,
+    &wasi_datagrams_in_class,
+    &wasi_datagrams_out_class,
+    &wasi_lookup_class,
 };
 
 static struct comp_host_iface ifaces[IFACES_MAX];

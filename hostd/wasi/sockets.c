@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* wasi:sockets without a network: guests that import it link, get a network handle, and are refused whatever would
- * need it. No socket is ever made, so methods of sockets cannot be called (wasi_never). Spec: wasi:sockets 0.2. */
-#include "hostd/wasi/wasi_int.h"
+/* wasi:sockets: its interfaces, and the network, a handle that stands for nothing: what a guest may reach is settled by
+ * the rules of its context (wasi_opts.net), each time it asks. Without rules no socket is made.
+ * Spec: wasi:sockets 0.2. */
+#include "hostd/wasi/sockets.h"
 
 #include "lattice/base/num.h"
-
-enum { ACCESS_DENIED = 1 }; /* case of error-code */
 
 static void network_drop(void *user, void *obj)
 {
@@ -23,17 +22,19 @@ instance_network(struct comp_host_call *hc, const struct wit_value *args, struct
     return wasi_done(hc);
 }
 
-static enum comp_host_status denied(struct comp_host_call *hc, const struct wit_value *args,
-                                    struct wit_value *result)
+static enum comp_host_status network_error_code(struct comp_host_call *hc,
+                                                const struct wit_value *args,
+                                                struct wit_value *result)
 {
-    (void)args;
-    *result = wasi_err(hc, wasi_bare(ACCESS_DENIED));
+    const struct wasi_error *error = args[0].obj;
+    *result = error->net_errno ? wasi_some(hc, wasi_bare(net_code(error->net_errno))) : WASI_NONE;
     return wasi_done(hc);
 }
 
 /* ---- rows ---- */
 
 static const char network_wit[] =
+    "use wasi:io/error.{error};\n"
     "resource network;\n"
     "enum error-code { unknown, access-denied, not-supported, invalid-argument, out-of-memory, "
     "timeout,\n"
@@ -48,7 +49,12 @@ static const char network_wit[] =
     "record ipv4-socket-address { port: u16, address: ipv4-address }\n"
     "record ipv6-socket-address { port: u16, flow-info: u32, address: ipv6-address, scope-id: u32 "
     "}\n"
-    "variant ip-socket-address { ipv4(ipv4-socket-address), ipv6(ipv6-socket-address) }\n";
+    "variant ip-socket-address { ipv4(ipv4-socket-address), ipv6(ipv6-socket-address) }\n"
+    "network-error-code: func(err: borrow<error>) -> option<error-code>;\n";
+static const struct comp_host_func network_funcs[] = {
+    {"network-error-code", network_error_code}, /* unstable in 0.2 */
+    {NULL, NULL},
+};
 
 static const char instance_network_wit[] = "use wasi:sockets/network.{network};\n"
                                            "instance-network: func() -> network;\n";
@@ -66,7 +72,6 @@ static const char lookup_wit[] =
     "}\n"
     "resolve-addresses: func(network: borrow<network>,\n"
     "  name: string) -> result<resolve-address-stream, error-code>;\n";
-static const struct comp_host_func lookup_funcs[] = {{"resolve-addresses", denied}, {NULL, NULL}};
 
 static const char tcp_wit[] =
     "use wasi:io/streams.{input-stream, output-stream};\n"
@@ -112,8 +117,8 @@ static const char tcp_create_wit[] =
     "use wasi:sockets/tcp.{tcp-socket};\n"
     "create-tcp-socket: func(address-family: ip-address-family) -> result<tcp-socket, "
     "error-code>;\n";
-static const struct comp_host_func tcp_create_funcs[] = {{"create-tcp-socket", denied},
-                                                         {NULL, NULL}};
+static const struct comp_host_func tcp_create_funcs[] = {
+    {"create-tcp-socket", wasi_create_tcp_socket}, {NULL, NULL}};
 
 static const char udp_wit[] =
     "use wasi:io/poll.{pollable};\n"
@@ -152,19 +157,19 @@ static const char udp_create_wit[] =
     "use wasi:sockets/udp.{udp-socket};\n"
     "create-udp-socket: func(address-family: ip-address-family) -> result<udp-socket, "
     "error-code>;\n";
-static const struct comp_host_func udp_create_funcs[] = {{"create-udp-socket", denied},
-                                                         {NULL, NULL}};
+static const struct comp_host_func udp_create_funcs[] = {
+    {"create-udp-socket", wasi_create_udp_socket}, {NULL, NULL}};
 
 static const struct wasi_row rows[] = {
-    {"wasi:sockets/network@0.2.12", {network_wit}, {NULL}, NULL},
+    {"wasi:sockets/network@0.2.12", {network_wit}, {network_funcs}, NULL},
     {"wasi:sockets/instance-network@0.2.12",
      {instance_network_wit},
      {instance_network_funcs},
      NULL},
-    {"wasi:sockets/ip-name-lookup@0.2.12", {lookup_wit}, {lookup_funcs}, wasi_never},
-    {"wasi:sockets/tcp@0.2.12", {tcp_wit}, {NULL}, wasi_never},
+    {"wasi:sockets/ip-name-lookup@0.2.12", {lookup_wit}, {wasi_lookup_funcs}, NULL},
+    {"wasi:sockets/tcp@0.2.12", {tcp_wit}, {wasi_tcp_funcs}, NULL},
     {"wasi:sockets/tcp-create-socket@0.2.12", {tcp_create_wit}, {tcp_create_funcs}, NULL},
-    {"wasi:sockets/udp@0.2.12", {udp_wit}, {NULL}, wasi_never},
+    {"wasi:sockets/udp@0.2.12", {udp_wit}, {wasi_udp_funcs}, NULL},
     {"wasi:sockets/udp-create-socket@0.2.12", {udp_create_wit}, {udp_create_funcs}, NULL},
 };
 const struct wasi_rows wasi_sockets_rows = {rows, ARRAY_LEN(rows)};

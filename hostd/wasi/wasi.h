@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the host itself offers a guest: WASI 0.2 interfaces (io, clocks, random, cli, filesystem, http/types), as rows
- * for the component linker, and WASI 0.1 for core modules. A guest's world is a `struct wasi_ctx`, passed as `user` to
- * comp_inst_new.
+/* What the host itself offers a guest: WASI 0.2 interfaces (io, clocks, random, cli, filesystem, sockets, http), as
+ * rows for the component linker, and WASI 0.1 for core modules. A guest's world is a `struct wasi_ctx`, passed as
+ * `user` to comp_inst_new.
  *
  * Threads: a ctx belongs to whoever runs the guest at the moment. The embedder (daemon, ctl) keeps a mailbox per guest
  * and feeds what came in (wasi_body_push ...) just before comp_run; nothing here locks.
@@ -73,6 +73,14 @@ struct wasi_preopen {
     bool read_only;   /* nothing below it may be changed */
 };
 
+/* What of the network guests may reach: rules "HOST:PORT", where HOST is a name, an address ("127.0.0.1", "10.0.0.0/8",
+ * "[::1]") or "*", and PORT a number or "*". A rule allows to connect to it, to send to it, and to listen there; a
+ * name, to look it up, too. Complete before the first guest uses it; then any thread. */
+struct wasi_net;
+struct wasi_net *wasi_net_new(void);
+void wasi_net_free(struct wasi_net *n);
+bool wasi_net_allow(struct wasi_net *n, struct str rule, struct err *e);
+
 /* Can paths be confined to it on this machine? */
 bool wasi_preopen_check(const struct wasi_preopen *dir, struct err *e);
 
@@ -86,6 +94,7 @@ struct wasi_opts {
     bool pass_stdio; /* the process's own 0, 1 and 2 instead of stdin_bytes and print */
     const struct wasi_preopen *preopens; /* must outlive it */
     size_t npreopens;
+    const struct wasi_net *net;  /* must outlive it; NULL: no network */
     uint32_t buffered_bytes_max; /* of one body, waiting for the guest: 0 = 1 MiB */
 };
 struct wasi_ctx *wasi_ctx_new(const struct wasi_opts *opts); /* opts->args, env must outlive it */

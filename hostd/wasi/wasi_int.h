@@ -57,6 +57,8 @@ struct wasi_flow {
     struct wasi_outbody *body;
 };
 
+#define WASI_MADE_MAX 3 /* accept: a socket and its streams */
+
 struct wasi_ctx {
     struct wasi_opts opts;
     struct wasi_line out, err;
@@ -66,10 +68,16 @@ struct wasi_ctx {
 
     struct wasi_pollable *waiting; /* what the parked guest waits for */
     size_t nwaiting, waiting_cap;
-    bool full; /* a result did not fit the call's arena: wasi_done traps */
-    const struct comp_class
-        *made_class; /* of the object that the running function makes for its result */
-    void *made;
+    bool full;         /* a result did not fit the call's arena: wasi_done traps */
+    struct wasi_made { /* objects that the running function makes for its result */
+        const struct comp_class *class;
+        void *obj;
+    } made[WASI_MADE_MAX];
+    uint32_t nmade;
+
+    struct wasi_resolved *resolved; /* addresses of names that net allows (net.c) */
+    size_t nresolved;
+    uint32_t nsockets;
 
     struct wasi_incoming_request
         *request; /* NULL: no HTTP request here; else request_body is there too */
@@ -112,7 +120,7 @@ wasi_bare(uint32_t index) /* a case, ok or error without payload; none */
 {
     return (struct wit_value){.n = index};
 }
-/* An own handle of a new object; at most one per call. It is dropped again if the result cannot be delivered. */
+/* An own handle of a new object; at most WASI_MADE_MAX per call. Dropped again if the result cannot be delivered. */
 struct wit_value wasi_own(struct comp_host_call *hc, const struct comp_class *class, void *obj);
 static inline struct wit_value wasi_some(struct comp_host_call *hc, struct wit_value v)
 {
@@ -140,6 +148,7 @@ struct wasi_error {
     uint64_t http_size; /* payload of the body-size cases */
     const char *text;
     int file_errno; /* its cause in a file; 0: none */
+    int net_errno;  /* in a socket */
 };
 /* error-code of HTTP with the payload that goes with it. */
 struct wit_value wasi_http_code(struct comp_host_call *hc, uint32_t code, uint64_t size);

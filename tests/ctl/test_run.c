@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `hostctl run` with the guests of tests/guests/command (a component) and tests/guests/preview1 (a core module on WASI
- * 0.1): what they print and how they end. Each run is a process of its own, for it uses the standard streams. */
+/* `hostctl run` with the guests of tests/guests/command (a component), tests/guests/preview1 (a core module on WASI
+ * 0.1) and tests/guests/rust-net (sockets): what they print and how they end. Each run is a process of its own, for
+ * it uses the standard streams. */
 #include <check.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -11,6 +12,7 @@
 #define GUEST "tests/guests/command/command.wasm"
 
 #define MODULE "tests/guests/preview1/preview1.wasm"
+#define NET "tests/guests/rust-net/rust-net.wasm"
 
 static char directory[64];
 
@@ -160,6 +162,15 @@ static const struct {
     {"--fuel 1000 " MODULE " loop", "", "[*fuel used up*]", 134},
     {MODULE " trap", "", "[*unreachable*in start (func *]", 134},
     {"--invoke sum " MODULE " 2 3", "", "5\n", 0},
+    {NET " alone", "", "failed PermissionDenied\n", 1},
+    {"--net-allow 127.0.0.1:* " NET " alone", "",
+     "accepted true\nfar \"to the far end\"\nnear \"and back\"\nthen Err(ConnectionRefused)\n"
+     "datagram true true\nanswer true\n",
+     0},
+    {"--net-allow localhost:1 " NET " talk localhost:1", "", "failed ConnectionRefused\n", 1},
+    {"--net-allow localhost:1 " NET " talk 127.0.0.1:1", "", "failed PermissionDenied\n", 1},
+    {"--net-allow localhost:1 " NET " talk example.com:1", "", "failed PermissionDenied\n", 1},
+    {"--net-allow localhost " NET " alone", "", "[--net-allow: 'localhost' is not HOST:PORT*]", 1},
     {"--invoke none " MODULE, "", "[*no function 'none'*]", 1},
     {"DIR/stranger", "", "[*'env' 'f'*WASI 0.1*]", 1},
 };
