@@ -111,7 +111,8 @@ size_t code_offset(struct func_code *code, enum exec_kind kind, const uint64_t *
     X(CONSTANTS)    /* constants are operands */                                          \
     X(FOLDED_SETS)  /* local.set is where its value's producer stores it */               \
     X(REMEMBERING)  /* a slot is known to equal the accumulator */                        \
-    X(BRANCHES)     /* compare and branch in one */
+    X(BRANCHES)     /* compare and branch in one */                                       \
+    X(PINS)         /* a loop's most used locals lie in registers as well */
 enum technique {
 #define X(name) TECHNIQUE_##name,
     TECHNIQUES(X)

@@ -144,6 +144,42 @@ HANDLER(CLEAR)
     NEXT(2);
 }
 
+HANDLER(PIN)
+{
+    pin = SLOT(0);
+    fpin = with_f64(fpin, f64_of(SLOT(1)));
+    NEXT(2);
+}
+HANDLER(MOVE_PIN)
+{
+    SLOT(0) = pin = SLOT(1);
+    NEXT(2);
+}
+HANDLER(MOVE_FPIN)
+{
+    SLOT(0) = SLOT(1);
+    fpin = with_f64(fpin, f64_of(SLOT(1)));
+    NEXT(2);
+}
+HANDLER(STORE_ACC_PIN)
+{
+    KEEP_INT;
+    PIN_INT;
+    NEXT(2);
+}
+HANDLER(STORE_F32_PIN)
+{
+    KEEP_f32;
+    PIN_FLOAT;
+    NEXT(2);
+}
+HANDLER(STORE_F64_PIN)
+{
+    KEEP_f64;
+    PIN_FLOAT;
+    NEXT(2);
+}
+
 /* ---- branches ---- */
 
 HANDLER(BR)

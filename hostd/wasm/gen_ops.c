@@ -160,8 +160,6 @@ static void finish_next(int words)
 
 /* ---- parts of bodies ---- */
 
-static const char *const results[] = {"", "_d", NULL};
-
 static bool is_float(const char *type)
 {
     return type[0] == 'f';
@@ -171,6 +169,14 @@ static bool is_float(const char *type)
 static bool is_vector(const char *type)
 {
     return strchr(type, 'x') || strcmp(type, "v128") == 0;
+}
+
+/* Where a result goes; no local of v128 is pinned. */
+static const char *const results[] = {"", "_d", "_p"};
+
+static int forms(const char *type)
+{
+    return is_vector(type) ? 2 : 3;
 }
 
 static const char *value_type(const char *type)
@@ -248,6 +254,8 @@ static void keep(const char *type, const char *suffix, const char *indent)
         return;
     means(0, is_vector(type) ? "Q" : "w");
     text("%s    KEEP_%s;\n", indent, type);
+    if (strcmp(suffix, "_p") == 0)
+        text("%s    PIN_%s;\n", indent, type);
 }
 
 static void result(const char *type, const char *suffix, const char *expr, int words)
@@ -274,16 +282,36 @@ static void divide_checks(const struct row *r, const char *suffix)
     }
 }
 
+/* The list of classes of its values. */
+static const char *values_list(const struct row *r)
+{
+    bool f = is_float(r->from), v = is_vector(r->from);
+    switch (r->family) {
+    case F_COMPARE:
+        return f ? "FCOMPARE" : "BINARY";
+    case F_BINARY:
+        return f ? "FBINARY" : "BINARY";
+    case F_DIVIDE:
+        return "DIVIDE";
+    case F_LOAD:
+        return "LOAD";
+    case F_STORE:
+        return v ? "VSTORE" : f ? "FSTORE" : "STORE";
+    default:
+        return v ? "VUNARY" : "UNARY";
+    }
+}
+
 static void binary(const struct row *r)
 {
-    for (const char *c = list_of("BINARY"); *c; c = next_class(c, 2)) {
-        for (int d = 0; results[d]; d++) {
+    for (const char *c = list_of(values_list(r)); *c; c = next_class(c, 2)) {
+        for (int d = 0; d < forms(r->to); d++) {
             begin("%s_%.2s%s", r->name, c, results[d]);
             operand('x', r->from, c[0], 1);
             operand('y', r->from, c[1], 2);
             if (r->family == F_DIVIDE)
                 divide_checks(r, results[d]);
-            result(r->to, results[d], r->expr, words_of(r->from, c[1]));
+            result(r->to, results[d], r->expr, words_of(r->from, c[c[0] != 'K']));
         }
     }
 }
@@ -309,8 +337,8 @@ static void compare_branch(const struct row *r)
 
 static void unary(const struct row *r)
 {
-    for (const char *c = list_of("UNARY"); *c; c = next_class(c, 1)) {
-        for (int d = 0; results[d]; d++) {
+    for (const char *c = list_of(values_list(r)); *c; c = next_class(c, 1)) {
+        for (int d = 0; d < forms(r->to); d++) {
             begin("%s_%c%s", r->name, *c, results[d]);
             operand('x', r->from, *c, 1);
             if (r->family == F_TRUNCATE)
@@ -325,7 +353,7 @@ static void unary(const struct row *r)
 static void load(const struct row *r)
 {
     for (const char *c = list_of("LOAD"); *c; c = next_class(c, 1)) {
-        for (int d = 0; results[d]; d++) {
+        for (int d = 0; d < forms(r->to); d++) {
             begin("%s_%c%s", r->name, *c, results[d]);
             h.twice = true;
             text("    %s v;\n", r->check);
@@ -342,8 +370,7 @@ static void load(const struct row *r)
 
 static void store(const struct row *r)
 {
-    const char *list = is_vector(r->from) ? "VSTORE" : is_float(r->from) ? "FSTORE" : "STORE";
-    for (const char *c = list_of(list); *c; c = next_class(c, 2)) {
+    for (const char *c = list_of(values_list(r)); *c; c = next_class(c, 2)) {
         begin("%s_%.2s", r->name, c);
         h.twice = true;
         text("    const %s v = (%s)%s;\n", r->check, r->check, get16(r->from, c[1], 1));
@@ -360,7 +387,7 @@ static void store(const struct row *r)
 static void vector2(const struct row *r)
 {
     for (const char *c = list_of(r->commutes ? "COMMUTES" : "VECTOR2"); *c; c = next_class(c, 2)) {
-        for (int d = 0; results[d]; d++) {
+        for (int d = 0; d < forms(r->to); d++) {
             begin("%s_%.2s%s", r->name, c, results[d]);
             operand('x', r->from, c[0], 1);
             operand('y', r->from, c[1], 2);
@@ -372,7 +399,7 @@ static void vector2(const struct row *r)
 static void vector3(const struct row *r)
 {
     for (const char *c = list_of("VECTOR3"); *c; c = next_class(c, 3)) {
-        for (int d = 0; results[d]; d++) {
+        for (int d = 0; d < forms(r->to); d++) {
             begin("%s_%.3s%s", r->name, c, results[d]);
             for (int i = 0; i < 3; i++)
                 operand("xyz"[i], r -> from, c[i], i + 1);
@@ -384,7 +411,7 @@ static void vector3(const struct row *r)
 static void shift(const struct row *r)
 {
     for (const char *c = list_of("SHIFT"); *c; c = next_class(c, 2)) {
-        for (int d = 0; results[d]; d++) {
+        for (int d = 0; d < forms(r->to); d++) {
             begin("%s_%.2s%s", r->name, c, results[d]);
             operand('x', r->from, c[0], 1);
             text("    const uint32_t n = %s & %d;\n", get("i32", c[1], 2), r->bits - 1);
@@ -397,7 +424,7 @@ static void shift(const struct row *r)
 static void extract(const struct row *r)
 {
     for (const char *c = list_of("EXTRACT"); *c; c = next_class(c, 1)) {
-        for (int d = 0; results[d]; d++) {
+        for (int d = 0; d < forms(r->to); d++) {
             begin("%s_%c%s", r->name, *c, results[d]);
             h.vector = true;
             means(1, "qk");
@@ -412,7 +439,7 @@ static void replace(const struct row *r)
 {
     for (const char *c = list_of(is_float(r->from) ? "FREPLACE" : "REPLACE"); *c;
          c = next_class(c, 2)) {
-        for (int d = 0; results[d]; d++) {
+        for (int d = 0; d < forms(r->to); d++) {
             begin("%s_%.2s%s", r->name, c, results[d]);
             operand('x', "v128", c[0], 1);
             operand('v', r->from, c[1], 2);
@@ -428,7 +455,7 @@ static void replace(const struct row *r)
 /* Written by hand, but for the result. */
 static void producer(const struct row *r)
 {
-    for (int d = 0; results[d]; d++) {
+    for (int d = 0; d < forms(r->expr); d++) {
         begin("%s%s", r->name, results[d]);
         h.twice = true;
         means(0, r->fields);
@@ -521,9 +548,11 @@ static void op_row(const struct row *r)
     if (r->family >= F_PRODUCER)
         return;
     printf("[OP_ROW(OP_%s)] = {.family = OPS_%s, .from = TYPE_%s, .to = TYPE_%s, .base = "
-           "H_%s_%s, .commutes = %d, .exchanged = %d",
+           "H_%s_%s, .list = CLASSES_%s, .commutes = %d, .exchanged = %d",
            name, family_names[r->family], value_type(r->from), value_type(r->to), r->name,
-           first_class(r), r->commutes, exchanged);
+           first_class(r), values_list(r), r->commutes, exchanged);
+    if (r->family == F_COMPARE)
+        printf(", .branch_list = CLASSES_%s", is_float(r->from) ? "FBRANCH" : "BRANCH");
     if (r->family == F_COMPARE) {
         printf(", .branch = H_IF_%s_SS, .mirror = OP_%s", r->name, r->mirror);
         if (strcmp(r->inverse, "NONE") != 0)

@@ -69,6 +69,10 @@ static inline v128 with_f64(v128 v, double x)
 #define GET_f32_A(n) low_f32(facc)
 #define GET_f64_A(n) (facc[0])
 #define GET_v128_A(n) facc
+#define GET_i32_L(n) ((uint32_t)pin)
+#define GET_i64_L(n) pin
+#define GET_f32_L(n) low_f32(fpin)
+#define GET_f64_L(n) (fpin[0])
 #define GET_i32_K(n) imm32(pc)
 #define GET_i64_K(n) ((uint64_t)(int64_t)(int32_t)imm32(pc))
 #define GET_f32_K(n) f32_of(imm32(pc))
@@ -88,6 +92,12 @@ static inline v128 with_f64(v128 v, double x)
 #define KEEP_i64 KEEP_INT
 #define KEEP_f32 (SLOT(0) = f32_bits(low_f32(facc)))
 #define KEEP_f64 KEEP_FLOAT
+#define PIN_INT (pin = acc)
+#define PIN_FLOAT (fpin = facc)
+#define PIN_i32 PIN_INT
+#define PIN_i64 PIN_INT
+#define PIN_f32 PIN_FLOAT
+#define PIN_f64 PIN_FLOAT
 #define KEEP_v128 store_v128(&SLOT(0), facc)
 
 #define LEAVE(why)         \

@@ -25,7 +25,7 @@ enum class_list {
 int class_find(enum class_list list, char x);
 int class_find_pair(enum class_list list, char x, char y);
 
-enum { RESULT_ACC, RESULT_SLOT, RESULT_FORMS };
+enum { RESULT_ACC, RESULT_SLOT, RESULT_PIN, RESULT_FORMS, RESULT_FORMS_V128 = RESULT_PIN };
 
 enum op_family {
     OPS_NONE,
@@ -48,11 +48,12 @@ struct op_row {
     uint8_t from, to; /* enum wasm_type of operands and result */
     uint8_t width;    /* bytes in memory */
     bool commutes;
-    bool exchanged;   /* the handlers take the operands the other way round */
-    uint16_t base;    /* first handler of the family */
-    uint16_t branch;  /* of a comparison: first of its branches */
-    uint16_t inverse; /* opcode with the opposite result; 0: none */
-    uint16_t mirror;  /* opcode for exchanged operands */
+    bool exchanged;            /* the handlers take the operands the other way round */
+    uint8_t list, branch_list; /* enum class_list */
+    uint16_t base;             /* first handler of the family */
+    uint16_t branch;           /* of a comparison: first of its branches */
+    uint16_t inverse;          /* opcode with the opposite result; 0: none */
+    uint16_t mirror;           /* opcode for exchanged operands */
 };
 const struct op_row *op_row(uint32_t op); /* family OPS_NONE: not a simple instruction */
 

@@ -77,7 +77,7 @@ int64_t leb_s64(struct translation *t)
     return (int64_t)v;
 }
 
-static uint32_t read_op(struct translation *t)
+uint32_t read_op(struct translation *t)
 {
     uint32_t op = *t->p++;
     return op < 0xfb || op > 0xfe ? op : op_number(op, leb_u32(t));
@@ -93,7 +93,7 @@ uint8_t skip_valtype(struct translation *t)
     return WASM_FUNCREF;
 }
 
-static void skip_immediates(struct translation *t, uint32_t op)
+void skip_immediates(struct translation *t, uint32_t op)
 {
     uint32_t n = 1;
     switch (op_info(op)->imm) {
@@ -209,6 +209,7 @@ static struct translation translation_of(struct func_code *fc, enum exec_kind ki
         .last = NONE,
         .banks = {{NONE, NONE, H_COUNT, NONE, 1}, {NONE, NONE, H_COUNT, NONE, 1}},
         .region = NO_REGION,
+        .pins = {NONE, NONE},
         .want_cell = NONE,
     };
 }
@@ -224,6 +225,7 @@ static void translate(struct translation *t)
         instruction(t);
     assert(t->p == t->end);
     free(t->local_slots);
+    free(t->uses);
     free(t->stack);
     free(t->labels);
     free(t->fixes);

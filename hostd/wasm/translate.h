@@ -6,6 +6,10 @@
  * operand has a home slot by its height, so that all paths to a label agree without merging: at
  * labels and calls everything pending goes home.
  *
+ * Inside an innermost loop a local per bank is pinned: its slot is always up to date, and the
+ * register equals the slot at every cell of the loop. So what cannot use the register takes the
+ * slot, and leaving the loop takes nothing.
+ *
  * Keeps: at most one operand per bank is in the accumulator; all entries below `low` are home; a
  * producer is changed in place only before the next label; `last` is the last cell, or NONE when
  * a label lies behind it. */
@@ -28,8 +32,8 @@ struct value {
 
 /* An operand as an instruction takes it. */
 struct operand {
-    char class; /* 'S', 'K', 'A' */
-    uint32_t slot;
+    char class;    /* 'S', 'K', 'A', 'L' */
+    uint32_t slot; /* of A and L: one that holds the same, or NONE */
     uint64_t k;
 };
 
@@ -84,6 +88,9 @@ struct translation {
     uint32_t sp, low;
     uint32_t *local_slots; /* by local */
     struct bank banks[BANKS];
+    uint32_t pins[BANKS]; /* the local of this bank that is in its register, in an innermost loop */
+    uint64_t *uses;       /* per local: epoch << 32 | how often the loop at hand reads it */
+    uint32_t uses_epoch;
     bool dead;
 
     struct label *labels;
@@ -137,6 +144,18 @@ void begin_result(struct translation *t, uint8_t type);
 void end_result(struct translation *t, uint32_t cell, enum handler h, uint8_t type);
 void set_local(struct translation *t, uint32_t local, bool keep);
 
+/* Place in the list for these operands; one that is in a register but has a slot as well is taken
+ * from there when the list wants it so. */
+int settle(enum class_list list, struct operand *x);
+int settle_pair(enum class_list list, struct operand *x, struct operand *y);
+
+/* ---- translate_pin.c ---- */
+/* t->p is behind the block type of a loop: gives its most used locals the registers if it is an
+ * innermost one. */
+void pin_locals(struct translation *t);
+void load_pins(struct translation *t); /* after whatever may have changed the registers */
+bool is_pinned(const struct translation *t, uint32_t local);
+
 /* ---- translate_ops.c ---- */
 void simple(struct translation *t, const struct op_row *row);
 bool other(struct translation *t,
@@ -189,5 +208,7 @@ uint32_t leb_u32(struct translation *t);
 uint64_t leb_u64(struct translation *t);
 int64_t leb_s64(struct translation *t);
 uint8_t skip_valtype(struct translation *t); /* any reference is a funcref */
+uint32_t read_op(struct translation *t);
+void skip_immediates(struct translation *t, uint32_t op);
 
 #endif

@@ -117,6 +117,7 @@ static void block(struct translation *t, uint8_t op)
     l->height = t->sp - l->nparams;
     l->else_cell = cell;
     if (op == OP_LOOP) {
+        pin_locals(t);
         forget(t);
         l->start = t->n;
     }
@@ -173,6 +174,8 @@ static void close_block(struct translation *t)
     t->nlabels--;
     if (l->dead_start)
         return;
+    if (l->op == OP_LOOP)
+        t->pins[BANK_INT] = t->pins[BANK_FLOAT] = NONE;
     bool reached = l->fixes != NONE || l->else_cell != NONE;
     if (!reached && !t->dead)
         return; /* nobody branches here: what is pending may stay so */
@@ -202,12 +205,11 @@ void open_function(struct translation *t)
 static uint32_t fused_branch(struct translation *t, bool sense, bool back)
 {
     const struct op_row *row = t->last_compare;
-    const struct operand x = t->last_x, y = t->last_y;
+    struct operand x = t->last_x, y = t->last_y;
     bool is_float = bank_of(row->from) == BANK_FLOAT;
     if (!is_float && !sense)
         row = op_row(row->inverse);
-    int pair = class_find_pair(is_float ? CLASSES_FBRANCH : CLASSES_BRANCH, x.class, y.class);
-    assert(pair >= 0);
+    int pair = settle_pair(row->branch_list, &x, &y);
     uint32_t h = row->branch + (uint32_t)pair * (is_float ? 4 : 2) + back;
     if (is_float && !sense)
         h += 2;
@@ -216,8 +218,10 @@ static uint32_t fused_branch(struct translation *t, bool sense, bool back)
     uint32_t cell = emit(t, (enum handler)h, 2);
     if (x.class == 'S')
         set_field(t, cell, 0, x.slot);
-    if (y.class != 'A')
-        set_field(t, cell, 1, y.class == 'K' ? (uint16_t)y.k : y.slot);
+    if (y.class == 'S')
+        set_field(t, cell, 1, y.slot);
+    else if (y.class == 'K')
+        set_field(t, cell, 1, (uint16_t)y.k);
     return cell;
 }
 
@@ -242,6 +246,7 @@ static uint32_t branch_on_top(struct translation *t, bool sense, bool back)
         return fused_branch(t, sense, back);
     }
     struct operand c = operand(t, t->sp - 1, 0);
+    settle(CLASSES_BY_HAND, &c);
     pop(t);
     enum handler h = sense ? H_BR_IF_S : H_BR_UNLESS_S;
     uint32_t cell = emit(t, (enum handler)(h + (c.class == 'A') + 2 * back), 2);
@@ -381,7 +386,7 @@ static void branch_table(struct translation *t)
     t->p = targets;
     for (uint32_t i = t->sp - 1 - values; i < t->sp - 1; i++)
         force_home(t, i);
-    if (index.class == 'A' && index.slot != NONE)
+    if (index.slot != NONE)
         index.class = 'S';
     pop(t);
     for (int b = 0; b < BANKS; b++)
@@ -407,7 +412,7 @@ static void return_one(struct translation *t)
     uint32_t pos = t->sp - 1;
     uint8_t type = t->stack[pos].type;
     struct operand x = operand(t, pos, 0);
-    if (x.class == 'A' && x.slot != NONE)
+    if (x.slot != NONE)
         x.class = 'S';
     enum handler h = H_RETURN_S;
     if (x.class == 'A')
@@ -446,6 +451,7 @@ static void push_results(struct translation *t, const struct wasm_functype *type
 {
     shrink(t, t->sp - type->nparams);
     forget(t);
+    load_pins(t);
     push_home(t, type->types + type->nparams, type->nresults);
     t->low = t->sp;
     if (type->nresults == 1 && type->types[type->nparams] != WASM_V128)

@@ -8,19 +8,17 @@
 
 /* ---- binary ---- */
 
-/* Member of the family at base for these operands, which it is known to have. */
-static enum handler of_pair(uint32_t base, enum class_list list, char x, char y, uint32_t forms)
+/* Member of the family at base for these operands. */
+static enum handler of_pair(uint32_t base, enum class_list list, struct operand *x,
+                            struct operand *y, uint32_t forms)
 {
-    int at = class_find_pair(list, x, y);
-    assert(at >= 0);
-    return (enum handler)(base + (uint32_t)at * forms);
+    return (enum handler)(base + (uint32_t)settle_pair(list, x, y) * forms);
 }
 
-static enum handler of_single(uint32_t base, enum class_list list, char x)
+static enum handler of_single(const struct op_row *row, struct operand *x)
 {
-    int at = class_find(list, x);
-    assert(at >= 0);
-    return (enum handler)(base + (uint32_t)at * RESULT_FORMS);
+    uint32_t forms = row->to == WASM_V128 ? RESULT_FORMS_V128 : RESULT_FORMS;
+    return (enum handler)(row->base + (uint32_t)settle((enum class_list)row->list, x) * forms);
 }
 
 /* Both in the accumulator can only mean the same slot, known to equal it: read one of them
@@ -51,20 +49,22 @@ static void binary(struct translation *t, const struct op_row *row)
         if (compare)
             row = op_row(row->mirror);
     }
-    struct operand y = operand(t, py, 32), x = operand(t, px, 0);
-    tell_apart(&x, &y);
+    bool k_first = row->list == CLASSES_FBINARY && t->stack[py].place != CONSTANT;
+    struct operand y = operand(t, py, 32), x = operand(t, px, k_first ? 32 : 0);
     shrink(t, t->sp - 2);
     begin_result(t, row->to);
-    enum handler h = of_pair(row->base, CLASSES_BINARY, x.class, y.class, RESULT_FORMS);
-    uint32_t cell = emit(t, h, y.class == 'K' && row->from == WASM_F64 ? 3 : 2);
+    enum handler h = of_pair(row->base, row->list, &x, &y, RESULT_FORMS);
+    const struct operand *k = y.class == 'K' ? &y : x.class == 'K' ? &x : NULL;
+    bool wide = k && row->from == WASM_F64;
+    uint32_t cell = emit(t, h, wide ? 3 : 2);
     if (x.class == 'S')
         set_field(t, cell, 1, x.slot);
     if (y.class == 'S')
         set_field(t, cell, 2, y.slot);
-    else if (y.class == 'K' && row->from == WASM_F64)
-        t->code[cell + 2] = y.k;
-    else if (y.class == 'K')
-        set_imm32(t, cell, (uint32_t)y.k);
+    if (wide)
+        t->code[cell + 2] = k->k;
+    else if (k)
+        set_imm32(t, cell, (uint32_t)k->k);
     end_result(t, cell, h, row->to);
     if (compare && t->last == cell) {
         t->last_compare = row;
@@ -73,12 +73,12 @@ static void binary(struct translation *t, const struct op_row *row)
     }
 }
 
-static uint32_t unary(struct translation *t, const struct op_row *row, enum class_list list)
+static uint32_t unary(struct translation *t, const struct op_row *row)
 {
     struct operand x = operand(t, t->sp - 1, 0);
     pop(t);
     begin_result(t, row->to);
-    enum handler h = of_single(row->base, list, x.class);
+    enum handler h = of_single(row, &x);
     uint32_t cell = emit(t, h, 2);
     if (x.class == 'S')
         set_field(t, cell, 1, x.slot);
@@ -95,6 +95,7 @@ static uint32_t near_offset(struct translation *t, uint32_t offset, uint32_t wid
     if ((uint64_t)offset + width <= GUARD_BYTES)
         return offset;
     struct operand x = operand(t, t->sp - 1, 0);
+    settle(CLASSES_BY_HAND, &x);
     pop(t);
     begin_result(t, WASM_I32);
     enum handler h = x.class == 'A' ? H_FAR_A : H_FAR_S;
@@ -134,23 +135,20 @@ static void load_other(struct translation *t, const struct op_row *row, struct m
     pop(t);
     begin_result(t, row->to);
     pointer(t, slot, arg, row->width);
-    enum handler h = of_single(row->base, CLASSES_LOAD, 'P');
+    struct operand by_pointer = {.class = 'P'};
+    enum handler h = of_single(row, &by_pointer);
     end_result(t, emit(t, h, 2), h, row->to);
-}
-
-static enum class_list store_classes(const struct op_row *row)
-{
-    if (row->from == WASM_V128)
-        return CLASSES_VSTORE;
-    return bank_of(row->from) == BANK_FLOAT ? CLASSES_FSTORE : CLASSES_STORE;
 }
 
 static void store_other(struct translation *t, const struct op_row *row, struct memarg arg)
 {
-    uint32_t value = force_slot(t, t->sp - 1), slot = force_slot(t, t->sp - 2);
+    struct operand value = {.class = 'S', .slot = force_slot(t, t->sp - 1)};
+    struct operand by_pointer = {.class = 'P'};
+    uint32_t slot = force_slot(t, t->sp - 2);
     shrink(t, t->sp - 2);
     pointer(t, slot, arg, row->width);
-    set_field(t, emit(t, of_pair(row->base, store_classes(row), 'P', 'S', 1), 2), 1, value);
+    uint32_t cell = emit(t, of_pair(row->base, row->list, &by_pointer, &value, 1), 2);
+    set_field(t, cell, 1, value.slot);
 }
 
 /* Addressed by way of a pointer. */
@@ -167,7 +165,7 @@ static void load(struct translation *t, const struct op_row *row)
         return;
     }
     uint32_t offset = near_offset(t, (uint32_t)arg.offset, row->width);
-    set_imm32(t, unary(t, row, CLASSES_LOAD), offset);
+    set_imm32(t, unary(t, row), offset);
 }
 
 static void store(struct translation *t, const struct op_row *row)
@@ -185,11 +183,8 @@ static void store(struct translation *t, const struct op_row *row)
         push(t, v.place, v.type, v.v);
     }
     struct operand value = operand(t, t->sp - 1, 16), address = operand(t, t->sp - 2, 0);
-    if (bank_of(row->from) == BANK_INT)
-        tell_apart(&address, &value);
     shrink(t, t->sp - 2);
-    uint32_t cell =
-        emit(t, of_pair(row->base, store_classes(row), address.class, value.class, 1), 2);
+    uint32_t cell = emit(t, of_pair(row->base, row->list, &address, &value, 1), 2);
     if (address.class == 'S')
         set_field(t, cell, 0, address.slot);
     if (value.class == 'S')
@@ -209,7 +204,7 @@ void simple(struct translation *t, const struct op_row *row)
         break;
     case OPS_UNARY:
     case OPS_TRUNCATE:
-        unary(t, row, CLASSES_UNARY);
+        unary(t, row);
         break;
     case OPS_LOAD:
         load(t, row);
@@ -246,6 +241,7 @@ static void select_one(struct translation *t)
     uint8_t type = t->stack[t->sp - 3].type;
     uint32_t x = force_slot(t, t->sp - 3), y = force_slot(t, t->sp - 2);
     struct operand c = operand(t, t->sp - 1, 0);
+    settle(CLASSES_BY_HAND, &c);
     shrink(t, t->sp - 3);
     begin_result(t, type);
     bool in_acc = c.class == 'A';

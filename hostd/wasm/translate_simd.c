@@ -20,10 +20,9 @@ static void put_operand(struct translation *t, uint32_t cell, uint32_t field, st
 static uint32_t emit_pair(struct translation *t, const struct op_row *row, enum class_list list,
                           struct operand x, struct operand y)
 {
-    int at = class_find_pair(list, x.class, y.class);
-    assert(at >= 0);
+    uint32_t at = (uint32_t)settle_pair(list, &x, &y);
     begin_result(t, WASM_V128);
-    enum handler h = (enum handler)(row->base + (uint32_t)at * RESULT_FORMS);
+    enum handler h = (enum handler)(row->base + at * RESULT_FORMS_V128);
     uint32_t cell = emit(t, h, 2);
     put_operand(t, cell, 1, x);
     put_operand(t, cell, 2, y);
@@ -54,7 +53,7 @@ static void vector3(struct translation *t, const struct op_row *row)
     }
     shrink(t, t->sp - 3);
     begin_result(t, WASM_V128);
-    enum handler h = (enum handler)(row->base + (uint32_t)(in_acc + 1) * RESULT_FORMS);
+    enum handler h = (enum handler)(row->base + (uint32_t)(in_acc + 1) * RESULT_FORMS_V128);
     uint32_t cell = emit(t, h, 2);
     for (int i = 0; i < 3; i++)
         if (i != in_acc)

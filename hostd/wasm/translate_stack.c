@@ -85,12 +85,19 @@ void forget(struct translation *t)
     t->last_compare = NULL;
 }
 
+static uint32_t pinned_slot(const struct translation *t, const struct bank *bank)
+{
+    uint32_t local = t->pins[bank - t->banks];
+    return local == NONE ? NONE : local_slot(t, local);
+}
+
 /* Makes the producer of the bank's value store it in slot as well. */
 static void store_by_producer(struct translation *t, struct bank *bank, uint32_t slot)
 {
     assert(bank->producer != NONE);
     wrote_slots(t, slot, bank->slots);
-    t->code[bank->producer] = (uint64_t)(uintptr_t)t->exec->handlers[bank->handler + RESULT_SLOT];
+    uint32_t form = slot == pinned_slot(t, bank) ? RESULT_PIN : RESULT_SLOT;
+    t->code[bank->producer] = (uint64_t)(uintptr_t)t->exec->handlers[bank->handler + form];
     set_field(t, bank->producer, 0, slot);
     if (t->last == bank->producer)
         t->last_compare = NULL; /* somebody needs its result: no fusing */
@@ -250,8 +257,40 @@ struct operand operand(struct translation *t, uint32_t pos, uint32_t k_bits)
         return (struct operand){'A', NONE, 0};
     uint32_t slot = force_slot(t, pos);
     assert(has_slot(t, slot));
-    bool known = bank_at(t, pos)->mirror == slot && uses(TECHNIQUE_REMEMBERING);
+    const struct bank *bank = bank_at(t, pos);
+    if (slot == pinned_slot(t, bank))
+        return (struct operand){'L', slot, 0};
+    bool known = bank->mirror == slot && uses(TECHNIQUE_REMEMBERING);
     return (struct operand){known ? 'A' : 'S', slot, 0};
+}
+
+static bool to_slot(struct operand *x)
+{
+    if ((x->class != 'A' && x->class != 'L') || x->slot == NONE)
+        return false;
+    x->class = 'S';
+    return true;
+}
+
+int settle(enum class_list list, struct operand *x)
+{
+    int at = class_find(list, x->class);
+    if (at < 0 && to_slot(x))
+        at = class_find(list, x->class);
+    assert(at >= 0); /* every list has S, and A where one is possible */
+    return at;
+}
+
+int settle_pair(enum class_list list, struct operand *x, struct operand *y)
+{
+    int at = class_find_pair(list, x->class, y->class);
+    struct operand other = *x;
+    if (at < 0 && to_slot(&other) && (at = class_find_pair(list, 'S', y->class)) >= 0)
+        *x = other;
+    if (at < 0 && to_slot(y) && (at = class_find_pair(list, x->class, 'S')) < 0 && to_slot(x))
+        at = class_find_pair(list, 'S', 'S');
+    assert(at >= 0);
+    return at;
 }
 
 void begin_result(struct translation *t, uint8_t type)
@@ -282,6 +321,30 @@ static void save_reads(struct translation *t, uint32_t local)
             force_home(t, i);
 }
 
+static void move_to_pinned(struct translation *t, uint32_t pos, uint32_t slot)
+{
+    struct value v = t->stack[pos];
+    bool is_float = bank_of(v.type) == BANK_FLOAT;
+    if (v.place == CONSTANT) {
+        move_to(t, pos, slot);
+        load_pins(t);
+        return;
+    }
+    enum handler h = v.type == WASM_F32   ? H_STORE_F32_PIN
+                     : v.type == WASM_F64 ? H_STORE_F64_PIN
+                                          : H_STORE_ACC_PIN;
+    uint32_t from = v.place == IN_ACC ? NONE : force_slot(t, pos);
+    if (from != NONE)
+        h = is_float ? H_MOVE_FPIN : H_MOVE_PIN;
+    uint32_t cell = emit(t, h, 2);
+    set_field(t, cell, 0, slot);
+    if (from != NONE)
+        set_field(t, cell, 1, from);
+    wrote_slots(t, slot, 1);
+    if (from == NONE)
+        bank_at(t, pos)->mirror = slot;
+}
+
 void set_local(struct translation *t, uint32_t local, bool keep)
 {
     uint32_t slot = local_slot(t, local), pos = t->sp - 1;
@@ -295,6 +358,8 @@ void set_local(struct translation *t, uint32_t local, bool keep)
     struct bank *bank = bank_at(t, pos);
     if (v.place == IN_ACC && t->last == bank->producer && uses(TECHNIQUE_FOLDED_SETS))
         store_by_producer(t, bank, slot);
+    else if (is_pinned(t, local))
+        move_to_pinned(t, pos, slot);
     else
         move_to(t, pos, slot);
     pop(t);

@@ -10,7 +10,7 @@
 #include "lattice/base/num.h"
 
 /* Handlers by address: open addressing, built at the first use. */
-#define PLACES 8192u
+#define PLACES 32768u
 _Static_assert(H_COUNT < PLACES / 2, "the table of handlers stays sparse");
 
 struct by_address {
@@ -21,7 +21,7 @@ static pthread_once_t known_once = PTHREAD_ONCE_INIT;
 
 static uint32_t place_of(uint64_t address)
 {
-    return (uint32_t)(address * 0x9e3779b97f4a7c15u >> 51) % PLACES;
+    return (uint32_t)(address * 0x9e3779b97f4a7c15u >> 49) % PLACES;
 }
 
 static void learn_handlers(void)
@@ -167,7 +167,7 @@ enum space { TYPES, FUNCS, IMPORTED_FUNCS, TABLES, MEMORIES, GLOBALS, TAGS, DATA
 enum where { IMM, LOW, HIGH }; /* imm32, or a half of word 2 */
 
 static const struct index {
-    enum handler first, last; /* both result forms of a producer */
+    enum handler first, last; /* all result forms of a producer */
     enum where where;
     enum space space;
 } indices[] = {
@@ -176,30 +176,30 @@ static const struct index {
     {H_CALL_INDIRECT, H_CALL_INDIRECT, IMM, TABLES},
     {H_RETURN_CALL_INDIRECT, H_RETURN_CALL_INDIRECT, IMM, TABLES},
     {H_THROW, H_THROW, IMM, TAGS},
-    {H_GLOBAL_GET, H_GLOBAL_GET_d, IMM, GLOBALS},
-    {H_FGLOBAL_GET, H_FGLOBAL_GET_d, IMM, GLOBALS},
+    {H_GLOBAL_GET, H_GLOBAL_GET_p, IMM, GLOBALS},
+    {H_FGLOBAL_GET, H_FGLOBAL_GET_p, IMM, GLOBALS},
     {H_VGLOBAL_GET, H_VGLOBAL_GET_d, IMM, GLOBALS},
     {H_GLOBAL_SET_S, H_GLOBAL_SET_EXN, IMM, GLOBALS},
     {H_VGLOBAL_SET, H_VGLOBAL_SET, IMM, GLOBALS},
     {H_ADDRESS, H_ADDRESS, IMM, MEMORIES},
-    {H_MEMORY_SIZE, H_MEMORY_GROW_d, IMM, MEMORIES},
+    {H_MEMORY_SIZE, H_MEMORY_GROW_p, IMM, MEMORIES},
     {H_MEMORY_COPY, H_MEMORY_COPY, LOW, MEMORIES},
     {H_MEMORY_COPY, H_MEMORY_COPY, HIGH, MEMORIES},
     {H_MEMORY_FILL, H_MEMORY_FILL, LOW, MEMORIES},
     {H_MEMORY_INIT, H_MEMORY_INIT, LOW, MEMORIES},
     {H_MEMORY_INIT, H_MEMORY_INIT, HIGH, DATAS},
     {H_DATA_DROP, H_DATA_DROP, IMM, DATAS},
-    {H_TABLE_GET, H_TABLE_GET_d, IMM, TABLES},
+    {H_TABLE_GET, H_TABLE_GET_p, IMM, TABLES},
     {H_TABLE_SET, H_TABLE_SET_EXN, IMM, TABLES},
-    {H_TABLE_SIZE, H_TABLE_SIZE_d, IMM, TABLES},
-    {H_TABLE_GROW, H_TABLE_GROW_d, LOW, TABLES},
+    {H_TABLE_SIZE, H_TABLE_SIZE_p, IMM, TABLES},
+    {H_TABLE_GROW, H_TABLE_GROW_p, LOW, TABLES},
     {H_TABLE_FILL, H_TABLE_FILL, LOW, TABLES},
     {H_TABLE_COPY, H_TABLE_COPY, LOW, TABLES},
     {H_TABLE_COPY, H_TABLE_COPY, HIGH, TABLES},
     {H_TABLE_INIT, H_TABLE_INIT, LOW, TABLES},
     {H_TABLE_INIT, H_TABLE_INIT, HIGH, ELEMS},
     {H_ELEM_DROP, H_ELEM_DROP, IMM, ELEMS},
-    {H_REF_FUNC, H_REF_FUNC_d, IMM, FUNCS},
+    {H_REF_FUNC, H_REF_FUNC_p, IMM, FUNCS},
 };
 
 static uint32_t space_size(const struct wasm_module *m, enum space space)
