@@ -290,6 +290,7 @@ static void global_set(struct translation *t)
     uint8_t type = t->stack[pos].type;
     bool is_float = bank_of(type) == BANK_FLOAT;
     struct operand x = is_float ? (struct operand){'S', force_slot(t, pos), 0} : operand(t, pos, 0);
+    settle(CLASSES_BY_HAND, &x);
     pop(t);
     enum handler h = type == WASM_V128 ? H_VGLOBAL_SET
                      : x.class == 'A'  ? H_GLOBAL_SET_A
