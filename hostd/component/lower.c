@@ -233,7 +233,8 @@ static enum lower_status text_allocated(struct comp_inst *g, uint32_t pointer)
     uint32_t room = t->grow ? t->grow : t->alloc;
     if (l->text_step <= 1) {
         text_store(t, l->value, l->side.opts->encoding, wasm_memory_base(memory_of(g)) + pointer);
-        if (t->final < room) {
+        /* by spec text that turned out narrow is allocated anew even when it is empty */
+        if (t->final < room || t->final_align != t->align) {
             l->text_step = 2;
             return want(g, pointer, room, t->final_align, t->final);
         }

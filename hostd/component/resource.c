@@ -107,7 +107,8 @@ static void owned_add(struct comp_inst *g, void *obj, const struct comp_class *c
         o->obj = obj;
         HASH_ADD_PTR(g->owned, obj, o);
     }
-    o->cls = cls;
+    if (cls) /* a child is noted before it is handed in, and only then of a class */
+        o->cls = cls;
 }
 
 static void owned_forget(struct comp_inst *g, struct owned *o)
