@@ -134,7 +134,7 @@ static void pass(bool own)
         return; /* this input has made enough types */
     const struct wit_param param = {.type = t};
     const struct wit_func f = {.nparams = 1, .params = &param};
-    const struct abi *abi = abi_new(&x.g->arena, &f, ABI_LOWER, &e);
+    const struct abi *abi = abi_new(&x.g->arena, &f, ABI_LOWER, &guest_options, &e);
     if (!abi)
         return;
     const wasm_slot flat[1] = {index};

@@ -234,7 +234,7 @@ static bool choose_signature(struct round *r)
     if (nodes > NODES_MAX || (!r->params && (!result || result->nodes > NODES_MAX)))
         return false;
     *f = (struct wit_func){.nparams = n, .params = params, .result = result};
-    r->abi = abi_new(&r->g->arena, f, r->params ? ABI_LIFT : ABI_LOWER, &e);
+    r->abi = abi_new(&r->g->arena, f, r->params ? ABI_LIFT : ABI_LOWER, &guest_options, &e);
     assert(r->abi);
     r->type = r->params ? r->abi->params : result;
     return true;

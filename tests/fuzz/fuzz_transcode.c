@@ -47,7 +47,7 @@ static void store(struct abi_guest *g, struct model *m, const struct wit_value *
     const struct wit_param string = {.type = wit_prim(WIT_STRING)};
     const struct wit_func f = {.nparams = 1, .params = &string};
     struct err e = ERR_INIT;
-    const struct abi *abi = abi_new(&g->arena, &f, ABI_LIFT, &e);
+    const struct abi *abi = abi_new(&g->arena, &f, ABI_LIFT, &guest_options, &e);
     struct comp_inst *inst = &g->inst;
     struct allocator mine = {.next = next};
     uint32_t pointer = 0, length = 0;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* The pieces of a running guest that calls across its border need, put together without a component. */
 #include "tests/fuzz/component/abi_guest.h"
 
 #include <assert.h>
@@ -13,6 +14,8 @@ const struct wit_resource guest_resources[GUEST_RESOURCES] = {
     {.name = {"other", 5}, .slot = 1},
 };
 const uint32_t guest_slots[GUEST_RESOURCES] = {0, 1};
+const struct canon_opts guest_options = {
+    .memory = 0, .realloc = 0, .post_return = NONE, .callback = NONE};
 
 static struct cores *make_memory(void)
 {

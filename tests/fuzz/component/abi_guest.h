@@ -25,6 +25,7 @@ struct abi_guest {
 
 extern const struct wit_resource guest_resources[GUEST_RESOURCES]; /* slot i is resource i */
 extern const uint32_t guest_slots[GUEST_RESOURCES];
+extern const struct canon_opts guest_options; /* nothing special */
 
 struct abi_guest *abi_guest(void);
 /* Memory filled with a pattern, no handles, no trap. */

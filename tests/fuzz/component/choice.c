@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Types stay small; strings gather around the borders of one, two, three and four bytes and of latin1. */
 #include "tests/fuzz/component/choice.h"
 
 #include <assert.h>

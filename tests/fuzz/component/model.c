@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Types, handles, lowering and lifting of the model. */
 #include "tests/fuzz/component/model.h"
 
 #include <assert.h>
