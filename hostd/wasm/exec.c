@@ -75,7 +75,6 @@ static inline struct wasm_table *table_of(const struct wasm_vm *vm, uint32_t ind
 #define PRODUCE_TABLE_GROW SET_i64(grow_table(table_of(vm, (uint32_t)pc[2]), SLOT(2), SLOT(1)))
 #define PRODUCE_REF_FUNC SET_i64((uint64_t)(uintptr_t)vm->inst->funcs[imm32(pc)])
 
-#define PRODUCE_V128_CONST facc = load_v128(pc + 2)
 #define PRODUCE_I8X16_SHUFFLE                    \
     uint8_t bytes[32];                           \
     store_v128(bytes, load_v128(&SLOT(1)));      \
@@ -113,6 +112,11 @@ HANDLER(CONST64)
 {
     SLOT(0) = pc[2];
     NEXT(3);
+}
+HANDLER(CONST_V128)
+{
+    store_v128(&SLOT(0), load_v128(pc + 2));
+    NEXT(4);
 }
 HANDLER(STORE_ACC)
 {

@@ -47,8 +47,9 @@ struct row {
     const char *expr;
     const char *fields; /* of a cell, and its length: handlers written by hand */
     int words;
-    int bits;     /* of a lane */
-    int commutes; /* SAME: operands are exchanged */
+    const char *classes; /* VECTOR2: list of ops.def */
+    int bits;            /* of a lane */
+    int commutes;        /* SAME: operands are exchanged */
 };
 
 static const struct row rows[] = {
@@ -62,8 +63,7 @@ static const struct row rows[] = {
     {F_TRUNCATE, #op, #from_, #to_, .check = #fits, .expr = #e},
 #define LOAD(op, type, stored, e) {F_LOAD, #op, "i32", #type, .check = #stored, .expr = #e},
 #define STORE(op, type, stored) {F_STORE, #op, #type, "none", .check = #stored},
-#define VECTOR2(op, shape, commutes_, e) \
-    {F_VECTOR2, #op, #shape, "v128", .expr = #e, .commutes = commutes_},
+#define VECTOR2(op, shape, list, e) {F_VECTOR2, #op, #shape, "v128", .expr = #e, .classes = #list},
 #define VECTOR3(op, shape, e) {F_VECTOR3, #op, #shape, "v128", .expr = #e},
 #define SHIFT(op, shape, bits_, e) {F_SHIFT, #op, #shape, "v128", .expr = #e, .bits = bits_},
 #define EXTRACT(op, lane, to_, e) {F_EXTRACT, #op, "v128", #to_, .check = #lane, .expr = #e},
@@ -217,7 +217,7 @@ static const char *get(const char *type, char class, int field)
     turn = !turn;
     if (class == 'S')
         means(field, is_vector(type) ? "q" : "r");
-    if (class == 'K' && strcmp(type, "f64") != 0)
+    if (class == 'K' && !is_vector(type) && strcmp(type, "f64") != 0)
         means(2, "ii");
     snprintf(out[turn], sizeof out[turn], "GET_%s_%c(%d)", value_type(type), class, field);
     return out[turn];
@@ -227,7 +227,7 @@ static const char *get(const char *type, char class, int field)
 static const char *get16(const char *type, char class, int field)
 {
     static char out[32];
-    if (class != 'K')
+    if (class != 'K' || is_vector(type))
         return get(type, class, field);
     means(field, "k");
     snprintf(out, sizeof out, "GET_%s_K16(%d)", type, field);
@@ -297,6 +297,8 @@ static const char *values_list(const struct row *r)
         return "LOAD";
     case F_STORE:
         return v ? "VSTORE" : f ? "FSTORE" : "STORE";
+    case F_VECTOR2:
+        return r->classes;
     default:
         return v ? "VUNARY" : "UNARY";
     }
@@ -380,18 +382,18 @@ static void store(const struct row *r)
             text("    WRITE_MEMORY(v, %s);\n", get("i32", c[0], 0));
             means(2, "ii");
         }
-        finish_next(2);
+        finish_next(c[1] == 'K' && is_vector(r->from) ? 4 : 2);
     }
 }
 
 static void vector2(const struct row *r)
 {
-    for (const char *c = list_of(r->commutes ? "COMMUTES" : "VECTOR2"); *c; c = next_class(c, 2)) {
+    for (const char *c = list_of(values_list(r)); *c; c = next_class(c, 2)) {
         for (int d = 0; d < forms(r->to); d++) {
             begin("%s_%.2s%s", r->name, c, results[d]);
             operand('x', r->from, c[0], 1);
             operand('y', r->from, c[1], 2);
-            result(r->to, results[d], r->expr, 2);
+            result(r->to, results[d], r->expr, memchr(c, 'K', 2) ? 4 : 2);
         }
     }
 }

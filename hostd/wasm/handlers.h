@@ -73,6 +73,7 @@ static inline v128 with_f64(v128 v, double x)
 #define GET_i64_L(n) pin
 #define GET_f32_L(n) low_f32(fpin)
 #define GET_f64_L(n) (fpin[0])
+#define GET_v128_K(n) load_v128(pc + 2)
 #define GET_i32_K(n) imm32(pc)
 #define GET_i64_K(n) ((uint64_t)(int64_t)(int32_t)imm32(pc))
 #define GET_f32_K(n) f32_of(imm32(pc))

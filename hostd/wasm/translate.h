@@ -27,7 +27,7 @@ struct value {
     enum place place;
     uint8_t type;
     uint32_t home; /* slot */
-    uint64_t v;    /* local's index, constant */
+    uint64_t v;    /* local's index, constant; of a v128 the address of its bytes in the module */
 };
 
 /* An operand as an instruction takes it. */
@@ -120,6 +120,7 @@ bool uses(enum technique technique); /* translate.c */
 uint32_t emit(struct translation *t, enum handler h, uint32_t words);
 void unemit(struct translation *t); /* takes the last cell back */
 void set_field(struct translation *t, uint32_t cell, uint32_t field, uint32_t v);
+void put_vector(struct translation *t, uint32_t cell, uint64_t bytes); /* words 2, 3 */
 void set_imm32(struct translation *t, uint32_t cell, uint32_t v);
 
 uint32_t home(const struct translation *t, uint32_t pos); /* of the free entry too */
@@ -129,7 +130,7 @@ void push_home(struct translation *t, const uint8_t *types, uint32_t n);
 struct value pop(struct translation *t);
 void shrink(struct translation *t, uint32_t sp); /* forgets the operands from sp on */
 
-/* Bits a constant may have to be taken as K; 0: never, 64: always. */
+/* Bits a constant may have to be taken as K; 0: never. */
 struct operand operand(struct translation *t, uint32_t pos, uint32_t k_bits);
 uint32_t force_slot(struct translation *t, uint32_t pos);         /* in some slot */
 uint32_t force_home(struct translation *t, uint32_t pos);         /* in its own */

@@ -182,13 +182,18 @@ static void store(struct translation *t, const struct op_row *row)
         offset = near_offset(t, offset, row->width);
         push(t, v.place, v.type, v.v);
     }
-    struct operand value = operand(t, t->sp - 1, 16), address = operand(t, t->sp - 2, 0);
+    bool vector = row->from == WASM_V128;
+    struct operand value = operand(t, t->sp - 1, vector ? 128 : 16),
+                   address = operand(t, t->sp - 2, 0);
     shrink(t, t->sp - 2);
-    uint32_t cell = emit(t, of_pair(row->base, row->list, &address, &value, 1), 2);
+    enum handler h = of_pair(row->base, row->list, &address, &value, 1);
+    uint32_t cell = emit(t, h, vector && value.class == 'K' ? 4 : 2);
     if (address.class == 'S')
         set_field(t, cell, 0, address.slot);
     if (value.class == 'S')
         set_field(t, cell, 1, value.slot);
+    else if (value.class == 'K' && vector)
+        put_vector(t, cell, value.k);
     else if (value.class == 'K')
         set_field(t, cell, 1, (uint16_t)value.k);
     set_imm32(t, cell, offset);

@@ -12,18 +12,16 @@ static void put_operand(struct translation *t, uint32_t cell, uint32_t field, st
 {
     if (x.class == 'S')
         set_field(t, cell, field, x.slot);
-    else if (x.class == 'K')
-        set_imm32(t, cell, (uint32_t)x.k);
 }
 
-/* One cell that takes x and y, and makes a v128; the operands are popped by then. */
+/* One cell of so many words that takes x and y, and makes a v128; they are popped by then. */
 static uint32_t emit_pair(struct translation *t, const struct op_row *row, enum class_list list,
-                          struct operand x, struct operand y)
+                          struct operand x, struct operand y, uint32_t words)
 {
     uint32_t at = (uint32_t)settle_pair(list, &x, &y);
     begin_result(t, WASM_V128);
     enum handler h = (enum handler)(row->base + at * RESULT_FORMS_V128);
-    uint32_t cell = emit(t, h, 2);
+    uint32_t cell = emit(t, h, words);
     put_operand(t, cell, 1, x);
     put_operand(t, cell, 2, y);
     end_result(t, cell, h, WASM_V128);
@@ -32,12 +30,22 @@ static uint32_t emit_pair(struct translation *t, const struct op_row *row, enum 
 
 static void vector2(struct translation *t, const struct op_row *row)
 {
-    struct operand y = operand(t, t->sp - 1, 0), x = operand(t, t->sp - 2, 0);
+    enum class_list list = (enum class_list)row->list;
+    bool either = list == CLASSES_EITHER || list == CLASSES_EITHER_K;
+    uint32_t k_bits = class_find_pair(list, 'S', 'K') >= 0 ? 128 : 0;
+    struct operand y = operand(t, t->sp - 1, k_bits);
+    struct operand x = operand(t, t->sp - 2, y.class == 'K' ? 0 : k_bits);
     tell_apart(&x, &y);
     shrink(t, t->sp - 2);
-    bool exchange = row->commutes ? x.class == 'A' : row->exchanged;
-    emit_pair(t, row, row->commutes ? CLASSES_COMMUTES : CLASSES_VECTOR2, exchange ? y : x,
-              exchange ? x : y);
+    if (row->exchanged || (either && (x.class == 'K' || (x.class == 'A' && y.class != 'K')))) {
+        struct operand z = x;
+        x = y;
+        y = z;
+    }
+    bool has_k = x.class == 'K' || y.class == 'K';
+    uint32_t cell = emit_pair(t, row, list, x, y, has_k ? 4 : 2);
+    if (has_k)
+        put_vector(t, cell, x.class == 'K' ? x.k : y.k);
 }
 
 static void vector3(struct translation *t, const struct op_row *row)
@@ -65,7 +73,9 @@ static void shift(struct translation *t, const struct op_row *row)
 {
     struct operand n = operand(t, t->sp - 1, 32), x = operand(t, t->sp - 2, 0);
     shrink(t, t->sp - 2);
-    emit_pair(t, row, CLASSES_SHIFT, x, n);
+    uint32_t cell = emit_pair(t, row, CLASSES_SHIFT, x, n, 2);
+    if (n.class == 'K')
+        set_imm32(t, cell, (uint32_t)n.k);
 }
 
 static void extract(struct translation *t, const struct op_row *row, uint32_t lane)
@@ -86,7 +96,7 @@ static void replace(struct translation *t, const struct op_row *row)
     if (is_float)
         tell_apart(&x, &v);
     shrink(t, t->sp - 2);
-    uint32_t cell = emit_pair(t, row, is_float ? CLASSES_FREPLACE : CLASSES_REPLACE, x, v);
+    uint32_t cell = emit_pair(t, row, is_float ? CLASSES_FREPLACE : CLASSES_REPLACE, x, v, 2);
     set_field(t, cell, 3, *t->p++);
 }
 
@@ -123,7 +133,7 @@ static void load_lane(struct translation *t, uint32_t load_op, uint32_t replace_
     simple(t, op_row(load_op));
     struct operand v = operand(t, t->sp - 1, 0);
     pop(t);
-    uint32_t cell = emit_pair(t, op_row(replace_op), CLASSES_REPLACE, x, v);
+    uint32_t cell = emit_pair(t, op_row(replace_op), CLASSES_REPLACE, x, v, 2);
     set_field(t, cell, 3, *t->p++);
 }
 
@@ -140,30 +150,31 @@ static void store_lane(struct translation *t, uint32_t store_op, uint32_t extrac
 
 /* ---- the others ---- */
 
-/* A cell of four words, the last two of which follow the opcode. */
-static void with_bytes(struct translation *t, enum handler h, const uint32_t *slots, uint32_t n)
+/* The 16 bytes behind the opcode. */
+static uint64_t take_vector(struct translation *t)
 {
-    begin_result(t, WASM_V128);
-    uint32_t cell = emit(t, h, 4);
-    for (uint32_t i = 0; i < n; i++)
-        set_field(t, cell, i + 1, slots[i]);
-    memcpy(&t->code[cell + 2], t->p, 16);
+    uint64_t bytes = (uint64_t)(uintptr_t)t->p;
     t->p += 16;
-    end_result(t, cell, h, WASM_V128);
+    return bytes;
 }
 
 static void shuffle(struct translation *t)
 {
-    const uint32_t slots[] = {force_slot(t, t->sp - 2), force_slot(t, t->sp - 1)};
+    uint32_t x = force_slot(t, t->sp - 2), y = force_slot(t, t->sp - 1);
     shrink(t, t->sp - 2);
-    with_bytes(t, H_I8X16_SHUFFLE, slots, 2);
+    begin_result(t, WASM_V128);
+    uint32_t cell = emit(t, H_I8X16_SHUFFLE, 4);
+    set_field(t, cell, 1, x);
+    set_field(t, cell, 2, y);
+    put_vector(t, cell, take_vector(t));
+    end_result(t, cell, H_I8X16_SHUFFLE, WASM_V128);
 }
 
 bool vector_other(struct translation *t, uint32_t op)
 {
     switch (op) {
     case OP_V128_CONST:
-        with_bytes(t, H_V128_CONST, NULL, 0);
+        push(t, CONSTANT, WASM_V128, take_vector(t));
         return true;
     case OP_I8X16_SHUFFLE:
         shuffle(t);

@@ -47,6 +47,11 @@ void set_imm32(struct translation *t, uint32_t cell, uint32_t v)
     memcpy((char *)&t->code[cell + 1] + 4, &v, sizeof v);
 }
 
+void put_vector(struct translation *t, uint32_t cell, uint64_t bytes)
+{
+    memcpy(&t->code[cell + 2], (const uint8_t *)(uintptr_t)bytes, 16);
+}
+
 static bool has_slot(const struct translation *t, uint32_t slot)
 {
     return slot < t->fc->frame_slots;
@@ -110,10 +115,13 @@ static struct bank *bank_at(struct translation *t, uint32_t pos)
     return &t->banks[bank_of(t->stack[pos].type)];
 }
 
-static void constant(struct translation *t, uint32_t slot, uint64_t v)
+static void constant(struct translation *t, uint8_t type, uint32_t slot, uint64_t v)
 {
     uint32_t cell;
-    if (v >> 32) {
+    if (type == WASM_V128) {
+        cell = emit(t, H_CONST_V128, 4);
+        put_vector(t, cell, v);
+    } else if (v >> 32) {
         cell = emit(t, H_CONST64, 3);
         t->code[cell + 2] = v;
     } else {
@@ -121,7 +129,7 @@ static void constant(struct translation *t, uint32_t slot, uint64_t v)
         set_imm32(t, cell, (uint32_t)v);
     }
     set_field(t, cell, 0, slot);
-    wrote_slots(t, slot, 1);
+    wrote_slots(t, slot, type_slots(type));
 }
 
 static void move(struct translation *t, uint8_t type, uint32_t to, uint32_t from)
@@ -158,7 +166,7 @@ void move_to(struct translation *t, uint32_t pos, uint32_t slot)
         move(t, v->type, slot, local_slot(t, (uint32_t)v->v));
         break;
     case CONSTANT:
-        constant(t, slot, v->v);
+        constant(t, v->type, slot, v->v);
         break;
     case IN_ACC:
         store_accumulator(t, v->type, slot);
@@ -236,6 +244,8 @@ static bool fits(uint8_t type, uint64_t v, uint32_t bits)
 {
     if (v && !uses(TECHNIQUE_CONSTANTS)) /* the zero of eqz has no home */
         return false;
+    if (type == WASM_V128)
+        return bits == 128;
     bool is32 = type == WASM_I32 || type == WASM_F32;
     int64_t s = is32 ? (int32_t)(uint32_t)v : (int64_t)v;
     switch (bits) {
