@@ -282,12 +282,12 @@ static void open_config(struct command *c)
 static struct comp *load_noted(struct command *c, const struct comp_limits *limits)
 {
     if (c->image.n < NOTED_BYTES_MIN)
-        return comp_load(c->image, limits, &c->e);
+        return comp_load_take(&c->image, limits, &c->e);
     struct comp_limits knowing = *limits;
     struct image_note note = image_note_of(c->image, WASM_FRAMES_VERSION);
     if (!image_note_get(c->cache, &note, &knowing.known_frames))
         knowing.known_frames = (struct span){NULL, 0};
-    struct comp *comp = comp_load(c->image, &knowing, &c->e);
+    struct comp *comp = comp_load_take(&c->image, &knowing, &c->e);
     struct buf found = BUF_INIT;
     if (comp)
         comp_frames(comp, &found);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A loaded component: its bytes, its core modules, its plan, and what it imports and exports as interfaces.
- * Owns: the arena that all of it lies in; counted, shared by all threads, const after comp_load. */
+ * Owns: the bytes, and the arena that all else lies in; counted, shared by all threads, const after comp_load. */
 #include "hostd/component/guest.h"
 
 #include "lattice/base/alloc.h"
@@ -114,11 +114,11 @@ const struct wit_iface *comp_export(const struct comp *c, uint32_t i)
 
 /* ---- life ---- */
 
-static bool load(struct comp *c, struct span bytes, struct err *e)
+static bool load(struct comp *c, struct err *e)
 {
-    c->bytes = arena_span(&c->arena, bytes);
-    if (!c->bytes.p)
-        return arena_full(&c->arena, e);
+    if (c->bytes.n > c->limits.bytes_max)
+        return err_set(e, ERR_LIMIT, "component of %zu bytes, limit is %u", c->bytes.n,
+                       c->limits.bytes_max);
     if (!comp_decode(c, e))
         return false;
     const struct comp_type *t = c->root->type;
@@ -146,24 +146,29 @@ static struct comp_limits limits_of(const struct comp_limits *wanted)
     return l;
 }
 
-struct comp *comp_load(struct span bytes, const struct comp_limits *limits, struct err *e)
+struct comp *comp_load_take(struct span *bytes, const struct comp_limits *limits, struct err *e)
 {
-    struct comp_limits l = limits_of(limits);
-    if (bytes.n > l.bytes_max) {
-        err_set(e, ERR_LIMIT, "component of %zu bytes, limit is %u", bytes.n, l.bytes_max);
-        return NULL;
-    }
     struct comp *c = xnew(struct comp);
     atomic_init(&c->refs, 1);
-    c->limits = l;
+    c->limits = limits_of(limits);
+    c->bytes = *bytes;
+    *bytes = (struct span){NULL, 0};
     arena_init(&c->arena, COMP_ARENA_MAX);
-    bool ok = load(c, bytes, e);
+    bool ok = load(c, e);
     c->limits.known_frames = (struct span){NULL, 0};
     if (!ok) {
         comp_unref(c);
         return NULL;
     }
     return c;
+}
+
+struct comp *comp_load(struct span bytes, const struct comp_limits *limits, struct err *e)
+{
+    uint8_t *copy = xalloc(bytes.n);
+    if (bytes.n)
+        memcpy(copy, bytes.p, bytes.n);
+    return comp_load_take(&(struct span){copy, bytes.n}, limits, e);
 }
 
 void comp_frames(const struct comp *c, struct buf *out)
@@ -190,5 +195,6 @@ void comp_unref(struct comp *c)
     for (uint32_t i = 0; i < c->nmodules; i++)
         wasm_module_unref(c->modules[i]);
     arena_fini(&c->arena);
+    free((void *)c->bytes.p);
     free(c);
 }

@@ -34,6 +34,8 @@ struct comp_limits { /* 0: the default, which is also the most */
 /* Decodes and validates, core modules included. The bytes are copied. A core module is refused with a message that
  * says how to make a component of it. */
 struct comp *comp_load(struct span bytes, const struct comp_limits *limits, struct err *e);
+/* The same without copying: *bytes (malloced) belong to the component; they are taken in any case. */
+struct comp *comp_load_take(struct span *bytes, const struct comp_limits *limits, struct err *e);
 /* Appends what loading found out about the bodies of the core modules, for known_frames. */
 void comp_frames(const struct comp *c, struct buf *out);
 struct comp *comp_ref(struct comp *c);

@@ -45,7 +45,7 @@
 struct comp {
     atomic_uint refs;
     struct arena arena;
-    struct span bytes; /* in the arena: names and core modules borrow from it */
+    struct span bytes; /* malloced: names and core modules borrow from it */
     struct comp_limits limits;
     struct component *root;
     struct wasm_module **modules; /* owned; COMP_PARTS_MAX at most */
