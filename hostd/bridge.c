@@ -185,6 +185,12 @@ static bool decode_result(const struct bridge_func *f, struct span root, struct 
     return convert(a, FROM_WIRE, type, &wire, result, e);
 }
 
+static struct guest_import *start(struct guest *g, const struct bridge_func *f,
+                                  const struct buf *params)
+{
+    return guest_import_start(g, f, choices_get(guest_choices(g), f->link_key), buf_span(params));
+}
+
 static enum comp_host_status call_remote(struct comp_host_call *hc, const struct wit_value *args,
                                          struct wit_value *result)
 {
@@ -194,7 +200,7 @@ static enum comp_host_status call_remote(struct comp_host_call *hc, const struct
         struct buf params = {.max = PARAMS_BYTES_MAX};
         bool ok = encode_params(f, args, hc->arena, &params, &e);
         if (ok)
-            hc->state = guest_import_start(guest_of(hc), f, buf_span(&params));
+            hc->state = start(guest_of(hc), f, &params);
         buf_fini(&params);
         release_params(f->func, args, hc->arena);
         return ok ? COMP_HOST_PENDING : comp_trap(hc, "%.*s: %s", STR_ARG(f->full_name), e.text);
@@ -294,13 +300,15 @@ static bool bind(void *user, const struct comp_link_site *site, struct str impor
 static const struct comp_host_iface *find(void *user, struct str import)
 {
     (void)user;
-    return wasi_find(import);
+    const struct comp_host_iface *i = wasi_find(import);
+    return i ? i : choice_find(import);
 }
 
 static const struct comp_class *find_class(void *user, struct str import, struct str resource)
 {
     struct bridge *b = user;
     const struct comp_class *known = wasi_find_class(import, resource);
+    known = known ? known : choice_find_class(import, resource);
     if (known)
         return known;
     for (struct class_entry *c = b->classes; c; c = c->next)
@@ -372,15 +380,15 @@ static void on_end(void *user, const struct err *why)
     call_free(c);
 }
 
-static bool find_target(const struct bridge_route *route, const struct bridge_func *f,
+static bool find_target(const struct bridge_route *route, const struct guest_import *import,
                         struct buf *prefix, struct err *e)
 {
-    struct str target;
-    if (!grant_target(route->grants, route->source_id, f->link_key, STR("default"), &target))
+    struct str target, key = import->func->link_key, name = import->link_name;
+    if (!grant_target(route->grants, route->source_id, key, name, &target))
         return err_set(e, ERR_NOT_FOUND,
-                       "component %.*s has no link named default for %.*s: put one with "
+                       "component %.*s has no link named %.*s for %.*s: put one with "
                        "`hostctl link put`, or add a link trait to the application",
-                       STR_ARG(route->source_id), STR_ARG(f->link_key));
+                       STR_ARG(route->source_id), STR_ARG(name), STR_ARG(key));
     buf_printf(prefix, "%.*s.%.*s", STR_ARG(route->lattice), STR_ARG(target));
     return true;
 }
@@ -391,12 +399,12 @@ void bridge_invoke(const struct bridge_route *route, struct guest_import *import
     struct err e = ERR_INIT;
     struct buf prefix = BUF_INIT;
     const struct bus_header headers[] = {{STR("source-id"), route->source_id},
-                                         {STR("link-name"), STR("default")}};
+                                         {STR("link-name"), import->link_name}};
     struct remote_call *c = xnew(struct remote_call);
     c->import = import;
     import->state = c;
     import->cancel = on_cancel;
-    bool ok = find_target(route, f, &prefix, &e);
+    bool ok = find_target(route, import, &prefix, &e);
     if (ok) {
         struct wrpc_target target = {.prefix = buf_view(&prefix),
                                      .instance = f->instance,

@@ -73,6 +73,7 @@ struct guest {
     struct comp_inst *inst;
     struct wasi_ctx *wasi;
     struct import *imports; /* worker; after ENDED the loop's */
+    struct choices choices; /* likewise */
     struct batch *batch;    /* worker: notes of this run */
     struct guest_end end;
     struct buf end_text;
@@ -90,6 +91,7 @@ struct import {
     struct guest *guest;
     struct import *next;
     struct buf params;
+    char *link_name;
     bool done; /* this and what follows: written by the loop under the guest's lock */
     struct buf root;
     struct err e;
@@ -226,6 +228,7 @@ static void world_fetch(void *user, uint32_t exchange, const struct wasi_request
                                     .between_bytes_ns = request->between_bytes_ns};
     if (!http_request_encode(&request->head, &n->text, &e)) /* too many fields */
         buf_clear(&n->text);
+    buf_str(&n->more, choices_get(&g->choices, STR("wasi:http/outgoing-handler")));
 }
 
 static void world_fetch_drop(void *user, uint32_t exchange)
@@ -555,6 +558,7 @@ static void deliver_note(struct guest *g, struct note *n)
         break;
     case NOTE_FETCH:
         n->fetch.root = buf_span(&n->text);
+        n->fetch.link_name = buf_view(&n->more);
         ops->fetch(user, n->exchange, &n->fetch);
         break;
     case NOTE_FETCH_DROP:
@@ -610,13 +614,22 @@ struct guest *guest_of(const struct comp_host_call *hc)
     return wasi_user(hc->user);
 }
 
+struct choices *guest_choices(struct guest *g)
+{
+    return &g->choices;
+}
+
 struct guest_import *guest_import_start(struct guest *g, const struct bridge_func *func,
-                                        struct span params)
+                                        struct str link_name, struct span params)
 {
     struct import *i = xnew(struct import);
     buf_put(&i->params, params.p, params.n);
+    i->link_name = str_dup(link_name);
     i->guest = g;
-    i->call = (struct guest_import){.func = func, .params = buf_span(&i->params), .guest = g};
+    i->call = (struct guest_import){.func = func,
+                                    .link_name = str_of(i->link_name),
+                                    .params = buf_span(&i->params),
+                                    .guest = g};
     i->next = g->imports;
     g->imports = i;
     note(g, NOTE_IMPORT)->import = &i->call;
@@ -657,6 +670,7 @@ void guest_import_free(struct guest_import *call)
     *at = i->next;
     buf_fini(&i->params);
     buf_fini(&i->root);
+    free(i->link_name);
     free(i);
 }
 
@@ -723,6 +737,7 @@ void guest_free(struct guest *g)
         g->inbox = next;
     }
     config_unref(g->opts.config);
+    choices_fini(&g->choices);
     buf_fini(&g->end_text);
     arena_fini(&g->arena);
     pthread_mutex_destroy(&g->lock);

@@ -9,6 +9,7 @@
 #ifndef HOSTD_GUEST_H
 #define HOSTD_GUEST_H
 
+#include "hostd/choice.h"
 #include "hostd/grant.h"
 #include "hostd/wasi/wasi.h"
 #include "lattice/base/worker.h"
@@ -32,6 +33,7 @@ enum guest_body { GUEST_BODY_MORE, GUEST_BODY_FINISHED, GUEST_BODY_ABORTED };
 /* A request that the guest makes (wasi_request): its root as http_request_encode writes it. */
 struct guest_fetch {
     struct span root;
+    struct str link_name; /* the guest's choice for wasi:http/outgoing-handler */
     bool has_body;
     uint64_t body_bytes, connect_ns, first_byte_ns, between_bytes_ns;
 };
@@ -92,7 +94,8 @@ void guest_free(struct guest *g); /* after ended, or before guest_start */
 
 /* One call on its way; owned by the guest. Views live until it is answered. */
 struct guest_import {
-    const struct bridge_func *func;
+    const struct bridge_func *func; /* NULL: a question of choice.c */
+    struct str link_name;
     struct span params; /* encoded */
     struct guest *guest;
     /* the daemon's, while the call is under way */
@@ -102,11 +105,12 @@ struct guest_import {
 /* e NULL: root is the encoded result tuple (copied). Once. */
 void guest_import_answer(struct guest_import *call, struct span root, const struct err *e);
 
-/* Worker, from inside a host function: starts such a call (copies params), and asks for its answer. */
+/* Worker, from inside a host function: starts such a call (copies texts), and asks for its answer. */
 struct guest_import *guest_import_start(struct guest *g, const struct bridge_func *func,
-                                        struct span params);
+                                        struct str link_name, struct span params);
 bool guest_import_done(struct guest_import *call, struct span *root, const struct err **e);
 void guest_import_free(struct guest_import *call); /* after its answer was used */
 struct guest *guest_of(const struct comp_host_call *hc);
+struct choices *guest_choices(struct guest *g);
 
 #endif

@@ -297,7 +297,10 @@ static void on_result(void *user, struct span root)
 static void on_import(void *user, struct guest_import *call)
 {
     struct bridge_route route = route_of(user);
-    bridge_invoke(&route, call);
+    if (call->func)
+        bridge_invoke(&route, call);
+    else
+        choice_answer(route.grants, route.source_id, call);
 }
 
 static void on_print(void *user, int fd, struct str line)

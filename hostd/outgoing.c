@@ -36,7 +36,7 @@ static struct outgoing *open_way(const struct outgoing_opts *opts, const struct 
 {
     const struct bridge_route *r = opts->route;
     struct str target;
-    if (grant_target(r->grants, r->source_id, LINK_KEY, STR("default"), &target))
+    if (grant_target(r->grants, r->source_id, LINK_KEY, what->link_name, &target))
         return outgoing_link(opts, what, request, target, why, e);
     if (opts->client)
         return outgoing_direct(opts, what, request, why, e);

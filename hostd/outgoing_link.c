@@ -173,7 +173,7 @@ static bool invoke(struct linked *l, const struct outgoing_opts *opts,
 {
     const struct bridge_route *route = opts->route;
     const struct bus_header headers[] = {{STR("source-id"), route->source_id},
-                                         {STR("link-name"), STR("default")}};
+                                         {STR("link-name"), what->link_name}};
     AUTO(buf_fini) struct buf params = BUF_INIT;
     AUTO(buf_fini) struct buf prefix = BUF_INIT;
     struct wit_pendings paths = {0};

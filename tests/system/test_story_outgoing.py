@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Messages to a database over HTTP: the example deploy/examples/events as it stands, its manifest with the addresses of
-this test, a game client on one side and a Kafka REST proxy, played by a TLS server with a test CA, on the other."""
+"""Messages to a database over HTTP: events of a game client to a Kafka REST proxy behind TLS."""
+
+# The example deploy/examples/events as it stands, its manifest with the addresses of this test; the database is played by
+# a server with a certificate of a test CA.
 
 import base64
 import json
