@@ -103,6 +103,9 @@ static const struct row {
       "[SCHEME://]HOST[:PORT],...; HOST may be *.SUFFIX or *"),
     T("http-ca", "HOSTD_HTTP_CA", http_ca, NULL,
       "certificates (PEM file) to trust there beside the system's"),
+    T("net-allow", "HOSTD_NET_ALLOW", net_allow, NULL,
+      "what components may reach with sockets: HOST:PORT,...; HOST may be a name, an address, "
+      "10.0.0.0/8 or *, PORT *"),
     T("log-level", "WASMCLOUD_LOG_LEVEL", log_level, "info", "error, warn, info, debug or trace"),
     B("enable-structured-logging", "WASMCLOUD_STRUCTURED_LOGGING_ENABLED", log_json,
       "JSON lines on stderr"),

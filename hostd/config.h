@@ -28,7 +28,7 @@ struct settings {
     const char *image_cache, *oci_registry, *oci_user, *oci_password, *oci_mirrors,
         *allowed_insecure, *tls_ca_path;
     bool allow_latest;
-    const char *http_allow, *http_ca;
+    const char *http_allow, *http_ca, *net_allow;
     const char *log_level;
     bool log_json;
     uint64_t execution_ms_max, memory_bytes_max, image_bytes_max, instances_max, queue_max, workers;

@@ -8,8 +8,10 @@
 #include "hostd/guest.h"
 
 #include <assert.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <string.h>
+#include <unistd.h>
 #include "lattice/base/alloc.h"
 #include "lattice/base/clock.h"
 #include "lattice/base/log.h"
@@ -22,6 +24,8 @@
 #define BODY_BYTES_MAX (16u << 20) /* one body waiting for the guest, from peers that do not pace */
 #define MAIL_ARENA_BYTES (1u << 20) /* trailers, decoded */
 #define SLICE_FUEL 1000000u         /* about a millisecond of looping */
+
+#define WATCH_RETRY_NS 10000000u
 
 enum mail_kind { MAIL_BODY, MAIL_BODY_END, MAIL_BODY_FAIL, MAIL_CREDIT, MAIL_FETCH, MAIL_WAKE };
 
@@ -44,6 +48,7 @@ enum note_kind {
     NOTE_PRINT,
     NOTE_LOG,
     NOTE_TIMER,
+    NOTE_WATCH,
     NOTE_ENDED
 };
 
@@ -53,6 +58,7 @@ struct note {
     uint32_t number;   /* BODY: enum guest_body; CONSUMED: bytes; PRINT: fd; LOG: level */
     uint32_t exchange; /* BODY, CONSUMED, FETCH, FETCH_DROP */
     uint64_t at_ns;    /* TIMER */
+    int fd;            /* WATCH: the descriptor; -1: the same as before */
     struct guest_fetch fetch;
     struct guest_import *import;
     struct buf text, more;
@@ -83,7 +89,11 @@ struct guest {
     enum guest_state state;
     enum wasm_trap ending; /* why it must end; NONE: it need not */
 
-    struct loop_timer *wake; /* loop */
+    bool watched; /* worker: the loop has watch_fd */
+
+    struct loop_timer *wake; /* this and what follows: loop */
+    struct loop_fd *watch;   /* while the guest is parked */
+    int watch_fd; /* of wasi_wait_fd, a duplicate: it stays when the guest's world is gone; -1: none yet */
 };
 
 struct import {
@@ -364,10 +374,26 @@ static void finish(struct guest *g, enum comp_outcome outcome)
     send_notes(g);
 }
 
+/* Asks the loop to wake the guest when one of its sockets is ready; else, by when to look again. */
+static uint64_t watch_sockets(struct guest *g)
+{
+    int fd = -1;
+    if (!g->watched && (fd = fcntl(wasi_wait_fd(g->wasi), F_DUPFD_CLOEXEC, 3)) < 0)
+        return clock_mono_ns() + WATCH_RETRY_NS; /* the process has no descriptor left */
+    g->watched = true;
+    note(g, NOTE_WATCH)->fd = fd;
+    return UINT64_MAX;
+}
+
 /* Parks the guest unless mail came meanwhile. False: go on. */
 static bool park(struct guest *g)
 {
     uint64_t at = wasi_wake_at(g->wasi);
+    if (wasi_wait_fd(g->wasi) >= 0) {
+        if (wasi_ready(g->wasi))
+            return false;
+        at = MIN(at, watch_sockets(g));
+    }
     if (at != UINT64_MAX)
         note(g, NOTE_TIMER)->at_ns = at;
     send_notes(g);
@@ -516,9 +542,39 @@ static void set_wake(struct guest *g, uint64_t at_ns)
         g->wake = loop_after_ns(g->opts.loop, at_ns > now ? at_ns - now : 0, on_wake, g);
 }
 
-static void ended(struct guest *g)
+static void on_watch(void *user)
+{
+    struct guest *g = user;
+    loop_fd_close(&g->watch); /* until it is parked again: it looks for itself now */
+    wake(g);
+}
+
+static void set_watch(struct guest *g, int fd)
+{
+    struct err e = ERR_INIT;
+    if (fd >= 0)
+        g->watch_fd = fd;
+    if (g->watch)
+        return;
+    g->watch = loop_fd_open(g->opts.loop, g->watch_fd, on_watch, g, &e);
+    if (!g->watch) {
+        log_error("sockets of a guest cannot be watched", LE(&e));
+        guest_cancel(g, WASM_TRAP_HOST);
+    }
+}
+
+static void stop_waking(struct guest *g)
 {
     loop_timer_stop(&g->wake);
+    loop_fd_close(&g->watch);
+    if (g->watch_fd >= 0)
+        close(g->watch_fd);
+    g->watch_fd = -1;
+}
+
+static void ended(struct guest *g)
+{
+    stop_waking(g);
     while (g->imports) { /* it ended before they were answered or used */
         if (!g->imports->done && g->imports->call.cancel)
             g->imports->call.cancel(&g->imports->call);
@@ -578,6 +634,9 @@ static void deliver_note(struct guest *g, struct note *n)
         break;
     case NOTE_TIMER:
         set_wake(g, n->at_ns);
+        break;
+    case NOTE_WATCH:
+        set_watch(g, n->fd);
         break;
     case NOTE_ENDED:
         ended(g); /* may free g; always the last note of the last batch */
@@ -687,8 +746,9 @@ struct guest *guest_new(const struct guest_opts *opts, struct comp_inst *inst)
     g->inbox_tail = &g->inbox;
     pthread_mutex_init(&g->lock, NULL);
     arena_init(&g->arena, GUEST_ARENA_BYTES);
-    g->wasi = wasi_ctx_new(
-        &(struct wasi_opts){.world = &world, .user = g, .buffered_bytes_max = BODY_BYTES_MAX});
+    g->watch_fd = -1;
+    g->wasi = wasi_ctx_new(&(struct wasi_opts){
+        .world = &world, .user = g, .net = opts->net, .buffered_bytes_max = BODY_BYTES_MAX});
     wasi_body_credit(g->wasi, WASI_SERVED, BODY_WINDOW_BYTES);
     return g;
 }
@@ -728,7 +788,7 @@ void guest_free(struct guest *g)
     if (!g)
         return;
     assert(g->state == GUEST_NEW || g->state == GUEST_ENDED);
-    loop_timer_stop(&g->wake);
+    stop_waking(g);
     comp_inst_free(g->inst);
     wasi_ctx_free(g->wasi);
     while (g->inbox) {

@@ -63,7 +63,8 @@ struct guest_opts {
     struct workers *workers;
     const struct guest_ops *ops;
     void *user;
-    struct config_map *config; /* a reference is taken; NULL: empty */
+    struct config_map *config;  /* a reference is taken; NULL: empty */
+    const struct wasi_net *net; /* what its sockets may reach; NULL: nothing */
 };
 
 /* Takes inst over: it comes back through guest_take_instance when it can serve another call. */

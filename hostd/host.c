@@ -9,6 +9,7 @@
 
 #include "hostd/host_int.h"
 #include "hostd/image/image.h"
+#include "hostd/wasi/wasi.h"
 #include "lattice/base/alloc.h"
 #include "lattice/base/clock.h"
 #include "lattice/base/log.h"
@@ -189,6 +190,19 @@ static bool open_client(struct host *h, struct err *e)
            err_wrap(e, "--http-allow, --http-ca");
 }
 
+/* Rules between commas. */
+static bool open_net(struct host *h, struct err *e)
+{
+    struct str rest = str_of(h->settings->net_allow), rule;
+    if (rest.n == 0)
+        return true;
+    h->net = wasi_net_new();
+    while (str_cut(&rest, ',', &rule))
+        if (!wasi_net_allow(h->net, str_trim(rule), e))
+            return err_wrap(e, "--net-allow");
+    return true;
+}
+
 static void open_workloads(struct host *h)
 {
     const struct settings *s = h->settings;
@@ -197,6 +211,7 @@ static void open_workloads(struct host *h)
                                  .grants = h->grants,
                                  .images = h->images,
                                  .client = h->client,
+                                 .net = h->net,
                                  .lattice = h->space.lattice,
                                  .workers = (uint32_t)s->workers,
                                  .execution_ms_max = s->execution_ms_max,
@@ -236,7 +251,8 @@ static bool open_parts(struct host *h, struct err *e)
                                     .link_added = on_link_added,
                                     .user = h};
     if (!make_key(h, e) || !copy_labels(h, e) || !grants_open(&grant_opts, &h->grants, e) ||
-        !wrpc_open(h->opts.rpc, NULL, &h->wrpc, e) || !open_images(h, e) || !open_client(h, e))
+        !wrpc_open(h->opts.rpc, NULL, &h->wrpc, e) || !open_images(h, e) || !open_client(h, e) ||
+        !open_net(h, e))
         return false;
     open_workloads(h);
     open_sidecars(h);
@@ -390,6 +406,7 @@ void host_close(struct host *h)
     workloads_close(h->workloads);
     images_close(h->images);
     http_client_close(h->client);
+    wasi_net_free(h->net);
     wrpc_close(h->wrpc);
     grants_close(h->grants);
     while (h->nlabels > 0)

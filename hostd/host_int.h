@@ -31,6 +31,7 @@ struct host {
     struct wrpc *wrpc;
     struct images *images;
     struct http_client *client; /* NULL: guests' requests go by links only */
+    struct wasi_net *net;       /* NULL: guests have no sockets */
     struct workloads *workloads;
     struct sidecars *sidecars;
     struct scheduler *scheduler; /* NULL: not offered */

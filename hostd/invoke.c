@@ -465,6 +465,7 @@ static void begin(struct invocation *v)
                               .workers = s->opts.host->workers,
                               .ops = &guest_ops,
                               .user = v,
+                              .net = s->opts.host->net,
                               .config = s->opts.config ? grant_config_now(s->opts.config)
                                                        : s->last_config};
     v->guest = v->feed.guest = guest_new(&opts, inst);

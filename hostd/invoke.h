@@ -18,6 +18,7 @@ struct invoke_host {
     struct grants *grants;
     struct workers *workers;
     struct http_client *client; /* of guests' requests; NULL: the host makes none */
+    const struct wasi_net *net; /* of guests' sockets; NULL: nothing */
     struct str lattice;
     uint32_t queue_max, instances_max;
     uint32_t instances;       /* running now */

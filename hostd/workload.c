@@ -579,6 +579,7 @@ struct workloads *workloads_open(const struct workload_opts *opts)
                                     .rpc = opts->rpc,
                                     .grants = opts->grants,
                                     .client = opts->client,
+                                    .net = opts->net,
                                     .workers = workers_new(threads, start_thread),
                                     .lattice = str_of(ws->lattice),
                                     .queue_max = opts->queue_max,
