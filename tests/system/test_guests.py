@@ -2,9 +2,11 @@
 """Guests from every toolchain on a real host, their answers byte for byte. Those over 200 kB are not in the tree:
 tests/guests/build makes them in $HOSTD_GUESTS (~/.cache/hostd/guests); a test says which of them it left out."""
 
+import http.server
 import os
 import pathlib
 import subprocess
+import threading
 import unittest
 
 from lattice import BIN, PATIENCE, ROOT, Lattice, free_port, main, until
@@ -64,6 +66,21 @@ file "once upon a time\\n"
 """
 
 
+class Origin(http.server.BaseHTTPRequestHandler):
+    """What a guest asks: says who asked, by which path."""
+
+    def do_GET(self):
+        body = f"{self.path} asked by {self.headers['x-asked-by']}\n".encode()
+        self.send_response(203)
+        self.send_header("content-type", "text/x-origin")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
 class Guests(unittest.TestCase):
     def existing(self, files):
         missing = [f for f in files if not f.exists()]
@@ -98,6 +115,24 @@ class Guests(unittest.TestCase):
             reply = lat.http(port, target, "GET" if body is None else "POST", body, timeout=20 * PATIENCE)
             self.assertEqual((reply.status, reply.body), (status, answer), f"{target}\n{host.tail(5)}")
         lat.ctl("app", "delete", guest.stem)
+
+    def test_javascript_fetches(self):
+        """Only what the host's list of servers allows."""
+        guest = CACHE / "js-http.wasm"
+        if not self.existing([guest]):
+            self.skipTest("js-http is not built")
+        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Origin) as origin, Lattice() as lat:
+            threading.Thread(target=origin.serve_forever, daemon=True).start()
+            there = origin.server_address[1]
+            lat.start_nats()
+            host = lat.start_host("us-east-1", "--http-allow", f"127.0.0.1:{there}")
+            port = self.deploy(lat, guest)
+            until(lambda: self.there(lat, port), 30, lambda: lat.app_status(guest.stem) + host.tail())
+            reply = lat.http(port, f"/fetch?url=http://127.0.0.1:{there}/some/path")
+            self.assertEqual((reply.status, reply.body), (200, b"203 text/x-origin /some/path asked by js-http\n"))
+            reply = lat.http(port, f"/fetch?url=http://127.0.0.1:{free_port()}/")
+            self.assertEqual(reply.status, 500, reply)
+            origin.shutdown()
 
     def there(self, lat, port):
         """Something answers, if only that there is no such thing."""
