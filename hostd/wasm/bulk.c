@@ -113,6 +113,24 @@ enum bulk_status bulk_table_fill(struct wasm_vm *vm, uint32_t table, uint64_t *d
     return advance(vm, dst, NULL, n, piece, ELEM_BYTES);
 }
 
+enum bulk_status bulk_table_grow(struct wasm_vm *vm, uint32_t table, wasm_slot value, uint64_t n)
+{
+    struct wasm_table *t = vm->inst->tables[table];
+    if (vm->grown == 0 && !table_reserve(t, n)) {
+        vm->grow_result = t->type.is64 ? UINT64_MAX : UINT32_MAX;
+        return BULK_DONE;
+    }
+    uint64_t piece = MIN(n - vm->grown, ELEMS_PER_PIECE);
+    table_append(t, piece, value);
+    vm->fuel_used += piece * ELEM_BYTES / BYTES_PER_UNIT;
+    vm->grown += piece;
+    if (vm->grown < n)
+        return BULK_MORE;
+    vm->grown = 0;
+    vm->grow_result = t->n - n;
+    return BULK_DONE;
+}
+
 enum bulk_status bulk_table_init(struct wasm_vm *vm, uint32_t table, uint32_t segment,
                                  uint64_t *dst, uint64_t *src, uint64_t *n)
 {

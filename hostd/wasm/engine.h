@@ -147,7 +147,7 @@ struct wasm_memory {
 
 struct wasm_table {
     wasm_slot *elems;
-    uint64_t n, max;
+    uint64_t n, max, cap;
     uint8_t elem_type;
     const struct wasm_type_refs *refs; /* elem_type is to be read with */
     struct wasm_limits_type type;
@@ -189,10 +189,18 @@ struct wasm_inst {
     uint32_t nholders; /* tables that keep it after a failed instantiation */
 };
 
-/* ---- instance.c ---- */
-bool table_grow(struct wasm_table *t, uint64_t n, wasm_slot init);
+/* ---- table.c ---- */
+struct wasm_table *table_new(struct type_in elem, const struct wasm_limits_type *type,
+                             uint64_t elems_max, wasm_slot init, struct err *e);
+/* Room for n more; false: beyond its maximum, or no memory. Then they can be appended. */
+bool table_reserve(struct wasm_table *t, uint64_t n);
+void table_append(struct wasm_table *t, uint64_t n, wasm_slot value);
 /* at is inside; vm as for exn_set. */
 void table_set(struct wasm_vm *vm, struct wasm_table *t, uint64_t at, wasm_slot value);
+void table_keep(struct wasm_table *t, struct wasm_inst *orphan); /* until t is freed */
+
+/* ---- instance.c ---- */
+void inst_let_go(struct wasm_inst *i); /* what table_keep was told */
 void const_value(const struct wasm_inst *i, struct const_expr x, wasm_slot out[2]);
 wasm_slot const_eval(const struct wasm_inst *i, struct const_expr x); /* not of a v128 */
 wasm_slot elem_value(const struct wasm_inst *i, const struct elem_segment *s, uint32_t index);
@@ -204,8 +212,6 @@ struct inst_limits {
     uint32_t pages_max, elems_max;
 };
 struct inst_limits inst_limits(const struct wasm_module *m, const struct wasm_limits *wanted);
-struct wasm_table *table_new(struct type_in elem, const struct wasm_limits_type *type,
-                             uint64_t elems_max, wasm_slot init, struct err *e);
 void inst_use_memory(struct wasm_inst *i); /* once its memories are there */
 
 /* ---- snapshot.c ---- */
@@ -298,7 +304,8 @@ struct wasm_vm {
     struct wasm_func *host; /* deferred call without answer, and its arguments */
     uint64_t *host_slots;
     struct exn_heap exns;
-    bool in_host; /* a direct host function runs: faults are bugs, not traps */
+    uint64_t grown, grow_result; /* of the table.grow that is under way: elements so far */
+    bool in_host;                /* a direct host function runs: faults are bugs, not traps */
 
     uint32_t depth; /* entries on the stack */
     const wasm_slot *results;
@@ -347,6 +354,8 @@ enum bulk_status bulk_table_copy(struct wasm_vm *vm, uint32_t to, uint32_t from,
                                  uint64_t *src, uint64_t *n);
 enum bulk_status bulk_table_fill(struct wasm_vm *vm, uint32_t table, uint64_t *dst, uint64_t value,
                                  uint64_t *n);
+/* The result, old size or -1, is in vm->grow_result after BULK_DONE. */
+enum bulk_status bulk_table_grow(struct wasm_vm *vm, uint32_t table, wasm_slot value, uint64_t n);
 enum bulk_status bulk_table_init(struct wasm_vm *vm, uint32_t table, uint32_t segment,
                                  uint64_t *dst, uint64_t *src, uint64_t *n);
 

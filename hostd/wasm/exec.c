@@ -37,12 +37,6 @@ static COLD uint64_t grow_memory(struct wasm_vm *vm, uint32_t memory, uint64_t p
     return old;
 }
 
-static COLD uint64_t grow_table(struct wasm_table *t, uint64_t n, wasm_slot init)
-{
-    uint64_t old = t->n;
-    return table_grow(t, n, init) ? old : minus_one(&t->type);
-}
-
 static inline struct wasm_table *table_of(const struct wasm_vm *vm, uint32_t index)
 {
     return vm->inst->tables[index];
@@ -72,7 +66,13 @@ static inline struct wasm_table *table_of(const struct wasm_vm *vm, uint32_t ind
         TRAP(WASM_TRAP_TABLE);                            \
     acc = t->elems[i]
 #define PRODUCE_TABLE_SIZE SET_i64(table_of(vm, imm32(pc))->n)
-#define PRODUCE_TABLE_GROW SET_i64(grow_table(table_of(vm, (uint32_t)pc[2]), SLOT(2), SLOT(1)))
+#define PRODUCE_TABLE_GROW                                                     \
+    if (bulk_table_grow(vm, (uint32_t)pc[2], SLOT(1), SLOT(2)) == BULK_MORE) { \
+        if (OUT_OF_FUEL)                                                       \
+            LEAVE(EXIT_FUEL);                                                  \
+        GO;                                                                    \
+    }                                                                          \
+    acc = vm->grow_result
 #define PRODUCE_REF_FUNC SET_i64((uint64_t)(uintptr_t)vm->inst->funcs[imm32(pc)])
 
 #define PRODUCE_I8X16_SHUFFLE                    \

@@ -55,7 +55,7 @@ struct wasm_inst *wasm_func_inst(const struct wasm_func *f)
     return f->inst;
 }
 
-/* ---- globals and tables ---- */
+/* ---- globals ---- */
 
 struct wasm_global *wasm_global_new(uint8_t type, bool mutable_, const wasm_slot *init)
 {
@@ -81,72 +81,6 @@ void wasm_global_get(const struct wasm_global *g, wasm_slot out[2])
 uint8_t wasm_global_type(const struct wasm_global *g)
 {
     return g->type;
-}
-
-bool table_grow(struct wasm_table *t, uint64_t n, wasm_slot init)
-{
-    if (n > t->max - t->n)
-        return false;
-    if (n == 0)
-        return true;
-    /* a size the guest chose, bounded by the limit on table elements */
-    wasm_slot *elems = try_realloc(t->elems, (t->n + n) * sizeof *elems);
-    if (!elems)
-        return false;
-    for (uint64_t i = 0; i < n; i++)
-        elems[t->n + i] = init;
-    if (type_is_exn(t->elem_type))
-        exn_hold(init, n);
-    t->elems = elems;
-    t->n += n;
-    return true;
-}
-
-void table_set(struct wasm_vm *vm, struct wasm_table *t, uint64_t at, wasm_slot value)
-{
-    if (type_is_exn(t->elem_type))
-        exn_set(vm, &t->elems[at], value);
-    else
-        t->elems[at] = value;
-}
-
-struct wasm_table *table_new(struct type_in elem, const struct wasm_limits_type *type,
-                             uint64_t elems_max, wasm_slot init, struct err *e)
-{
-    struct wasm_table *t = xnew(struct wasm_table);
-    t->elem_type = elem.type;
-    t->refs = elem.refs;
-    t->type = *type;
-    t->max = type->has_max ? MIN(type->max, elems_max) : elems_max;
-    if (type->min > t->max || !table_grow(t, type->min, init)) {
-        free(t);
-        err_set(e, ERR_LIMIT, "table wants %llu elements, the limit is %llu",
-                (unsigned long long)type->min, (unsigned long long)elems_max);
-        return NULL;
-    }
-    return t;
-}
-
-struct wasm_table *wasm_table_new(uint8_t elem_type, const struct wasm_limits_type *type,
-                                  wasm_slot init, struct err *e)
-{
-    return table_new((struct type_in){elem_type, NULL}, type, TABLE_ELEMS_DEFAULT, init, e);
-}
-
-static void inst_destroy(struct wasm_inst *i);
-
-void wasm_table_free(struct wasm_table *t)
-{
-    if (!t)
-        return;
-    for (uint32_t i = 0; i < t->norphans; i++)
-        if (--t->orphans[i]->nholders == 0)
-            inst_destroy(t->orphans[i]);
-    for (uint64_t i = 0; type_is_exn(t->elem_type) && i < t->n; i++)
-        exn_release(NULL, t->elems[i]);
-    free(t->orphans);
-    free(t->elems);
-    free(t);
 }
 
 /* ---- constant expressions ---- */
@@ -472,13 +406,18 @@ void wasm_inst_free(struct wasm_inst *i)
         inst_destroy(i);
 }
 
+void inst_let_go(struct wasm_inst *i)
+{
+    if (--i->nholders == 0)
+        inst_destroy(i);
+}
+
 /* Imported tables may hold functions of the instance that failed: they keep it. */
 static void orphan(struct wasm_inst *i)
 {
     for (uint32_t n = 0; n < i->module->nimported_tables; n++) {
         struct wasm_table *t = i->tables[n];
-        t->orphans = xrealloc(t->orphans, (t->norphans + 1) * sizeof(struct wasm_inst *));
-        t->orphans[t->norphans++] = i;
+        table_keep(t, i);
         i->nholders++;
     }
     if (i->nholders == 0)

@@ -61,6 +61,7 @@ void wasm_vm_free(struct wasm_vm *vm)
 static void drop_frames(struct wasm_vm *vm)
 {
     vm->depth = 0;
+    vm->grown = 0;
     vm->host = NULL;
     vm->inst = NULL;
     vm->code = NULL;

@@ -250,11 +250,27 @@ static bool table_set(struct ref_vm *vm, struct ref_table *t)
     return true;
 }
 
+struct grow {
+    struct ref_table *t;
+    struct value v;
+    bool ok;
+};
+
+static void grow_piece(void *what, uint64_t at, uint64_t n)
+{
+    struct grow *g = what;
+    (void)at;
+    g->ok = g->ok && ref_table_grow(g->t, n, g->v);
+}
+
 static bool table_grow(struct ref_vm *vm, struct ref_table *t)
 {
     uint64_t n = ref_pop(vm).lo, old = t->n, failed = t->type.is64 ? UINT64_MAX : UINT32_MAX;
-    struct value v = ref_pop(vm);
-    ref_push64(vm, ref_table_grow(t, n, v) ? old : failed);
+    struct grow g = {t, ref_pop(vm), true};
+    g.ok = n <= t->max - t->n;
+    if (g.ok && !in_pieces(vm, n, ELEM_BYTES, false, grow_piece, &g))
+        return false;
+    ref_push64(vm, g.ok ? old : failed);
     return true;
 }
 
