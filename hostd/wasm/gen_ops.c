@@ -310,7 +310,7 @@ static void binary(const struct row *r)
         for (int d = 0; d < forms(r->to); d++) {
             begin("%s_%.2s%s", r->name, c, results[d]);
             operand('x', r->from, c[0], 1);
-            operand('y', r->from, c[1], 2);
+            operand('y', r->from, c[1], c[0] == 'K' ? 1 : 2); /* a constant takes fields 2 and 3 */
             if (r->family == F_DIVIDE)
                 divide_checks(r, results[d]);
             result(r->to, results[d], r->expr, words_of(r->from, c[c[0] != 'K']));

@@ -60,7 +60,7 @@ static void binary(struct translation *t, const struct op_row *row)
     if (x.class == 'S')
         set_field(t, cell, 1, x.slot);
     if (y.class == 'S')
-        set_field(t, cell, 2, y.slot);
+        set_field(t, cell, x.class == 'K' ? 1 : 2, y.slot);
     if (wide)
         t->code[cell + 2] = k->k;
     else if (k)

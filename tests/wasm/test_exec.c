@@ -67,6 +67,20 @@ START_TEST(many_pending_operands)
 }
 END_TEST
 
+#define CONST_F32(a, b, c, d) 0x43, (a), (b), (c), (d)
+
+/* A constant takes the room of two slots in its cell: the other operand has to be elsewhere. */
+START_TEST(constant_before_a_slot)
+{
+    use_exec(_i);
+    const struct span bytes = FUNCTION(F_TYPE(2, F32, F32, 1, F32), CONST_F32(0, 0x80, 0xc8, 0x42),
+                                       GET(1), 0x93 /* f32.sub */);
+    struct guest g = guest_open(bytes, NULL);
+    ck_assert_uint_eq(guest_call(&g, "f", ARGS(0x3f800000, 0x40000000)), 0x42c48000); /* 98.25 */
+    guest_close(&g);
+}
+END_TEST
+
 START_TEST(recursion)
 {
     use_exec(_i);
@@ -424,6 +438,7 @@ int main(void)
     const TTest *const tests[] = {
         pending_operands,
         many_pending_operands,
+        constant_before_a_slot,
         recursion,
         several_results,
         branch_tables,
