@@ -113,12 +113,16 @@ static inline v128 with_f64(v128 v, double x)
     } while (0)
 
 #define OUT_OF_FUEL (vm->fuel_used >= atomic_load_explicit(&vm->fuel_stop, memory_order_relaxed))
+#ifdef WITHOUT_FUEL /* a build that shows what fuel costs: nothing stops its guests */
+#define USE_FUEL (void)0
+#else
 #define USE_FUEL                   \
     do {                           \
         if (UNLIKELY(OUT_OF_FUEL)) \
             LEAVE(EXIT_FUEL);      \
         vm->fuel_used++;           \
     } while (0)
+#endif
 
 #define BRANCH NEXT((int32_t)imm32(pc))
 #define BRANCH_BACK \
