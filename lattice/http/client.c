@@ -462,7 +462,8 @@ static size_t on_send(char *p, size_t size, size_t room, void *user)
         buf_drop(&f->out, f->out_at);
         f->out_at = 0;
     }
-    f->handler->sent(f->user, n);
+    if (f->handler->sent)
+        f->handler->sent(f->user, n);
     return n;
 }
 

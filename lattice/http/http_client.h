@@ -71,7 +71,7 @@ struct http_fetch_handler {
     void (*body)(void *user, struct span data);
     void (*end)(void *user, const struct http_fetch_field *trailers, size_t n);
     void (*fail)(void *user, enum http_failure why, const char *text);
-    void (*sent)(void *user, size_t n); /* of the request's body */
+    void (*sent)(void *user, size_t n); /* of the request's body; may be NULL */
 };
 
 struct http_fetch_opts {

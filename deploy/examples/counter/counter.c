@@ -2,187 +2,17 @@
 /* Counts requests in a key-value bucket:
  *   GET /PATH          adds one to the count of this path, answers the new count
  *   PUT /value/KEY     stores the request body                GET /value/KEY     answers it, or 404
- * The bucket is the one of the link named default. No libc; imports are the canonical ABI's flattened forms. Built by
- * tests/guests/build. */
-#include <stddef.h>
-#include <stdint.h>
-
-#define TYPES "wasi:http/types@0.2.2"
-#define STREAMS "wasi:io/streams@0.2.2"
-#define STORE "wasi:keyvalue/store@0.2.0-draft"
-#define IMPORT(module, name) __attribute__((import_module(module), import_name(name)))
-#define EXPORT(name) __attribute__((export_name(name)))
-
-typedef int32_t handle_t;
-
-IMPORT(STORE, "open") void store_open(const char *name, size_t name_n, void *ret);
-IMPORT(STORE, "[method]bucket.get") void bucket_get(handle_t bucket, const char *key, size_t key_n, void *ret);
-IMPORT(STORE, "[method]bucket.set")
-void bucket_set(handle_t bucket, const char *key, size_t key_n, const char *value, size_t value_n, void *ret);
-IMPORT(STORE, "[resource-drop]bucket") void bucket_drop(handle_t bucket);
-IMPORT("wasi:keyvalue/atomics@0.2.0-draft", "increment")
-void bucket_increment(handle_t bucket, const char *key, size_t key_n, int64_t delta, void *ret);
-
-IMPORT(TYPES, "[constructor]fields") handle_t fields_new(void);
-IMPORT(TYPES, "[method]incoming-request.method") void request_method(handle_t request, void *ret);
-IMPORT(TYPES, "[method]incoming-request.path-with-query") void request_path(handle_t request, void *ret);
-IMPORT(TYPES, "[method]incoming-request.consume") void request_consume(handle_t request, void *ret);
-IMPORT(TYPES, "[method]incoming-body.stream") void incoming_stream(handle_t body, void *ret);
-IMPORT(TYPES, "[resource-drop]incoming-body") void incoming_drop(handle_t body);
-IMPORT(TYPES, "[resource-drop]incoming-request") void request_drop(handle_t request);
-IMPORT(TYPES, "[constructor]outgoing-response") handle_t response_new(handle_t fields);
-IMPORT(TYPES, "[method]outgoing-response.set-status-code") int32_t response_status(handle_t response, int32_t status);
-IMPORT(TYPES, "[method]outgoing-response.body") void response_body(handle_t response, void *ret);
-IMPORT(TYPES, "[static]response-outparam.set")
-void outparam_set(handle_t out, int32_t is_err, handle_t response, int32_t, int64_t, int32_t, int32_t, int32_t,
-                  int32_t);
-IMPORT(TYPES, "[method]outgoing-body.write") void body_write(handle_t body, void *ret);
-IMPORT(TYPES, "[static]outgoing-body.finish")
-void body_finish(handle_t body, int32_t has_trailers, handle_t trailers, void *ret);
-IMPORT(STREAMS, "[method]output-stream.blocking-write-and-flush")
-void stream_write(handle_t stream, const void *p, size_t n, void *ret);
-IMPORT(STREAMS, "[resource-drop]output-stream") void stream_drop(handle_t stream);
-IMPORT(STREAMS, "[method]input-stream.blocking-read") void stream_read(handle_t stream, int64_t n, void *ret);
-IMPORT(STREAMS, "[resource-drop]input-stream") void input_drop(handle_t stream);
-
-enum { METHOD_GET = 0, METHOD_PUT = 3 };
-enum { NO_SUCH_STORE, ACCESS_DENIED };
-
-/* One call per instance: memory is only ever handed out. */
-extern unsigned char __heap_base;
-static uintptr_t top;
-
-EXPORT("cabi_realloc") void *cabi_realloc(void *old, size_t old_n, size_t align, size_t n)
-{
-    if (!top)
-        top = (uintptr_t)&__heap_base;
-    uintptr_t at = (top + align - 1) & ~(uintptr_t)(align - 1);
-    size_t pages = (at + n + 65535) >> 16, have = __builtin_wasm_memory_size(0);
-    if (pages > have && __builtin_wasm_memory_grow(0, pages - have) == (size_t)-1)
-        __builtin_trap();
-    top = at + n;
-    for (size_t i = 0; i < old_n && i < n; i++)
-        ((char *)at)[i] = ((char *)old)[i];
-    return (void *)at;
-}
-
-struct text {
-    const char *p;
-    size_t n;
-};
-#define TEXT(literal) ((struct text){literal, sizeof(literal) - 1})
-
-/* How calls of the store store their results. */
-struct error {
-    uint32_t which;
-    struct text other;
-};
-struct result { /* of open, get, set */
-    uint32_t is_err;
-    union {
-        handle_t bucket;
-        struct {
-            uint32_t some;
-            struct text bytes;
-        } value;
-        struct error error;
-    };
-};
-struct count_result {
-    uint32_t is_err;
-    union {
-        uint64_t count;
-        struct error error;
-    };
-};
-
-static handle_t ok_handle(const void *ret)
-{
-    const uint8_t *p = ret;
-    if (p[0])
-        __builtin_trap();
-    return *(const handle_t *)(p + 4);
-}
-
-static int starts(struct text s, struct text prefix)
-{
-    for (size_t i = 0; i < prefix.n; i++)
-        if (i >= s.n || s.p[i] != prefix.p[i])
-            return 0;
-    return 1;
-}
-
-static void answer(handle_t out, int32_t status, struct text t)
-{
-    _Alignas(8) uint8_t ret[64];
-    handle_t response = response_new(fields_new());
-    response_status(response, status);
-    response_body(response, ret);
-    handle_t body = ok_handle(ret);
-    outparam_set(out, 0, response, 0, 0, 0, 0, 0, 0);
-    body_write(body, ret);
-    handle_t stream = ok_handle(ret);
-    ret[0] = 0;
-    for (size_t step; t.n && !ret[0]; t.p += step, t.n -= step) {
-        step = t.n < 4096 ? t.n : 4096;
-        stream_write(stream, t.p, step, ret);
-    }
-    stream_drop(stream);
-    body_finish(body, 0, 0, ret);
-}
-
-static void answer_error(handle_t out, const struct error *e)
-{
-    uint8_t which = (uint8_t)e->which;
-    answer(out, 500,
-           which == NO_SUCH_STORE   ? TEXT("no such store\n")
-           : which == ACCESS_DENIED ? TEXT("access denied\n")
-                                    : e->other);
-}
-
-/* The whole body. Every chunk moves it to a new place: fine for small values. */
-static struct text read_body(handle_t request)
-{
-    struct result got;
-    struct text all = {0, 0};
-    request_consume(request, &got);
-    handle_t body = ok_handle(&got);
-    incoming_stream(body, &got);
-    handle_t in = ok_handle(&got);
-    for (;;) {
-        struct {
-            uint8_t is_err;
-            struct text chunk;
-        } read;
-        stream_read(in, 16384, &read);
-        if (read.is_err)
-            break; /* closed */
-        char *to = cabi_realloc((void *)all.p, all.n, 1, all.n + read.chunk.n);
-        for (size_t i = 0; i < read.chunk.n; i++)
-            to[all.n + i] = read.chunk.p[i];
-        all = (struct text){to, all.n + read.chunk.n};
-    }
-    input_drop(in);
-    incoming_drop(body);
-    return all;
-}
+ * The bucket is the one of the link named default. Built by tests/guests/build. */
+#include "../guest.h"
 
 static void count(handle_t bucket, struct text path, handle_t out)
 {
-    char digits[24];
-    size_t at = sizeof digits;
     struct count_result r;
     bucket_increment(bucket, path.p, path.n, 1, &r);
-    if (r.is_err & 1) {
+    if (r.is_err & 1)
         answer_error(out, &r.error);
-        return;
-    }
-    digits[--at] = '\n';
-    do {
-        digits[--at] = (char)('0' + r.count % 10);
-        r.count /= 10;
-    } while (r.count);
-    answer(out, 200, (struct text){digits + at, sizeof digits - at});
+    else
+        answer(out, 200, join(decimal(r.count), TEXT("\n")));
 }
 
 static void get(handle_t bucket, struct text key, handle_t out)
@@ -210,18 +40,9 @@ static void put(handle_t bucket, struct text key, handle_t request, handle_t out
 
 EXPORT("wasi:http/incoming-handler@0.2.2#handle") void handle(handle_t request, handle_t out)
 {
-    struct {
-        uint32_t some;
-        struct text path;
-    } got;
-    struct {
-        uint8_t which;
-        struct text other;
-    } method;
     struct result r;
-    request_path(request, &got);
-    request_method(request, &method);
-    struct text path = got.some & 1 ? got.path : TEXT("/"), prefix = TEXT("/value/");
+    struct request head = request_head(request);
+    struct text path = head.path, prefix = TEXT("/value/");
     struct text key = {path.p + prefix.n, path.n - prefix.n};
 
     store_open("default", 7, &r);
@@ -230,11 +51,11 @@ EXPORT("wasi:http/incoming-handler@0.2.2#handle") void handle(handle_t request, 
         return;
     }
     handle_t bucket = r.bucket;
-    if (!starts(path, prefix) && method.which == METHOD_GET)
+    if (!starts(path, prefix) && head.method == METHOD_GET)
         count(bucket, path, out);
-    else if (starts(path, prefix) && method.which == METHOD_GET)
+    else if (starts(path, prefix) && head.method == METHOD_GET)
         get(bucket, key, out);
-    else if (starts(path, prefix) && method.which == METHOD_PUT)
+    else if (starts(path, prefix) && head.method == METHOD_PUT)
         put(bucket, key, request, out);
     else
         answer(out, 405, TEXT("GET /PATH, GET or PUT /value/KEY\n"));

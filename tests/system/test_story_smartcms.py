@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SmartCMS: stories in a key-value bucket, new ones by a language model, 100 instances over two zones, and its page."""
+
+import concurrent.futures
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import unittest
+
+from lattice import BIN, ROOT, Lattice, free_port, main, until
+from ollama import MODEL, FakeOllama
+
+EXAMPLE = ROOT / "deploy/examples/smartcms"
+CACHE = pathlib.Path(os.environ.get("HOSTD_GUESTS") or
+                     pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "hostd/guests")
+
+
+class SmartCMS(unittest.TestCase):
+    def deploy(self, lat, ai_url, image=EXAMPLE / "smartcms.wasm", model=MODEL, timeout_ms=60000):
+        """The example's manifest with its own port, model and image."""
+        port = free_port()
+        text = (EXAMPLE / "wadm.yaml").read_text()
+        text = text.replace("./smartcms.wasm", str(image)).replace("127.0.0.1:8000", f"127.0.0.1:{port}")
+        text = text.replace("llama3.2", model).replace("http://127.0.0.1:11434", ai_url)
+        text = re.sub(r"( +)model_name: .*\n", rf'\g<0>\1timeout_ms: "{timeout_ms}"\n', text)
+        path = lat.dir / "wadm.yaml"
+        path.write_text(text.replace("v0.1.0", f"port-{port}"))
+        lat.ctl("app", "deploy", path)
+        until(lambda: self.stored(lat, port), 30, lambda: lat.app_status("smartcms"))
+        until(lambda: lat.spread("smartcms-smartcms") == {"us-east-1": 80, "us-west-1": 20}, 20,
+              lambda: lat.app_status("smartcms"))
+        return port
+
+    def stored(self, lat, port):
+        try:
+            return self.post(lat, port, "create", "probe\nx").status == 200
+        except OSError:
+            return False
+
+    def post(self, lat, port, route, body=""):
+        return lat.http(port, f"/api/{route}", "POST", body.encode(), timeout=60)
+
+    def stories(self, lat, port, ai):
+        self.assertEqual(self.post(lat, port, "create", "dawn\nThe sun rose.\nSlowly, ü.").body, b"Stored dawn\n")
+        self.assertEqual(self.post(lat, port, "retrieve", "dawn\n").body, "The sun rose.\nSlowly, ü.\n".encode())
+        missing = self.post(lat, port, "retrieve", "dusk")
+        self.assertEqual((missing.status, missing.body), (404, b"Story not found\n"))
+        self.assertEqual(self.post(lat, port, "create", "\n").status, 400)
+        self.assertEqual(lat.http(port, "/api/create").status, 405)
+        self.assertEqual(lat.http(port, "/nowhere").body, b"Invalid route!\n")
+        reply = self.post(lat, port, "generate", "A dog")
+        name, story = reply.body.decode().rstrip("\n").split("\n", 1)
+        self.assertEqual((name, story), ("generated1", "A dog, said the model to 5 characters."), reply)
+        self.assertEqual(self.post(lat, port, "retrieve", name).body.decode(), story + "\n")
+        path, message, _ = ai.asked[-1]
+        self.assertEqual((path, message["prompt"], message["stream"]), ("/api/generate", "A dog", False))
+        self.assertIn(b"Once upon a time", self.post(lat, port, "generate").body)
+        with concurrent.futures.ThreadPoolExecutor(20) as pool:
+            names = list(pool.map(lambda i: self.post(lat, port, "generate", f"n{i}").body.split(b"\n")[0], range(40)))
+        self.assertEqual(sorted(int(n[9:]) for n in names), list(range(3, 43)), "every story has a name of its own")
+
+    def test_in_c(self):
+        with Lattice() as lat, FakeOllama() as ai:
+            lat.start("us-east-1", "us-west-1")
+            port = self.deploy(lat, ai.url)
+            self.stories(lat, port, ai)
+            clients = {client for _, _, client in ai.asked}
+            print(f"{len(ai.asked)} requests to the model over {len(clients)} connections")
+            self.assertLess(len(clients), len(ai.asked) / 2, "connections are used again")
+
+    def test_in_javascript(self):
+        image = CACHE / "smartcms-js.wasm"
+        if not image.exists():
+            self.skipTest("smartcms-js.wasm is not built: tests/guests/build smartcms-js")
+        with Lattice() as lat, FakeOllama() as ai:
+            lat.start("us-east-1", "us-west-1")
+            self.stories(lat, self.deploy(lat, ai.url, image), ai)
+
+    def test_what_a_model_server_may_do(self):
+        """The component gets an error in words, quickly, and the next call is as good as the first."""
+        with Lattice() as lat, FakeOllama() as ai:
+            lat.start("us-east-1", "us-west-1")
+            port = self.deploy(lat, ai.url, timeout_ms=1500)
+            for behave, *words in (
+                    (lambda r: ai.send(r, 500, {"error": "out of \x1b[31mmemory"}), "500", "out of", "memory"),
+                    (lambda r: ai.send(r, 200, None, b"<html>"), "JSON"),
+                    (lambda r: ai.send(r, 200, {"model": 1}), "model"),
+                    (lambda r: ai.send(r, 200, None, b"x" * (5 << 20)), "4 MiB"),
+                    (lambda r: ai.release.wait(30), "1500 ms"),
+                    (lambda r: r.connection.close(), "Ollama at"),
+                    (lambda r: ai.send(r, 307, {}), "307")):
+                ai.behave = behave
+                reply = self.post(lat, port, "generate", "x")
+                self.assertEqual(reply.status, 502, reply)
+                for word in (*words, ai.url, MODEL):
+                    self.assertIn(word, reply.body.decode())
+                self.assertNotIn("\x1b", reply.body.decode())
+            ai.behave = None
+            self.assertEqual(self.post(lat, port, "generate", "x").status, 200)
+
+    def test_no_model_and_no_server(self):
+        with Lattice() as lat, FakeOllama() as ai:
+            lat.start("us-east-1", "us-west-1")
+            port = self.deploy(lat, ai.url, model="missing")
+            self.assertIn(b"model 'missing' not found", self.post(lat, port, "generate", "x").body)
+            port = self.deploy(lat, f"http://127.0.0.1:{free_port()}")
+            until(lambda: b"is it running?" in self.post(lat, port, "generate", "x").body, 10,
+                  lambda: self.post(lat, port, "generate", "x").body)
+
+    def test_the_page_in_a_browser(self):
+        """Needs chromium, node and playwright-core (NODE_PATH); the screenshots go to $HOSTD_ARTEFACTS."""
+        chromium = shutil.which("chromium")
+        found = chromium and shutil.which("node") and subprocess.run(
+            ["node", "-e", "require('playwright-core')"], capture_output=True, check=False).returncode == 0
+        if not found:
+            self.skipTest("chromium or playwright-core is not there")
+        with Lattice() as lat, FakeOllama() as ai:
+            lat.start("us-east-1", "us-west-1")
+            port = self.deploy(lat, ai.url)
+            shots = pathlib.Path(os.environ.get("HOSTD_ARTEFACTS") or BIN.parent / "artefacts")
+            shots.mkdir(exist_ok=True)
+            done = subprocess.run(["node", ROOT / "tests/system/page.js", chromium, f"http://127.0.0.1:{port}/", shots],
+                                  text=True, capture_output=True, timeout=120, check=False)
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+            print(done.stdout, f"screenshots in {shots}")
+
+
+if __name__ == "__main__":
+    main()
