@@ -333,7 +333,8 @@ static void use_table(struct generator *g)
 
 static void use_reference(struct generator *g)
 {
-    uint8_t type = gen_choose(g, 3) == 1 ? WASM_EXTERNREF : WASM_FUNCREF;
+    static const uint8_t types[] = {WASM_FUNCREF, WASM_EXTERNREF, WASM_FUNCREF, WASM_EXNREF};
+    uint8_t type = types[gen_choose(g, sizeof types)];
     if (gen_choose(g, 6) == 1) {
         gen_take(g, &type, 1);
         gen_op(g, OP_REF_AS_NON_NULL);
@@ -386,7 +387,7 @@ static void drop(struct generator *g)
 static void run_select(struct generator *g)
 {
     uint8_t type = g->sp > gen_top(g)->height ? g->stack[g->sp - 1] : gen_value_type(g);
-    bool typed = type == WASM_FUNCREF || type == WASM_EXTERNREF || gen_choose(g, 4) == 1;
+    bool typed = gen_is_ref(type) || gen_choose(g, 4) == 1;
     gen_take(g, (const uint8_t[]){type, type, WASM_I32}, 3);
     gen_op(g, typed ? OP_SELECT_T : OP_SELECT);
     if (typed) {
@@ -491,7 +492,7 @@ static void branch_null(struct generator *g)
     const uint8_t *label = label_types(choose_label(g, &depth), &n);
     uint8_t types[GEN_VALUES_MAX + 1];
     memcpy(types, label, n);
-    if (n > 0 && (label[n - 1] == WASM_FUNCREF || label[n - 1] == WASM_EXTERNREF)) {
+    if (n > 0 && gen_is_ref(label[n - 1])) {
         gen_take(g, types, n);
         gen_op(g, OP_BR_ON_NON_NULL);
         gen_leb(g, depth);
@@ -536,6 +537,96 @@ static void leave_function(struct generator *g)
     gen_dead(g);
 }
 
+/* ---- exceptions ---- */
+
+/* What a clause leaves for its label. */
+static struct gen_type caught(const struct generator *g, uint32_t kind, uint32_t tag)
+{
+    struct gen_type t = {.nparams = 0};
+    if (!(kind & CATCH_ALL))
+        return g->types[g->tags[tag] + (kind & CATCH_REF ? 2 : 1)];
+    if (kind & CATCH_REF)
+        t.results[t.nresults++] = WASM_EXNREF;
+    return t;
+}
+
+static bool same_results(const struct gen_type *a, const struct gen_type *b)
+{
+    return a->nresults == b->nresults && memcmp(a->results, b->results, a->nresults) == 0;
+}
+
+static void put_clause(struct generator *g, uint32_t kind, uint32_t tag, uint32_t depth)
+{
+    gen_leb(g, kind);
+    if (!(kind & CATCH_ALL))
+        gen_leb(g, tag);
+    gen_leb(g, depth);
+}
+
+/* Clauses of any kind for labels that want just that, and one for the block right outside. */
+static void put_clauses(struct generator *g, uint32_t kind, uint32_t tag)
+{
+    struct buf more = BUF_INIT, *code = g->code;
+    uint32_t n = 1;
+    g->code = &more;
+    for (uint32_t i = gen_choose(g, 3); i > 0; i--) {
+        uint32_t k = gen_choose(g, CATCH_KINDS), t = g->ntags ? gen_choose(g, g->ntags) : 0;
+        uint32_t depth = gen_choose(g, g->nlabels);
+        const struct gen_label *l = &g->labels[g->nlabels - 1 - depth];
+        struct gen_type want = {.nparams = 0};
+        if (g->ntags == 0)
+            k |= CATCH_ALL;
+        want = caught(g, k, t);
+        if (l->op == OP_LOOP ? l->type.nparams + want.nresults > 0 : !same_results(&l->type, &want))
+            continue;
+        put_clause(g, k, t, depth);
+        n++;
+    }
+    g->code = code;
+    gen_leb(g, n);
+    buf_put(code, more.p, more.n);
+    buf_fini(&more);
+    put_clause(g, kind, tag, 0);
+}
+
+static void try_something(struct generator *g)
+{
+    uint32_t kind = gen_choose(g, CATCH_KINDS), tag = g->ntags ? gen_choose(g, g->ntags) : 0;
+    if (g->nlabels + 2 > GEN_LABELS_MAX)
+        return;
+    if (g->ntags == 0)
+        kind |= CATCH_ALL;
+    struct gen_type type = caught(g, kind, tag);
+    gen_op(g, OP_BLOCK);
+    if (!(kind & CATCH_ALL))
+        buf_leb_s64(g->code, g->tags[tag] + (kind & CATCH_REF ? 2 : 1));
+    else
+        buf_byte(g->code, kind & CATCH_REF ? WASM_EXNREF : 0x40);
+    gen_open(g, OP_BLOCK, &type, 0);
+    gen_op(g, OP_TRY_TABLE);
+    buf_byte(g->code, 0x40);
+    put_clauses(g, kind, tag);
+    gen_open(g, OP_BLOCK, &(struct gen_type){.nparams = 0}, 0);
+}
+
+static void throw_something(struct generator *g)
+{
+    bool by_reference = gen_choose(g, 4) == 1;
+    if (g->ntags == 0 && !by_reference)
+        return;
+    if (by_reference) {
+        gen_take(g, (const uint8_t[]){WASM_EXNREF}, 1);
+        gen_op(g, OP_THROW_REF);
+    } else {
+        uint32_t tag = gen_choose(g, g->ntags);
+        const struct gen_type *t = &g->types[g->tags[tag]];
+        gen_take(g, t->params, t->nparams);
+        gen_op(g, OP_THROW);
+        gen_leb(g, tag);
+    }
+    gen_dead(g);
+}
+
 /* ---- calls ---- */
 
 enum call_form { DIRECT, INDIRECT, BY_REFERENCE };
@@ -569,11 +660,6 @@ static void call(struct generator *g, enum call_form form, uint32_t index, bool 
         gen_push_all(g, t->results, t->nresults);
 }
 
-static bool same_results(const struct gen_type *a, const struct gen_type *b)
-{
-    return a->nresults == b->nresults && memcmp(a->results, b->results, a->nresults) == 0;
-}
-
 static void run_call(struct generator *g)
 {
     enum call_form form = (enum call_form)gen_choose(g, 3);
@@ -586,10 +672,12 @@ static void run_call(struct generator *g)
 }
 
 static void (*const actions[])(struct generator *g) = {
-    number,      number,    number,     number,      number,        access_memory, access_memory,
-    set_local,   set_local, open_block, count_down,  close_block,   close_block,   branch_if,
-    branch_if,   run_call,  run_select, set_global,  make_one,      branch_table,  drop,
-    bulk_memory, use_table, run_call,   branch_null, use_reference, branch,        leave_function,
+    number,          number,        number,    number,         number,        access_memory,
+    access_memory,   set_local,     set_local, open_block,     count_down,    close_block,
+    close_block,     branch_if,     branch_if, run_call,       run_select,    set_global,
+    make_one,        branch_table,  drop,      bulk_memory,    use_table,     run_call,
+    branch_null,     use_reference, branch,    leave_function, try_something, try_something,
+    throw_something,
 };
 
 void gen_action(struct generator *g)

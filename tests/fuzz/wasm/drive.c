@@ -32,6 +32,10 @@ static uint64_t known(uint8_t type, uint64_t bits)
 /* Functions by their number among the exports: pointers differ. */
 static void put_value(struct wasm_inst *inst, uint8_t type, const wasm_slot *v, struct buf *out)
 {
+    if (type == WASM_EXNREF) {
+        buf_printf(out, *v ? " exception" : " null");
+        return;
+    }
     if (type != WASM_FUNCREF || !*v) {
         buf_printf(out, " %llx", (unsigned long long)known(type, *v));
         return;
@@ -80,7 +84,9 @@ static void call(struct wasm_vm *vm, struct wasm_inst *inst, struct wasm_func *f
     for (uint32_t i = 0; i < t->nparams; i++) {
         uint64_t v = arguments[(i + round) % ARRAY_LEN(arguments)];
         uint8_t type = t->types[i];
-        args[i] = type == WASM_FUNCREF ? 0 : type == WASM_I32 || type == WASM_F32 ? (uint32_t)v : v;
+        args[i] = type == WASM_FUNCREF || type == WASM_EXNREF ? 0
+                  : type == WASM_I32 || type == WASM_F32      ? (uint32_t)v
+                                                              : v;
     }
     wasm_vm_reset(vm);
     wasm_vm_fuel(vm, slice, FUEL_MAX);

@@ -19,6 +19,8 @@ void generate_module(struct span input, struct buf *out);
 /* ---- among the files ---- */
 
 #define GEN_TYPES_MAX 8
+#define GEN_TAGS_MAX 2
+#define GEN_TYPES_PER_TAG 3 /* its own, and those of blocks that catch it */
 #define GEN_FUNCS_MAX 8
 #define GEN_GLOBALS_MAX 6
 #define GEN_MEMORIES_MAX 2
@@ -60,9 +62,10 @@ struct gen_label {
 
 struct generator {
     const uint8_t *p, *end;
-    uint32_t ntypes, nfuncs, nimported_funcs, nglobals, nmemories, ntables, nelems, ndatas;
-    struct gen_type types[GEN_TYPES_MAX];
+    uint32_t ntypes, nfuncs, nimported_funcs, nglobals, nmemories, ntables, nelems, ndatas, ntags;
+    struct gen_type types[GEN_TYPES_MAX + GEN_TAGS_MAX * GEN_TYPES_PER_TAG];
     uint32_t funcs[GEN_FUNCS_MAX]; /* their types */
+    uint32_t tags[GEN_TAGS_MAX];   /* their types, followed by those of blocks */
     struct gen_global globals[GEN_GLOBALS_MAX];
     struct gen_memory memories[GEN_MEMORIES_MAX];
     struct gen_table tables[GEN_TABLES_MAX];
@@ -85,6 +88,7 @@ bool gen_more(const struct generator *g);
 uint32_t gen_choose(struct generator *g, uint32_t n); /* below n; 0 when there are no bytes left */
 uint64_t gen_number(struct generator *g);             /* any, edge cases often */
 uint8_t gen_value_type(struct generator *g);
+bool gen_is_ref(uint8_t type);
 void gen_const(struct generator *g, struct buf *out, uint8_t type); /* an instruction */
 
 /* body.c */

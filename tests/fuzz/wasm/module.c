@@ -47,9 +47,15 @@ uint64_t gen_number(struct generator *g)
 
 uint8_t gen_value_type(struct generator *g)
 {
-    static const uint8_t types[] = {WASM_I32, WASM_I32, WASM_I32, WASM_I64,     WASM_I64,
-                                    WASM_F32, WASM_F64, WASM_F64, WASM_FUNCREF, WASM_EXTERNREF};
+    static const uint8_t types[] = {WASM_I32,     WASM_I32,       WASM_I32,   WASM_I64,
+                                    WASM_I64,     WASM_F32,       WASM_F64,   WASM_F64,
+                                    WASM_FUNCREF, WASM_EXTERNREF, WASM_EXNREF};
     return types[gen_choose(g, ARRAY_LEN(types))];
+}
+
+bool gen_is_ref(uint8_t type)
+{
+    return type == WASM_FUNCREF || type == WASM_EXTERNREF || type == WASM_EXNREF;
 }
 
 static uint8_t number_type(struct generator *g)
@@ -128,10 +134,29 @@ static void choose_types(struct generator *g)
     }
 }
 
+/* [params] -> [], [] -> [params], [] -> [params exnref] */
+static void choose_tags(struct generator *g)
+{
+    g->ntags = gen_choose(g, GEN_TAGS_MAX + 1);
+    for (uint32_t i = 0; i < g->ntags; i++) {
+        struct gen_type *t = &g->types[g->ntypes];
+        g->tags[i] = g->ntypes;
+        g->ntypes += GEN_TYPES_PER_TAG;
+        t->nparams = gen_choose(g, GEN_VALUES_MAX);
+        for (uint32_t k = 0; k < t->nparams; k++)
+            t->params[k] = gen_value_type(g);
+        t[1].nresults = t[2].nresults = t->nparams;
+        memcpy(t[1].results, t->params, t->nparams);
+        memcpy(t[2].results, t->params, t->nparams);
+        t[2].results[t[2].nresults++] = WASM_EXNREF;
+    }
+}
+
 static void choose_shape(struct generator *g)
 {
     choose_types(g);
-    g->nimported_funcs = gen_choose(g, 3);
+    choose_tags(g);
+    g->nimported_funcs = gen_choose(g, 3); /* of types 0 and 1 */
     g->nfuncs = g->nimported_funcs + 1 + gen_choose(g, 4);
     for (uint32_t i = 0; i < g->nfuncs; i++)
         g->funcs[i] =
@@ -224,6 +249,17 @@ static void put_tables_and_memories(struct generator *g, struct buf *out)
     for (uint32_t i = 0; i < g->nmemories; i++)
         put_limits(&memories, g->memories[i].is64, g->memories[i].min, g->memories[i].max);
     put_section(out, 5, &memories);
+}
+
+static void put_tags(struct generator *g, struct buf *out)
+{
+    struct buf b = BUF_INIT;
+    buf_leb_u64(&b, g->ntags);
+    for (uint32_t i = 0; i < g->ntags; i++) {
+        buf_byte(&b, 0); /* exception */
+        buf_leb_u64(&b, g->tags[i]);
+    }
+    put_section(out, 13, &b);
 }
 
 static void put_globals(struct generator *g, struct buf *out)
@@ -359,6 +395,7 @@ void generate_module(struct span input, struct buf *out)
     put_types(&g, out);
     put_funcs(&g, out);
     put_tables_and_memories(&g, out);
+    put_tags(&g, out);
     put_globals(&g, out);
     put_exports(&g, out);
     put_elems(&g, out);
