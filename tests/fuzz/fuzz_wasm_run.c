@@ -24,7 +24,7 @@ static enum wasm_host_status zero_results(void *user, struct wasm_vm *vm, wasm_s
 {
     (void)vm;
     const struct wasm_functype *t = *(const struct wasm_functype *const *)user;
-    memset(slots, 0, t->nresults * sizeof *slots);
+    memset(slots, 0, wasm_slots(t->types + t->nparams, t->nresults) * sizeof *slots);
     return WASM_HOST_OK;
 }
 
@@ -97,8 +97,10 @@ static struct outcome run(struct wasm_vm *vm, struct wasm_inst *inst, struct was
     struct err e;
     struct outcome o = {.outcome = WASM_TRAPPED};
     wasm_slot args[PLACES_MAX] = {0};
-    for (uint32_t i = 0; i < f->type->nparams; i++)
-        args[i] = type_is_ref(f->type->types[i]) ? 0 : 3 + i;
+    for (uint32_t i = 0, at = 0; i < f->type->nparams; i++) {
+        args[at] = type_is_ref(f->type->types[i]) ? 0 : 3 + i;
+        at += type_slots(f->type->types[i]);
+    }
     wasm_vm_reset(vm);
     wasm_vm_fuel(vm, slice, FUEL_MAX);
     if (!wasm_enter(vm, f, args, &e))
@@ -108,8 +110,9 @@ static struct outcome run(struct wasm_vm *vm, struct wasm_inst *inst, struct was
     o.trap = wasm_vm_trap(vm);
     o.fuel = wasm_vm_fuel_used(vm);
     o.memory = hash_memory(inst);
-    if (o.outcome == WASM_RETURNED && f->type->nresults > 0 && !has_references(f->type))
-        o.result = wasm_vm_results(vm)[0];
+    for (uint32_t i = 0; o.outcome == WASM_RETURNED && i < f->result_slots; i++)
+        if (!has_references(f->type))
+            o.result = (o.result ^ wasm_vm_results(vm)[i]) * 1099511628211u;
     struct buf report = BUF_INIT;
     wasm_vm_trap_report(vm, &report);
     buf_fini(&report);
@@ -131,7 +134,7 @@ static uint32_t run_module(struct wasm_module *m, struct wasm_vm *vm, uint64_t s
         out[n++] = run(vm, inst, wasm_inst_start(inst), slice);
     for (uint32_t i = 0; inst && i < wasm_module_nexports(m) && n < CALLS_MAX; i++) {
         struct wasm_extern x = wasm_inst_export(inst, i);
-        if (x.kind == WASM_FUNC && x.func->type->nparams <= PLACES_MAX)
+        if (x.kind == WASM_FUNC && x.func->param_slots <= PLACES_MAX)
             out[n++] = run(vm, inst, x.func, slice);
     }
     wasm_inst_free(inst);
