@@ -24,7 +24,6 @@
 #define BODY_BYTES_MAX (16u << 20) /* one body waiting for the guest, from peers that do not pace */
 #define MAIL_ARENA_BYTES (1u << 20) /* trailers, decoded */
 #define SLICE_FUEL 1000000u         /* about a millisecond of looping */
-
 #define WATCH_RETRY_NS 10000000u
 
 enum mail_kind { MAIL_BODY, MAIL_BODY_END, MAIL_BODY_FAIL, MAIL_CREDIT, MAIL_FETCH, MAIL_WAKE };
@@ -89,8 +88,7 @@ struct guest {
     enum guest_state state;
     enum wasm_trap ending; /* why it must end; NONE: it need not */
 
-    bool watched; /* worker: the loop has watch_fd */
-
+    bool watched;            /* worker: the loop has watch_fd */
     struct loop_timer *wake; /* this and what follows: loop */
     struct loop_fd *watch;   /* while the guest is parked */
     int watch_fd; /* of wasi_wait_fd, a duplicate: it stays when the guest's world is gone; -1: none yet */
@@ -388,12 +386,10 @@ static uint64_t watch_sockets(struct guest *g)
 /* Parks the guest unless mail came meanwhile. False: go on. */
 static bool park(struct guest *g)
 {
-    uint64_t at = wasi_wake_at(g->wasi);
-    if (wasi_wait_fd(g->wasi) >= 0) {
-        if (wasi_ready(g->wasi))
-            return false;
-        at = MIN(at, watch_sockets(g));
-    }
+    bool sockets = wasi_wait_fd(g->wasi) >= 0;
+    if (sockets && wasi_ready(g->wasi))
+        return false;
+    uint64_t at = MIN(wasi_wake_at(g->wasi), sockets ? watch_sockets(g) : UINT64_MAX);
     if (at != UINT64_MAX)
         note(g, NOTE_TIMER)->at_ns = at;
     send_notes(g);
@@ -552,15 +548,13 @@ static void on_watch(void *user)
 static void set_watch(struct guest *g, int fd)
 {
     struct err e = ERR_INIT;
-    if (fd >= 0)
-        g->watch_fd = fd;
+    g->watch_fd = fd >= 0 ? fd : g->watch_fd;
+    if (!g->watch)
+        g->watch = loop_fd_open(g->opts.loop, g->watch_fd, on_watch, g, &e);
     if (g->watch)
         return;
-    g->watch = loop_fd_open(g->opts.loop, g->watch_fd, on_watch, g, &e);
-    if (!g->watch) {
-        log_error("sockets of a guest cannot be watched", LE(&e));
-        guest_cancel(g, WASM_TRAP_HOST);
-    }
+    log_error("sockets of a guest cannot be watched", LE(&e));
+    guest_cancel(g, WASM_TRAP_HOST);
 }
 
 static void stop_waking(struct guest *g)
@@ -747,8 +741,8 @@ struct guest *guest_new(const struct guest_opts *opts, struct comp_inst *inst)
     pthread_mutex_init(&g->lock, NULL);
     arena_init(&g->arena, GUEST_ARENA_BYTES);
     g->watch_fd = -1;
-    g->wasi = wasi_ctx_new(&(struct wasi_opts){
-        .world = &world, .user = g, .net = opts->net, .buffered_bytes_max = BODY_BYTES_MAX});
+    struct wasi_opts o = {&world, g, .net = opts->net, .buffered_bytes_max = BODY_BYTES_MAX};
+    g->wasi = wasi_ctx_new(&o);
     wasi_body_credit(g->wasi, WASI_SERVED, BODY_WINDOW_BYTES);
     return g;
 }

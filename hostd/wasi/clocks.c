@@ -89,6 +89,25 @@ static enum comp_host_status wall_resolution(struct comp_host_call *hc,
     return wasi_done(hc);
 }
 
+/* Guests live in UTC, wherever the machine stands. */
+
+static enum comp_host_status
+timezone_display(struct comp_host_call *hc, const struct wit_value *args, struct wit_value *result)
+{
+    (void)args;
+    struct wit_value members[] = {wit_u64(0), wit_str(STR("UTC")), wit_u64(false)};
+    *result = wasi_tuple(hc, members, ARRAY_LEN(members));
+    return wasi_done(hc);
+}
+
+static enum comp_host_status utc_offset(struct comp_host_call *hc, const struct wit_value *args,
+                                        struct wit_value *result)
+{
+    (void)args;
+    *result = wit_u64(0);
+    return wasi_done(hc);
+}
+
 /* ---- rows ---- */
 
 static const char monotonic_wit[] = "use wasi:io/poll.{pollable};\n"
@@ -117,8 +136,21 @@ static const struct comp_host_func wall_funcs[] = {
     {NULL, NULL},
 };
 
+static const char timezone_wit[] = /* unstable in 0.2 */
+    "use wasi:clocks/wall-clock.{datetime};\n"
+    "record timezone-display { utc-offset: s32, name: string, in-daylight-saving-time: bool }\n"
+    "display: func(when: datetime) -> timezone-display;\n"
+    "utc-offset: func(when: datetime) -> s32;\n";
+
+static const struct comp_host_func timezone_funcs[] = {
+    {"display", timezone_display},
+    {"utc-offset", utc_offset},
+    {NULL, NULL},
+};
+
 static const struct wasi_row rows[] = {
     {"wasi:clocks/monotonic-clock@0.2.12", {monotonic_wit}, {monotonic_funcs}, NULL},
     {"wasi:clocks/wall-clock@0.2.12", {wall_wit}, {wall_funcs}, NULL},
+    {"wasi:clocks/timezone@0.2.12", {timezone_wit}, {timezone_funcs}, NULL},
 };
 const struct wasi_rows wasi_clocks_rows = {rows, ARRAY_LEN(rows)};

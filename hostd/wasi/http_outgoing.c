@@ -154,6 +154,19 @@ static enum comp_host_status outparam_set(struct comp_host_call *hc, const struc
     return wasi_done(hc);
 }
 
+/* Unstable in 0.2, and an answer that hosts may give: nothing here carries responses before the response. */
+static enum comp_host_status outparam_send_informational(struct comp_host_call *hc,
+                                                         const struct wit_value *args,
+                                                         struct wit_value *result)
+{
+    uint64_t status = args[1].u64;
+    wasi_fields_release(wasi_fields_take(args[2].obj));
+    *result = wasi_err(
+        hc, wasi_http_code(
+                hc, status < 100 || status > 199 ? HTTP_PROTOCOL_ERROR : HTTP_INTERNAL_ERROR, 0));
+    return wasi_done(hc);
+}
+
 const struct comp_host_func wasi_outgoing_funcs[] = {
     {"[constructor]outgoing-response", response_new},
     {"[method]outgoing-response.status-code", response_status},
@@ -161,6 +174,7 @@ const struct comp_host_func wasi_outgoing_funcs[] = {
     {"[method]outgoing-response.headers", response_headers},
     {"[method]outgoing-response.body", response_body},
     {"[static]response-outparam.set", outparam_set},
+    {"[method]response-outparam.send-informational", outparam_send_informational},
     {NULL, NULL},
 };
 

@@ -272,6 +272,7 @@ static const char types_wit[] =
     "  set-between-bytes-timeout: func(duration: option<duration>) -> result;\n"
     "}\n"
     "resource response-outparam {\n"
+    "  send-informational: func(status: u16, headers: headers) -> result<_, error-code>;\n"
     "  set: static func(param: response-outparam, response: result<outgoing-response, "
     "error-code>);\n"
     "}\n"
