@@ -173,7 +173,7 @@ struct inst_mark;
 
 struct wasm_inst {
     struct wasm_memory *memory; /* memory 0 or NULL */
-    struct wasm_func **funcs;   /* imported ones first, in all four */
+    struct wasm_func **funcs;   /* by func_decl.ref; imported ones first, in all of these */
     struct wasm_table **tables;
     struct wasm_global **globals;
     struct wasm_memory **memories;
@@ -181,7 +181,7 @@ struct wasm_inst {
     enum exec_kind exec;
     uint64_t pages_left;
     struct wasm_module *module;
-    struct wasm_func *own_funcs;
+    struct wasm_func *own_funcs; /* those of funcs that are not imported */
     struct wasm_global *own_globals;
     struct wasm_tag *own_tags;
     bool *dropped_elems, *dropped_datas;

@@ -92,6 +92,14 @@ static uint32_t push_global(const struct wasm_global *g, wasm_slot *stack)
     return n;
 }
 
+/* Of a function that the module declares: only these are values. */
+static struct wasm_func *func_value(const struct wasm_inst *i, uint32_t func)
+{
+    uint32_t ref = i->module->funcs[func].ref;
+    assert(ref != NO_REF);
+    return i->funcs[ref];
+}
+
 wasm_slot const_eval(const struct wasm_inst *i, struct const_expr x)
 {
     wasm_slot value[2];
@@ -134,7 +142,7 @@ void const_value(const struct wasm_inst *i, struct const_expr x, wasm_slot out[2
             stack[n++] = 0;
             break;
         case OP_REF_FUNC:
-            stack[n++] = (uint64_t)(uintptr_t)i->funcs[rd_u32(&r)];
+            stack[n++] = (uint64_t)(uintptr_t)func_value(i, rd_u32(&r));
             break;
         case OP_END:
             assert(n == 1 || n == 2);
@@ -157,7 +165,7 @@ void const_value(const struct wasm_inst *i, struct const_expr x, wasm_slot out[2
 wasm_slot elem_value(const struct wasm_inst *i, const struct elem_segment *s, uint32_t index)
 {
     if (s->funcs)
-        return (uint64_t)(uintptr_t)i->funcs[s->funcs[index]];
+        return (uint64_t)(uintptr_t)func_value(i, s->funcs[index]);
     return const_eval(i, s->exprs[index]);
 }
 
@@ -239,14 +247,17 @@ static void make_funcs(struct wasm_inst *i)
 {
     const struct wasm_module *m = i->module;
     for (uint32_t n = m->nimported_funcs; n < m->nfuncs; n++) {
-        struct wasm_func *f = &i->own_funcs[n - m->nimported_funcs];
+        uint32_t ref = m->funcs[n].ref;
+        if (ref == NO_REF)
+            continue;
+        struct wasm_func *f = &i->own_funcs[ref - m->nimported_funcs];
         struct func_code *code = m->code[n - m->nimported_funcs];
         *f = (struct wasm_func){.inst = i,
                                 .type = code->type,
                                 .code = code,
                                 .param_slots = code->param_slots,
                                 .result_slots = code->result_slots};
-        i->funcs[n] = f;
+        i->funcs[ref] = f;
     }
 }
 
@@ -362,12 +373,12 @@ static struct wasm_inst *allocate(struct wasm_module *m)
 {
     struct wasm_inst *i = xnew(struct wasm_inst);
     i->module = wasm_module_ref(m);
-    i->funcs = xcalloc(m->nfuncs, sizeof(void *));
+    i->funcs = xcalloc(m->nrefs, sizeof(void *));
     i->tables = xcalloc(m->ntables, sizeof(void *));
     i->memories = xcalloc(m->nmemories, sizeof(void *));
     i->globals = xcalloc(m->nglobals, sizeof(void *));
     i->tags = xcalloc(m->ntags, sizeof(void *));
-    i->own_funcs = xcalloc(m->nfuncs - m->nimported_funcs, sizeof *i->own_funcs);
+    i->own_funcs = xcalloc(m->nrefs - m->nimported_funcs, sizeof *i->own_funcs);
     i->own_globals = xcalloc(m->nglobals - m->nimported_globals, sizeof *i->own_globals);
     i->own_tags = xcalloc(m->ntags - m->nimported_tags, sizeof *i->own_tags);
     i->dropped_elems = xcalloc(m->nelems, sizeof(bool));
@@ -468,7 +479,7 @@ struct wasm_inst *wasm_instantiate(struct wasm_module *m, const struct wasm_exte
 
 struct wasm_func *wasm_inst_start(struct wasm_inst *i)
 {
-    return i->module->start == UINT32_MAX ? NULL : i->funcs[i->module->start];
+    return i->module->start == UINT32_MAX ? NULL : func_value(i, i->module->start);
 }
 
 struct wasm_extern wasm_inst_export(struct wasm_inst *i, uint32_t export_index)
@@ -478,7 +489,7 @@ struct wasm_extern wasm_inst_export(struct wasm_inst *i, uint32_t export_index)
     struct wasm_extern out = {.kind = x->kind};
     switch (x->kind) {
     case WASM_FUNC:
-        out.func = i->funcs[x->index];
+        out.func = func_value(i, x->index);
         break;
     case WASM_TABLE:
         out.table = i->tables[x->index];

@@ -79,6 +79,7 @@ enum imm {
 /* Clauses of try_table: their kind, a tag unless for all, and the label. */
 enum { CATCH_REF = 1, CATCH_ALL = 2, CATCH_KINDS = 4 };
 
+#define NO_REF UINT32_MAX
 #define MEMARG_HAS_MEMORY 0x40u /* flag above the alignment: not memory 0 */
 
 /* opcodes.c: the table by opcode. */
@@ -243,6 +244,9 @@ struct func_decl {
     bool has_loops;
     bool checked;  /* the body is known to be valid */
     bool declared; /* may be the target of ref.func */
+    /* Place among the functions that an instance must have as values: the imported ones, and its own ones that
+     * are declared or its start. NO_REF: called by its code alone. Set by validate.c */
+    uint32_t ref;
 };
 
 struct wasm_module {
@@ -259,6 +263,7 @@ struct wasm_module {
     struct wasm_functype *types;
     struct wasm_type_refs type_refs;
     struct func_decl *funcs;
+    uint32_t nrefs; /* of func_decl.ref */
     struct table_type *tables;
     const struct const_expr *table_inits; /* one per own table; code.p NULL: null */
     struct wasm_limits_type *memories;

@@ -197,7 +197,7 @@ static wasm_slot moved(wasm_slot ref, struct wasm_inst *const *copies, struct wa
     for (uint32_t k = 0; k < n; k++) {
         uint64_t offset = ref - (uintptr_t)of[k]->own_funcs;
         uint64_t size =
-            (of[k]->module->nfuncs - of[k]->module->nimported_funcs) * sizeof(struct wasm_func);
+            (of[k]->module->nrefs - of[k]->module->nimported_funcs) * sizeof(struct wasm_func);
         if (offset < size)
             return (uintptr_t)copies[k]->own_funcs + offset;
     }

@@ -463,7 +463,7 @@ bool other(struct translation *t, uint32_t op)
         equal_zero(t, WASM_I64);
         return true;
     case OP_REF_FUNC:
-        produce(t, H_REF_FUNC, 2, leb_u32(t), WASM_FUNCREF);
+        produce(t, H_REF_FUNC, 2, t->m->funcs[leb_u32(t)].ref, WASM_FUNCREF);
         return true;
     case OP_REF_AS_NON_NULL:
         slot = force_slot(t, t->sp - 1);

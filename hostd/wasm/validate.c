@@ -525,6 +525,15 @@ static bool check_start(const struct wasm_module *m, struct err *e)
     return true;
 }
 
+static void number_refs(struct wasm_module *m)
+{
+    m->nrefs = 0;
+    for (uint32_t i = 0; i < m->nfuncs; i++) {
+        bool is_value = i < m->nimported_funcs || m->funcs[i].declared || i == m->start;
+        m->funcs[i].ref = is_value ? m->nrefs++ : NO_REF;
+    }
+}
+
 void val_init(struct validator *v, struct wasm_module *m, _Atomic uint64_t *work_left,
               struct err *e)
 {
@@ -553,5 +562,8 @@ bool module_validate(struct wasm_module *m, struct err *e)
               check_tables(&v, e) && check_exports(m, e) && check_start(m, e) &&
               check_globals(&v, e) && check_segments(&v, e);
     val_fini(&v);
-    return ok && module_validate_bodies(m, e);
+    if (!ok)
+        return false;
+    number_refs(m);
+    return module_validate_bodies(m, e);
 }

@@ -163,7 +163,7 @@ static bool check_field(struct verifier *v, const char *fields, uint32_t i)
 
 /* ---- what cells name ---- */
 
-enum space { TYPES, FUNCS, IMPORTED_FUNCS, TABLES, MEMORIES, GLOBALS, TAGS, DATAS, ELEMS };
+enum space { TYPES, REFS, IMPORTED_FUNCS, TABLES, MEMORIES, GLOBALS, TAGS, DATAS, ELEMS };
 enum where { IMM, LOW, HIGH }; /* imm32, or a half of word 2 */
 
 static const struct index {
@@ -199,13 +199,13 @@ static const struct index {
     {H_TABLE_INIT, H_TABLE_INIT, LOW, TABLES},
     {H_TABLE_INIT, H_TABLE_INIT, HIGH, ELEMS},
     {H_ELEM_DROP, H_ELEM_DROP, IMM, ELEMS},
-    {H_REF_FUNC, H_REF_FUNC_p, IMM, FUNCS},
+    {H_REF_FUNC, H_REF_FUNC_p, IMM, REFS},
 };
 
 static uint32_t space_size(const struct wasm_module *m, enum space space)
 {
     const uint32_t sizes[] = {
-        [TYPES] = m->ntypes,   [FUNCS] = m->nfuncs,       [IMPORTED_FUNCS] = m->nimported_funcs,
+        [TYPES] = m->ntypes,   [REFS] = m->nrefs,         [IMPORTED_FUNCS] = m->nimported_funcs,
         [TABLES] = m->ntables, [MEMORIES] = m->nmemories, [GLOBALS] = m->nglobals,
         [TAGS] = m->ntags,     [DATAS] = m->ndatas,       [ELEMS] = m->nelems,
     };
