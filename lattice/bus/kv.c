@@ -11,6 +11,7 @@
 #include <jansson.h>
 #include <stdio.h>
 #include "lattice/base/alloc.h"
+#include "lattice/base/base64.h"
 #include "lattice/base/num.h"
 
 #define JS_STREAM_NOT_FOUND 10059
@@ -378,27 +379,6 @@ static void on_direct_get(void *user, const struct bus_msg *m, const struct err 
         entry.op = kv_op_of(m);
     }
     on_found(c, found ? &entry : NULL, &e);
-}
-
-/* Decodes standard base64 in place; returns the length, or SIZE_MAX. */
-static size_t base64_decode(char *s)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    size_t n = 0;
-    uint32_t bits = 0, have = 0;
-    char *out = s;
-    for (; *s && *s != '='; s++) {
-        const char *d = strchr(digits, *s);
-        if (!d)
-            return SIZE_MAX;
-        bits = bits << 6 | (uint32_t)(d - digits);
-        have += 6;
-        if (have >= 8) {
-            have -= 8;
-            out[n++] = (char)(bits >> have);
-        }
-    }
-    return n;
 }
 
 /* A bucket made without direct gets: the message comes as JSON, header block and value in base64. */

@@ -16,7 +16,7 @@
 
 #define WATCH_MS 1000u
 #define FLUSH_TIMEOUT_MS 10000u
-#define FIELDS_MAX 160u
+#define FIELDS_MAX CALL_FIELDS_MAX
 
 /* A bus round trip under way; outlives its call. */
 struct pace {
@@ -67,13 +67,14 @@ static uint64_t now_ms(const struct call *c)
 
 static void access_log(const struct call *c, const char *how)
 {
-    if (!log_enabled(LOG_DEBUG))
+    enum log_level level = c->listener->settings.access_log ? LOG_INFO : LOG_DEBUG;
+    if (!log_enabled(level))
         return;
     const struct http_head *head = http_exchange_head(c->x);
-    log_debug("request", LS("method", head->method), LS("path", head->path),
-              LI("status", c->status), LI("bytes_in", c->bytes_in), LI("bytes_out", c->bytes_out),
-              LI("ms", now_ms(c) - c->begun_ms), LS("client", head->peer),
-              LZ("target", c->listener->target), LZ("end", how));
+    log_at(level, "request", LS("method", head->method), LS("path", head->path),
+           LI("status", c->status), LI("bytes_in", c->bytes_in), LI("bytes_out", c->bytes_out),
+           LI("ms", now_ms(c) - c->begun_ms), LS("client", head->peer),
+           LZ("target", c->listener->target), LZ("end", how));
 }
 
 static struct call *call_new(struct listener *l, struct http_exchange *x)
@@ -81,6 +82,7 @@ static struct call *call_new(struct listener *l, struct http_exchange *x)
     struct provider *p = l->provider;
     struct call *c = xnew(struct call);
     c->listener = l;
+    l->ncalls++;
     c->x = x;
     c->begun_ms = c->progress_ms = now_ms(c);
     buf_init(&c->early, EARLY_BYTES_MAX);
@@ -108,6 +110,7 @@ static void call_free(struct call *c)
     buf_fini(&c->root);
     buf_fini(&c->early);
     buf_fini(&c->trailer_bytes);
+    listener_call_ended(c->listener);
     free(c);
 }
 
@@ -257,8 +260,8 @@ static bool take_joined(struct call *c, const struct http_response *r)
 
 static void start_response(struct call *c, const struct http_response *r)
 {
-    struct http_header headers[FIELDS_MAX + 1];
-    struct str cache_control = str_of(c->listener->settings.cache_control);
+    struct http_header headers[FIELDS_MAX + 1 + CORS_HEADERS_MAX];
+    struct str cache_control = c->listener->settings.cache_control;
     struct err e = ERR_INIT;
     size_t n = 0;
     if (r->nfields > FIELDS_MAX) {
@@ -272,6 +275,7 @@ static void start_response(struct call *c, const struct http_response *r)
     }
     if (cache_control.n > 0)
         headers[n++] = (struct http_header){STR("cache-control"), cache_control};
+    n = cors_headers(&c->listener->settings.cors, http_exchange_head(c->x), headers, n);
     if (!http_reply_head(c->x, r->status, headers, n, &e)) {
         log_warn("response refused", LZ("target", c->listener->target), LE(&e));
         fail_with(c, 502, "component's response cannot be sent");
@@ -539,16 +543,35 @@ static void refuse_method(struct http_exchange *x)
     http_reply_full(x, 405, allow, ARRAY_LEN(allow), (struct span){NULL, 0}, &e);
 }
 
+/* What can be answered without the component. */
+static bool answer_here(const struct listener *l, struct http_exchange *x)
+{
+    const struct http_head *head = http_exchange_head(x);
+    struct err e = ERR_INIT;
+    struct cors_answer cors;
+    if (cors_preflight(&l->settings.cors, head, &cors)) {
+        http_reply_full(x, 200, cors.headers, cors.n, (struct span){NULL, 0}, &e);
+        return true;
+    }
+    if (!l->settings.readonly || str_eqz(head->method, "GET") || str_eqz(head->method, "HEAD"))
+        return false;
+    refuse_method(x);
+    return true;
+}
+
 static void on_request(void *user, struct http_exchange *x)
 {
-    struct listener *l = user;
     struct err e = ERR_INIT;
-    struct failure f;
-    struct str method = http_exchange_head(x)->method;
-    if (l->settings.readonly && !str_eq(method, STR("GET")) && !str_eq(method, STR("HEAD"))) {
-        refuse_method(x);
+    struct failure f = {0};
+    const char *why = "";
+    struct listener *l = listener_route(user, http_exchange_head(x), &f.status, &why);
+    if (!l) {
+        snprintf(f.text, sizeof f.text, "%s", why);
+        reply_failure(x, &f);
         return;
     }
+    if (answer_here(l, x))
+        return;
     if (bus_state(sdk_bus(l->provider->sdk)) != BUS_UP) {
         reply_failure(x, &no_lattice);
         return;

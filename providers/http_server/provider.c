@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Links become listeners.
- * Keeps: one listener per link; one that cannot listen says why in health and log, and tries again with growing
- * delay, since what is in its way may go. */
+/* Links become listeners, or routes of one that they share.
+ * Keeps: a listener that cannot listen says why in health and log, and tries again with growing delay, since what is
+ * in its way may go. No two routes of a shared one are the same. */
 #include "providers/http_server/provider.h"
 
 #include <stdio.h>
@@ -14,6 +14,7 @@
 #define RETRY_MIN_MS 1000u
 #define RETRY_MAX_MS 15000u
 #define SCRATCH_BYTES_MAX (1u << 20)
+#define LINK_BYTES_MAX (256u << 10)
 
 static void listen_now(struct listener *l);
 
@@ -40,11 +41,10 @@ static void fail(struct listener *l, const struct err *e, bool retry)
 static void listen_now(struct listener *l)
 {
     struct err e = ERR_INIT;
-    struct http_server_opts opts = {
-        .address = str_of(l->settings.address),
-        .limits = {.write_high_bytes = REPLY_HIGH_BYTES, .write_low_bytes = REPLY_LOW_BYTES},
-        .handler = &call_handler,
-        .user = l};
+    struct http_server_opts opts = {.address = str_of(l->settings.address),
+                                    .limits = l->settings.limits,
+                                    .handler = &call_handler,
+                                    .user = l};
     if (l->provider->stopped)
         return;
     if (!http_server_open(sdk_loop(l->provider->sdk), &opts, &l->server, &e)) {
@@ -66,6 +66,78 @@ static bool is_ours(const struct sdk_link *link)
            proto_strs_has(&link->def->interfaces, STR("incoming-handler"));
 }
 
+static struct listener *listener_new(struct provider *p, struct str source, struct str target,
+                                     struct str name)
+{
+    struct listener *l = xnew(struct listener);
+    *l = (struct listener){
+        .provider = p, .source = str_dup(source), .target = str_dup(target), .name = str_dup(name)};
+    arena_init(&l->arena, LINK_BYTES_MAX);
+    return l;
+}
+
+static bool read_settings(struct listener *l, const struct proto_map *link, struct err *e)
+{
+    const struct proto_map *own = &sdk_host_data(l->provider->sdk)->config;
+    struct str address = STR(DEFAULT_ADDRESS);
+    proto_map_get(own, STR("default_address"), &address);
+    return settings_read(link, own, address, &l->arena, &l->settings, e);
+}
+
+/* ---- routes ---- */
+
+static struct str route_of(const struct listener *l)
+{
+    return l->provider->routing == ROUTE_PATH ? l->settings.path : l->settings.host;
+}
+
+static struct listener *find_route(struct provider *p, struct str route, const struct listener *but)
+{
+    for (struct listener *l = p->listeners; l; l = l->next)
+        if (l != but && !l->problem[0] && str_eq(route_of(l), route))
+            return l;
+    return NULL;
+}
+
+static bool check_route(struct listener *l, struct err *e)
+{
+    const char *key = l->provider->routing == ROUTE_PATH ? "path" : "host";
+    struct str route = route_of(l);
+    if (route.n == 0)
+        return err_set(e, ERR_INVALID, "setting %s: needed, for routing_mode is '%s'", key, key);
+    const struct listener *other = find_route(l->provider, route, l);
+    return !other || err_set(e, ERR_INVALID, "setting %s: '%.*s' belongs to %s already", key,
+                             (int)MIN(route.n, 100), route.p, other->target);
+}
+
+static struct str header_of(const struct http_head *head, const char *name)
+{
+    if (str_ieq(str_of(name), STR("host")))
+        return head->authority;
+    for (size_t i = 0; i < head->nheaders; i++)
+        if (str_ieq(head->headers[i].name, str_of(name)))
+            return head->headers[i].value;
+    return STR_NONE;
+}
+
+struct listener *listener_route(struct listener *l, const struct http_head *head, uint16_t *status,
+                                const char **text)
+{
+    struct provider *p = l->provider;
+    if (l != p->shared)
+        return l;
+    struct str route = p->routing == ROUTE_PATH ? str_sub(head->path, 0, str_find(head->path, '?'))
+                                                : header_of(head, p->route_header);
+    struct listener *found = route.n ? find_route(p, route, NULL) : NULL;
+    *status = route.n ? 404 : 400;
+    *text = p->routing == ROUTE_PATH ? "path not found"
+            : route.n                ? "host not found"
+                                     : "missing host header";
+    return found;
+}
+
+/* ---- links ---- */
+
 static void link_put(void *self, struct sdk_link *link)
 {
     struct provider *p = self;
@@ -76,26 +148,23 @@ static void link_put(void *self, struct sdk_link *link)
                  LS("package", link->def->wit_package));
         return;
     }
-    struct listener *l = xnew(struct listener);
-    *l = (struct listener){.provider = p,
-                           .source = str_dup(link->def->source_id),
-                           .target = str_dup(link->def->target),
-                           .name = str_dup(link->def->name)};
+    struct listener *l = listener_new(p, link->def->source_id, link->def->target, link->def->name);
+    bool ok = read_settings(l, link->config, &e) && (!p->shared || check_route(l, &e));
     DL_APPEND(p->listeners, l);
     link->user = l;
-    struct str fallback = p->default_address ? str_of(p->default_address) : STR(DEFAULT_ADDRESS);
-    if (!settings_read(link->config, fallback, &l->settings, &e))
+    if (!ok)
         fail(l, &e, false);
-    else if (p->refusal[0])
-        snprintf(l->problem, sizeof l->problem, "%s", p->refusal);
-    else
+    else if (!p->shared)
         listen_now(l);
+    else
+        log_info("route added", LS("route", route_of(l)), LZ("target", l->target));
 }
 
 static void listener_free(struct listener *l)
 {
     http_server_close(l->server);
     loop_timer_stop(&l->retry);
+    arena_fini(&l->arena);
     free(l->source);
     free(l->target);
     free(l->name);
@@ -109,6 +178,21 @@ static void on_drained(void *user)
     listener_free(l);
 }
 
+static bool is_draining(const struct listener *l)
+{
+    const struct listener *d = l->provider->draining;
+    while (d && d != l)
+        d = d->next;
+    return d != NULL;
+}
+
+/* A route that is gone stays for its requests; a listener of its own ends with its server. */
+void listener_call_ended(struct listener *l)
+{
+    if (--l->ncalls == 0 && !l->server && is_draining(l))
+        on_drained(l);
+}
+
 /* The address is free at once; requests under way may end. */
 static void link_del(void *self, struct sdk_link *link)
 {
@@ -117,6 +201,10 @@ static void link_del(void *self, struct sdk_link *link)
     if (!l)
         return;
     DL_DELETE(p->listeners, l);
+    if (!l->server && l->ncalls) {
+        DL_APPEND(p->draining, l);
+        return;
+    }
     if (!l->server || p->stopped) {
         listener_free(l);
         return;
@@ -129,37 +217,58 @@ static void link_del(void *self, struct sdk_link *link)
 
 /* ---- health ---- */
 
+static size_t tell_problem(const struct listener *l, char *out, size_t cap, size_t used)
+{
+    if (!l->problem[0] || used >= cap)
+        return used;
+    int n = l->target[0] ? snprintf(out + used, cap - used, "%slink %s -> %s (%s): %s",
+                                    used ? "; " : "", l->source, l->target, l->name, l->problem)
+                         : snprintf(out + used, cap - used, "%s", l->problem);
+    return used + (n > 0 ? (size_t)n : 0);
+}
+
 static void health(void *self, struct sdk_health *out)
 {
     const struct provider *p = self;
-    size_t used = 0;
-    for (const struct listener *l = p->listeners; l && used < sizeof out->message; l = l->next) {
-        if (!l->problem[0])
-            continue;
-        out->healthy = false;
-        int n =
-            snprintf(out->message + used, sizeof out->message - used, "%slink %s -> %s (%s): %s",
-                     used ? "; " : "", l->source, l->target, l->name, l->problem);
-        used += n > 0 ? (size_t)n : 0;
-    }
+    size_t used = p->shared ? tell_problem(p->shared, out->message, sizeof out->message, 0) : 0;
+    for (const struct listener *l = p->listeners; l; l = l->next)
+        used = tell_problem(l, out->message, sizeof out->message, used);
+    out->healthy = used == 0;
 }
 
 /* ---- life ---- */
 
-static void read_config(struct provider *p, const struct proto_map *config)
+static bool read_routing(struct provider *p, const struct proto_map *config, struct err *e)
 {
-    struct str value;
-    if (proto_map_get(config, STR("default_address"), &value)) {
-        free(p->default_address);
-        p->default_address = str_dup(value);
+    static const char *const modes[] = {
+        [ROUTE_ADDRESS] = "address", [ROUTE_PATH] = "path", [ROUTE_HOST] = "host"};
+    struct str mode = STR("address"), header = STR("host");
+    proto_map_get(config, STR("routing_mode"), &mode);
+    proto_map_get(config, STR("header"), &header);
+    p->route_header = str_dup(header);
+    for (size_t i = 0; i < ARRAY_LEN(modes); i++) {
+        if (str_eqz(mode, modes[i])) {
+            p->routing = (enum routing)i;
+            return true;
+        }
     }
-    p->refusal[0] = 0;
-    if (proto_map_get(config, STR("routing_mode"), &value) && !str_eq(value, STR("address")))
-        snprintf(p->refusal, sizeof p->refusal,
-                 "routing_mode '%.*s' is not supported yet, only 'address'", (int)MIN(value.n, 40),
-                 value.p);
-    if (p->refusal[0])
-        log_error("configuration cannot be honoured", LZ("reason", p->refusal));
+    return err_set(e, ERR_INVALID, "routing_mode '%.*s': neither address, path nor host",
+                   (int)MIN(mode.n, 40), mode.p);
+}
+
+/* What cannot be served says so in health, and is there again when the configuration is: the provider lives on. */
+static void open_shared(struct provider *p)
+{
+    static const struct proto_map no_link;
+    struct err e = ERR_INIT;
+    bool ok = read_routing(p, &sdk_host_data(p->sdk)->config, &e);
+    if (ok && p->routing == ROUTE_ADDRESS)
+        return;
+    p->shared = listener_new(p, STR(""), STR(""), STR(""));
+    if (ok && read_settings(p->shared, &no_link, &e))
+        listen_now(p->shared);
+    else
+        fail(p->shared, &e, false);
 }
 
 static void *provider_open(struct sdk *sdk, struct err *e)
@@ -173,7 +282,7 @@ static void *provider_open(struct sdk *sdk, struct err *e)
         free(p);
         return NULL;
     }
-    read_config(p, &sdk_host_data(sdk)->config);
+    open_shared(p);
     return p;
 }
 
@@ -181,19 +290,15 @@ static void *provider_open(struct sdk *sdk, struct err *e)
 static void provider_close(void *self)
 {
     struct provider *p = self;
+    if (p->shared)
+        listener_free(p->shared);
     while (p->draining)
         on_drained(p->draining);
     loop_timer_stop(&p->watch);
     buf_fini(&p->params);
     arena_fini(&p->arena);
-    free(p->default_address);
+    free(p->route_header);
     free(p);
-}
-
-/* A changed default is for links to come: those that listen keep their address. */
-static void config(void *self, const struct proto_map *config)
-{
-    read_config(self, config);
 }
 
 static void lattice(void *self, bool up)
@@ -209,18 +314,24 @@ static void on_server_stopped(void *user)
         sdk_stopped(p->sdk);
 }
 
+static void stop_listener(struct listener *l, uint64_t grace_ms)
+{
+    loop_timer_stop(&l->retry);
+    if (!l->server)
+        return;
+    l->provider->stopping++;
+    http_server_stop(l->server, grace_ms, on_server_stopped, l->provider);
+}
+
 static void stop(void *self, uint64_t grace_ms)
 {
     struct provider *p = self;
     p->stopped = true;
     p->stopping = 1; /* ours, so that it ends below when nobody listens */
-    for (struct listener *l = p->listeners; l; l = l->next) {
-        loop_timer_stop(&l->retry);
-        if (!l->server)
-            continue;
-        p->stopping++;
-        http_server_stop(l->server, grace_ms, on_server_stopped, p);
-    }
+    if (p->shared)
+        stop_listener(p->shared, grace_ms);
+    for (struct listener *l = p->listeners; l; l = l->next)
+        stop_listener(l, grace_ms);
     on_server_stopped(p);
 }
 
@@ -230,7 +341,6 @@ const struct sdk_provider http_server_provider = {
     .close = provider_close,
     .link_put = link_put,
     .link_del = link_del,
-    .config = config,
     .health = health,
     .lattice = lattice,
     .stop = stop,

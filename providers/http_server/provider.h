@@ -11,26 +11,60 @@
 
 extern const struct sdk_provider http_server_provider;
 
+/* ---- CORS (cors.c) ---- */
+
+#define CORS_MAX_AGE_S 300u
+
+struct cors {           /* lists as headers have them */
+    struct str origins; /* empty: all */
+    struct str methods, headers, exposed;
+    uint64_t max_age_s;
+};
+struct cors_answer {
+    struct http_header headers[5];
+    size_t n;
+    char age[24];
+};
+/* Is it a browser asking beforehand? Then this is the answer, to go out without a body. */
+bool cors_preflight(const struct cors *c, const struct http_head *head, struct cors_answer *out);
+/* Adds what a browser wants to see in the response to this request; returns how many there are. Room for
+ * CORS_HEADERS_MAX. */
+#define CORS_HEADERS_MAX 3
+size_t cors_headers(const struct cors *c, const struct http_head *head, struct http_header *headers,
+                    size_t n);
+
 /* ---- settings of one link (settings.c) ---- */
 
 #define ADDRESS_MAX 64
-#define CACHE_CONTROL_MAX 256
+#define CALL_FIELDS_MAX 160u /* header fields of a request or response */
 
-struct settings {
+struct settings {              /* texts in the arena it was read into */
     char address[ADDRESS_MAX]; /* host:port */
     uint64_t timeout_ms;       /* of a call, until the head of its response; 0: CALL_TIMEOUT_MS */
     bool readonly;             /* GET and HEAD only */
-    char cache_control[CACHE_CONTROL_MAX]; /* added to responses that have none; empty: nothing */
+    bool access_log;           /* a line per request at level info */
+    struct str cache_control;  /* added to responses that have none; empty: nothing */
+    struct str path, host;     /* what routes to it, where links share a listener */
+    struct cors cors;
+    struct http_limits limits;
 };
 
-/* Reads a link's configuration; what we cannot honour is an error that names the key. */
-bool settings_read(const struct proto_map *link, struct str default_address, struct settings *out,
+/* Reads a link's configuration, what it does not say from the provider's; what we cannot honour is an error that names
+ * the key. */
+bool settings_read(const struct proto_map *link, const struct proto_map *fallback,
+                   struct str default_address, struct arena *a, struct settings *out,
                    struct err *e);
 
-/* ---- listeners (provider.c) ---- */
+/* ---- links and listeners (provider.c) ---- By address each link has a listener. By path or host all share one, which
+ * is a link to nobody, and a request belongs to the link whose path or host it names. */
+
+enum routing { ROUTE_ADDRESS, ROUTE_PATH, ROUTE_HOST };
 
 struct provider {
     struct sdk *sdk;
+    enum routing routing;
+    char *route_header;      /* ROUTE_HOST: where the host is read */
+    struct listener *shared; /* NULL in ROUTE_ADDRESS */
     struct listener *listeners;
     struct listener *draining;        /* their link is gone, requests are not */
     struct wit_pendings result_paths; /* of handle */
@@ -39,9 +73,7 @@ struct provider {
     struct call *calls;               /* all that are open */
     uint32_t nstreaming;              /* of them, those whose response has begun */
     struct loop_timer *watch;         /* over these, while there are any */
-    char *default_address;
-    char refusal[256]; /* why no link can be served; empty: fine */
-    uint32_t stopping; /* listeners that still have work */
+    uint32_t stopping;                /* listeners that still have work */
     bool stopped;
 };
 
@@ -49,12 +81,20 @@ struct listener {
     struct listener *prev, *next;
     struct provider *provider;
     char *source, *target, *name; /* of the link, our copies: requests outlive it */
+    struct arena arena;           /* of the settings */
     struct settings settings;
-    struct http_server *server; /* NULL while it cannot listen */
+    struct http_server *server; /* NULL while it cannot listen, and where it shares one */
     struct loop_timer *retry;
     uint64_t retry_ms;
-    char problem[256]; /* empty: listening */
+    uint32_t ncalls;   /* open ones */
+    char problem[256]; /* empty: served */
 };
+
+/* The link that a request at l belongs to. NULL: none; status and text say why. */
+struct listener *listener_route(struct listener *l, const struct http_head *head, uint16_t *status,
+                                const char **text);
+/* A call of l ended. */
+void listener_call_ended(struct listener *l);
 
 #define DRAIN_GRACE_MS 5000u /* for requests of a link that is gone */
 

@@ -34,12 +34,24 @@ static bool apply(const struct setting *row, struct str value, void *out, struct
     return err_set(e, ERR_UNSUPPORTED, "not supported yet");
 }
 
+/* Upper and lower case in keys are the same to upstream's providers. */
+static bool find(const struct proto_map *map, struct str key, struct str *value)
+{
+    for (uint32_t i = 0; i < map->n; i++) {
+        if (str_ieq(map->v[i].key, key)) {
+            *value = map->v[i].value;
+            return true;
+        }
+    }
+    return false;
+}
+
 bool settings_apply(const struct setting *rows, size_t n, const struct proto_map *link,
                     const struct proto_map *fallback, void *out, struct err *e)
 {
     for (size_t i = 0; i < n; i++) {
         struct str key = str_of(rows[i].key), value;
-        if (!proto_map_get(link, key, &value) && !proto_map_get(fallback, key, &value))
+        if (!find(link, key, &value) && !find(fallback, key, &value))
             continue;
         if (!apply(&rows[i], value, out, e))
             return err_wrap(e, "setting %s", rows[i].key);

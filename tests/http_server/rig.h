@@ -14,7 +14,8 @@
 #include "lattice/http/http_sim.h"
 #include "providers/http_server/provider.h"
 
-#define ADDRESS STR("127.0.0.1:8080")
+#define ADDRESS_TEXT "127.0.0.1:8080"
+#define ADDRESS STR(ADDRESS_TEXT)
 
 enum part { PART_HEAD = 1, PART_BODY = 2, PART_TRAILERS = 4 };
 
@@ -199,14 +200,15 @@ static inline void connect_client(struct rig *r)
                   e.text);
 }
 
-#define LINK_TO(target, config)                                                                 \
-    "{\"source_id\":\"web\",\"target\":\"" target                                               \
-    "\",\"name\":\"default\",\"wit_namespace\":\"wasi\","                                       \
+#define LINK_TO(target, config) LINK_NAMED("default", target, config)
+#define LINK_NAMED(name, target, config)                                                        \
+    "{\"source_id\":\"web\",\"target\":\"" target "\",\"name\":\"" name                         \
+    "\",\"wit_namespace\":\"wasi\","                                                            \
     "\"wit_package\":\"http\",\"interfaces\":[\"incoming-handler\"],\"source_config\":{" config \
     "},"                                                                                        \
     "\"target_config\":{},\"source_secrets\":null,\"target_secrets\":null}"
 
-static inline void rig_open(struct rig *r, const char *links)
+static inline void rig_open_with(struct rig *r, const char *config, const char *links)
 {
     struct err e = ERR_INIT;
     char host_data[4096];
@@ -223,12 +225,17 @@ static inline void rig_open(struct rig *r, const char *links)
     snprintf(host_data, sizeof host_data,
              "{\"host_id\":\"NHOST\",\"lattice_rpc_prefix\":\"default\",\"provider_key\":\"web\","
              "\"lattice_rpc_url\":\"nats://"
-             "x\",\"config\":{},\"env_values\":{},\"link_definitions\":[%s]}",
-             links);
+             "x\",\"config\":{%s},\"env_values\":{},\"link_definitions\":[%s]}",
+             config, links);
     ck_assert_msg(sdk_open(r->provider_bus, &http_server_provider, str_span(str_of(host_data)),
                            on_stopped, r, &r->sdk, &e),
                   "%s", e.text);
     loop_sim_advance(r->loop, 10);
+}
+
+static inline void rig_open(struct rig *r, const char *links)
+{
+    rig_open_with(r, "", links);
 }
 
 static inline void rig_close(struct rig *r)

@@ -30,12 +30,20 @@ START_TEST(bad_settings_are_unhealthy)
     static const struct {
         const char *link, *text;
     } rows[] = {
-        {LINK_TO("hello", "\"address\":\"\""), "link web -> hello (default): address ''"},
-        {LINK_TO("hello", "\"port\":\"http\""), "port 'http': not a port"},
-        {LINK_TO("hello", "\"timeout_ms\":\"-1\""), "timeout_ms '-1'"},
-        {LINK_TO("hello", "\"readonly_mode\":\"maybe\""), "readonly_mode 'maybe'"},
+        {LINK_TO("hello", "\"address\":\"\""),
+         "link web -> hello (default): setting address: not one like"},
+        {LINK_TO("hello", "\"port\":\"http\""), "setting port: not a number up to 65535"},
+        {LINK_TO("hello", "\"timeout_ms\":\"-1\""), "setting timeout_ms: not a number"},
+        {LINK_TO("hello", "\"readonly_mode\":\"maybe\""),
+         "setting readonly_mode: neither true nor false"},
         {LINK_TO("hello", "\"tls_cert_file\":\"/c.pem\""),
-         "tls_cert_file '/c.pem': not supported yet"},
+         "setting tls_cert_file: not supported yet"},
+        {LINK_TO("hello", "\"cors_allowed_origins\":\"*\""),
+         "setting cors_allowed_origins: not a JSON list"},
+        {LINK_TO("hello", "\"cors_allowed_origins\":\"[\\\"a\\\\r\\\"]\""),
+         "setting cors_allowed_origins: not a JSON list"},
+        {LINK_TO("hello", "\"config_json\":\"[]\""), "config_json: not a JSON object"},
+        {LINK_TO("hello", "\"config_b64\":\"?\""), "config_b64: not base64"},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct rig r;
