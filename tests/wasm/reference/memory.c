@@ -36,9 +36,8 @@ static const struct access {
     {OP_I64_STORE32, 4, true, false, 0},
 };
 
-/* Where an access of n bytes goes: the address, and the immediates. NULL: trapped. */
-static uint8_t *place(struct ref_vm *vm, const struct ref_inst *i, struct reader *r,
-                      uint64_t address, uint32_t n)
+uint8_t *ref_place(struct ref_vm *vm, const struct ref_inst *i, struct reader *r, uint64_t address,
+                   uint32_t n)
 {
     uint32_t flags = rd_u32(r);
     const struct ref_memory *m = i->memories[flags & MEMARG_HAS_MEMORY ? rd_u32(r) : 0];
@@ -55,7 +54,7 @@ bool ref_access(struct ref_vm *vm, struct ref_inst *i, uint32_t op, struct reade
     while (a->op != op)
         a++;
     uint64_t v = a->is_store ? ref_pop(vm).lo : 0;
-    uint8_t *p = place(vm, i, r, ref_pop(vm).lo, a->bytes);
+    uint8_t *p = ref_place(vm, i, r, ref_pop(vm).lo, a->bytes);
     if (!p)
         return false;
     if (a->is_store) {

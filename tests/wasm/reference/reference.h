@@ -7,7 +7,8 @@
  *   store.c    functions, tables, memories, globals, instances
  *   run.c      guests: calls, blocks, branches, variables
  *   memory.c   loads, stores, bulk operations, tables
- *   number.c   the numeric instructions */
+ *   number.c   the numeric instructions
+ *   vector.c   those of vectors, lane by lane */
 #ifndef HOSTD_TESTS_WASM_REFERENCE_H
 #define HOSTD_TESTS_WASM_REFERENCE_H
 
@@ -93,16 +94,21 @@ bool ref_table_grow(struct ref_table *t, uint64_t n, struct value init);
 struct value ref_elem(const struct ref_inst *i, const struct elem_segment *s, uint64_t index);
 
 /* ---- run.c ---- */
-bool ref_has_vectors(const struct wasm_module *m);
 void ref_push(struct ref_vm *vm, struct value v);
 void ref_push64(struct ref_vm *vm, uint64_t v);
 struct value ref_pop(struct ref_vm *vm);
 bool ref_trap(struct ref_vm *vm, enum wasm_trap kind); /* false */
 
 /* ---- memory.c ---- The instruction's immediates are next in r; false: trapped. */
+/* Where an access of n bytes goes: the address, and the immediates. NULL: trapped. */
+uint8_t *ref_place(struct ref_vm *vm, const struct ref_inst *i, struct reader *r, uint64_t address,
+                   uint32_t n);
 bool ref_access(struct ref_vm *vm, struct ref_inst *i, uint32_t op, struct reader *r);
 bool ref_bulk(struct ref_vm *vm, struct ref_inst *i, uint32_t op, struct reader *r);
 bool ref_table(struct ref_vm *vm, struct ref_inst *i, uint32_t op, struct reader *r);
+
+/* ---- vector.c ---- */
+bool ref_vector(struct ref_vm *vm, struct ref_inst *i, uint32_t op, struct reader *r);
 
 /* ---- number.c ---- */
 bool ref_is_number(uint32_t op);

@@ -131,6 +131,10 @@ static void skip_immediates(struct reader *r, enum imm imm)
     case IMM_F64:
         rd_fixed64(r);
         return;
+    case IMM_V128:
+    case IMM_SHUFFLE:
+        rd_bytes(r, 16);
+        return;
     case IMM_I32:
     case IMM_I64:
     case IMM_HEAP_TYPE:
@@ -140,9 +144,16 @@ static void skip_immediates(struct reader *r, enum imm imm)
     case IMM_MEM16:
     case IMM_MEM32:
     case IMM_MEM64:
+    case IMM_MEM128:
+    case IMM_MEM8_LANE:
+    case IMM_MEM16_LANE:
+    case IMM_MEM32_LANE:
+    case IMM_MEM64_LANE:
         if (rd_u32(r) & MEMARG_HAS_MEMORY)
             rd_u32(r);
         rd_u64(r);
+        if (imm >= IMM_MEM8_LANE && imm <= IMM_MEM64_LANE)
+            rd_u8(r);
         return;
     case IMM_CALL_INDIRECT:
     case IMM_DATA_MEMORY:
@@ -156,37 +167,6 @@ static void skip_immediates(struct reader *r, enum imm imm)
         rd_u32(r);
         return;
     }
-}
-
-static bool body_has_vectors(const struct func_decl *f)
-{
-    struct err e = ERR_INIT;
-    struct reader r;
-    for (uint32_t i = 0; i < f->nlocals; i++)
-        if (f->locals[i] == WASM_V128)
-            return true;
-    for (rd_init(&r, f->code, &e); rd_more(&r);) {
-        uint32_t op = rd_opcode(&r);
-        if (op >> 8 == 0xfd || op >> 8 == 0xfd1)
-            return true;
-        skip_immediates(&r, op_info(op)->imm);
-    }
-    return false;
-}
-
-bool ref_has_vectors(const struct wasm_module *m)
-{
-    for (uint32_t i = 0; i < m->ntypes; i++)
-        for (uint32_t k = 0; k < (uint32_t)m->types[i].nparams + m->types[i].nresults; k++)
-            if (m->types[i].types[k] == WASM_V128)
-                return true;
-    for (uint32_t i = 0; i < m->nglobals; i++)
-        if (m->globals[i].type == WASM_V128)
-            return true;
-    for (uint32_t i = m->nimported_funcs; i < m->nfuncs; i++)
-        if (body_has_vectors(&m->funcs[i]))
-            return true;
-    return false;
 }
 
 /* Behind the `end` that closes the block `depth` levels out, or behind an `else` of this one when that is wanted
@@ -560,7 +540,9 @@ static enum step step(struct frame *f)
         return NEXT;
     }
     bool ok;
-    if (op >= OP_I32_LOAD && op <= OP_I64_STORE32)
+    if (op >= OP_V128_LOAD)
+        ok = ref_vector(f->vm, f->inst, op, &f->r);
+    else if (op >= OP_I32_LOAD && op <= OP_I64_STORE32)
         ok = ref_access(f->vm, f->inst, op, &f->r);
     else if (op == OP_MEMORY_SIZE || op == OP_MEMORY_GROW ||
              (op >= OP_MEMORY_INIT && op <= OP_MEMORY_FILL))

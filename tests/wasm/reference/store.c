@@ -184,6 +184,9 @@ static struct value evaluate(const struct ref_inst *i, struct const_expr x)
             v.lo = rd_fixed32(&r);
         } else if (op == OP_F64_CONST) {
             v.lo = rd_fixed64(&r);
+        } else if (op == OP_V128_CONST) {
+            v.lo = rd_fixed64(&r);
+            v.hi = rd_fixed64(&r);
         } else if (op == OP_GLOBAL_GET) {
             v = i->globals[rd_u32(&r)]->value;
         } else if (op == OP_REF_FUNC) {
@@ -409,10 +412,6 @@ struct ref_inst *ref_instantiate(struct wasm_module *m, const struct ref_extern 
         limits && limits->memory_pages_max ? limits->memory_pages_max : m->limits.memory_pages_max;
     uint32_t elems_max =
         limits && limits->table_elems_max ? limits->table_elems_max : m->limits.table_elems_max;
-    if (ref_has_vectors(m)) {
-        err_set(e, ERR_UNSUPPORTED, "SIMD, which the reference interpreter does without");
-        return NULL;
-    }
     struct ref_inst *i = allocate(m);
     if (!bind(i, imports, e)) {
         ref_inst_free(i);
