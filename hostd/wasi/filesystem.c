@@ -30,13 +30,21 @@ enum {
     TYPE_FILE,
     TYPE_SOCKET
 };
-enum { FLAG_READ = 1, FLAG_WRITE = 2, FLAG_FILE_SYNC = 4, FLAG_DATA_SYNC = 8, FLAG_MUTATE = 32 };
+enum {
+    FLAG_READ = 1,
+    FLAG_WRITE = 2,
+    FLAG_FILE_SYNC = 4,
+    FLAG_DATA_SYNC = 8,
+    FLAG_READ_SYNC = 16, /* requested-write-sync; here it is file-integrity-sync */
+    FLAG_MUTATE = 32
+};
 enum { PATH_FOLLOW = 1 };
 enum { TIME_KEEP, TIME_NOW, TIME_GIVEN };
 
 struct descriptor {
     int fd;
-    uint64_t flags;  /* FLAG_... */
+    uint64_t flags; /* FLAG_... */
+    bool directory;
     bool may_change; /* neither it nor what is below it is there for reading only */
 };
 
@@ -54,10 +62,10 @@ static int fd_of(const struct wit_value *arg)
     return ((const struct descriptor *)arg->obj)->fd;
 }
 
-static struct descriptor *descriptor_new(int fd, uint64_t flags, bool may_change)
+static struct descriptor *descriptor_new(int fd, uint64_t flags, bool directory, bool may_change)
 {
     struct descriptor *d = xnew(struct descriptor);
-    *d = (struct descriptor){fd, flags, may_change};
+    *d = (struct descriptor){fd, flags, directory, may_change};
     return d;
 }
 
@@ -114,6 +122,14 @@ static int check_change(const struct wit_value *descriptor)
     return ((const struct descriptor *)descriptor->obj)->may_change ? 0 : EROFS;
 }
 
+/* The content of a file needs the flag that it was opened with. */
+static int check_content(const struct descriptor *d, uint64_t flag)
+{
+    if (d->directory)
+        return EISDIR;
+    return d->flags & flag ? 0 : EBADF;
+}
+
 static bool is_directory(int fd)
 {
     struct stat st;
@@ -133,12 +149,9 @@ static enum comp_host_status stream_in(struct comp_host_call *hc, const struct w
                                        struct wit_value *result)
 {
     const struct descriptor *d = args[0].obj;
-    if (!(d->flags & FLAG_READ))
-        return end(hc, EBADF, result);
-    if (is_directory(d->fd))
-        return end(hc, EISDIR, result);
-    if (args[1].u64 > INT64_MAX)
-        return end(hc, EINVAL, result);
+    int error = args[1].u64 > INT64_MAX ? EINVAL : check_content(d, FLAG_READ);
+    if (error)
+        return end(hc, error, result);
     struct wasi_input *s = files_input(wasi_of(hc), d->fd, FILES_AT_OFFSET, args[1].u64);
     return end_with(hc, wasi_own(hc, &wasi_input_class, s), result);
 }
@@ -147,10 +160,9 @@ static enum comp_host_status stream_out(struct comp_host_call *hc, const struct 
                                         enum files_place place, uint64_t offset,
                                         struct wit_value *result)
 {
-    if (!(d->flags & FLAG_WRITE))
-        return end(hc, EBADF, result);
-    if (offset > INT64_MAX)
-        return end(hc, EINVAL, result);
+    int error = offset > INT64_MAX ? EINVAL : check_content(d, FLAG_WRITE);
+    if (error)
+        return end(hc, error, result);
     struct wasi_output *s = files_output(d->fd, place, offset);
     return end_with(hc, wasi_own(hc, &wasi_output_class, s), result);
 }
@@ -171,8 +183,9 @@ static enum comp_host_status read_at(struct comp_host_call *hc, const struct wit
                                      struct wit_value *result)
 {
     size_t want = (size_t)MIN(args[1].u64, READ_MAX);
-    if (args[2].u64 > INT64_MAX)
-        return end(hc, EINVAL, result);
+    int error = args[2].u64 > INT64_MAX ? EINVAL : check_content(args[0].obj, FLAG_READ);
+    if (error)
+        return end(hc, error, result);
     uint8_t *bytes = arena_array(hc->arena, uint8_t, want);
     ssize_t n = bytes ? pread(fd_of(&args[0]), bytes, want, (off_t)args[2].u64) : 0;
     wasi_of(hc)->full |= !bytes;
@@ -186,8 +199,9 @@ static enum comp_host_status read_at(struct comp_host_call *hc, const struct wit
 static enum comp_host_status write_at(struct comp_host_call *hc, const struct wit_value *args,
                                       struct wit_value *result)
 {
-    if (args[2].u64 > INT64_MAX)
-        return end(hc, EINVAL, result);
+    int error = args[2].u64 > INT64_MAX ? EINVAL : check_content(args[0].obj, FLAG_WRITE);
+    if (error)
+        return end(hc, error, result);
     ssize_t n = pwrite(fd_of(&args[0]), args[1].p, args[1].n, (off_t)args[2].u64);
     return n < 0 ? end(hc, errno, result) : end_with(hc, wit_u64((uint64_t)n), result);
 }
@@ -195,8 +209,9 @@ static enum comp_host_status write_at(struct comp_host_call *hc, const struct wi
 static enum comp_host_status set_size(struct comp_host_call *hc, const struct wit_value *args,
                                       struct wit_value *result)
 {
-    if (args[1].u64 > INT64_MAX)
-        return end(hc, EINVAL, result);
+    int error = args[1].u64 > INT64_MAX ? EINVAL : check_content(args[0].obj, FLAG_WRITE);
+    if (error)
+        return end(hc, error, result);
     return end_call(hc, ftruncate(fd_of(&args[0]), (off_t)args[1].u64), result);
 }
 
@@ -397,7 +412,7 @@ static enum comp_host_status open_at(struct comp_host_call *hc, const struct wit
         .follow = args[1].u64 & PATH_FOLLOW,
         .read = want & FLAG_READ,
         .write = want & FLAG_WRITE,
-        .sync = want & FLAG_FILE_SYNC,
+        .sync = want & (FLAG_FILE_SYNC | FLAG_READ_SYNC),
         .data_sync = want & FLAG_DATA_SYNC,
     };
     bool changes = want & (FLAG_WRITE | FLAG_MUTATE) || how.open & (FILES_CREATE | FILES_TRUNCATE);
@@ -406,10 +421,11 @@ static enum comp_host_status open_at(struct comp_host_call *hc, const struct wit
     int fd, error = files_open(dir->fd, wit_get_str(&args[2]), &how, &fd);
     if (error)
         return end(hc, error, result);
+    bool directory = is_directory(fd);
     uint64_t flags = want & ~(uint64_t)FLAG_MUTATE;
-    if (dir->may_change && is_directory(fd))
+    if (dir->may_change && directory)
         flags |= FLAG_MUTATE;
-    struct descriptor *d = descriptor_new(fd, flags, dir->may_change);
+    struct descriptor *d = descriptor_new(fd, flags, directory, dir->may_change);
     return end_with(hc, wasi_own(hc, &wasi_descriptor_class, d), result);
 }
 
@@ -560,7 +576,7 @@ static enum comp_host_status get_directories(struct comp_host_call *hc,
             continue;
         bool may_change = !o->preopens[i].read_only;
         pairs[2 * n].obj =
-            descriptor_new(fd, FLAG_READ | (may_change ? FLAG_MUTATE : 0), may_change);
+            descriptor_new(fd, FLAG_READ | (may_change ? FLAG_MUTATE : 0), true, may_change);
         pairs[2 * n + 1] = wit_str(o->preopens[i].guest);
         list[n] = (struct wit_value){.v = &pairs[2 * n], .n = 2};
         n++;
