@@ -18,11 +18,16 @@
 
 static uint32_t runs = 2000;
 
-static double now_us(void)
+static double clock_us(clockid_t clock)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
+}
+
+static double now_us(void)
+{
+    return clock_us(CLOCK_MONOTONIC);
 }
 
 /* ---- samples ---- */
@@ -215,20 +220,17 @@ static struct wasi_ctx *request(struct comp_inst *g, struct wit_value args[2])
     return c;
 }
 
-/* The time until a request was answered. */
-static double serve(struct comp_inst *g, const struct comp_func *handle)
+/* The time until a request was answered. Its context is freed after the guest that may hold objects of it. */
+static double serve(struct comp_inst *g, const struct comp_func *handle, struct wasi_ctx **ctx)
 {
     struct err e = ERR_INIT;
     struct wit_value args[2];
-    struct wasi_ctx *c = request(g, args);
-    wasi_body_credit(c, WASI_SERVED, 1 << 20);
+    *ctx = request(g, args);
+    wasi_body_credit(*ctx, WASI_SERVED, 1 << 20);
     double start = now_us();
     if (!comp_call(g, handle, args, &e) || comp_run(g) != COMP_DONE)
         DIE("%s %s", e.text, comp_trap_text(g));
-    double took = now_us() - start;
-    comp_inst_set_user(g, NULL);
-    wasi_ctx_free(c);
-    return took;
+    return now_us() - start;
 }
 
 static struct comp_linked *link_component(const char *path)
@@ -266,23 +268,29 @@ static struct comp_inst *guest(struct comp_linked *l)
 static void component_instances(const char *path)
 {
     static struct samples made, first, reset, again, freed;
+    struct wasi_ctx *ctx, *kept_ctx;
+    double begin = now_us(), begin_cpu = clock_us(CLOCK_PROCESS_CPUTIME_ID);
     struct comp_linked *l = link_component(path);
     const struct comp_func *handle = handler_of(l, path);
     struct comp_inst *kept = guest(l);
-    serve(kept, handle);
+    serve(kept, handle, &kept_ctx);
+    printf("%-58s %9.0f us, %.0f of all cores\n", "component: from its file to the first answer",
+           now_us() - begin, clock_us(CLOCK_PROCESS_CPUTIME_ID) - begin_cpu);
     for (uint32_t k = 0; k < runs; k++) {
         double start = now_us();
         struct comp_inst *g = guest(l);
         made.at[made.n++] = now_us() - start;
-        first.at[first.n++] = serve(g, handle);
+        first.at[first.n++] = serve(g, handle, &ctx);
         start = now_us();
         comp_inst_free(g);
         freed.at[freed.n++] = now_us() - start;
+        wasi_ctx_free(ctx);
         start = now_us();
         if (!comp_inst_reset(kept, NULL))
             DIE("%s cannot be taken back", path);
         reset.at[reset.n++] = now_us() - start;
-        again.at[again.n++] = serve(kept, handle);
+        wasi_ctx_free(kept_ctx);
+        again.at[again.n++] = serve(kept, handle, &kept_ctx);
     }
     show("component: a new guest", &made);
     show("component: its first call, copying the image included", &first);
@@ -290,6 +298,7 @@ static void component_instances(const char *path)
     show("component: a guest taken back to the image", &reset);
     show("component: a call in it", &again);
     comp_inst_free(kept);
+    wasi_ctx_free(kept_ctx);
     comp_linked_unref(l);
 }
 
@@ -337,7 +346,8 @@ static void parked_guests(const char *path)
     struct comp_linked *l = link_component(path);
     const struct comp_func *handle = handler_of(l, path);
     struct comp_inst *first = guest(l);
-    serve(first, handle);
+    struct wasi_ctx *ctx;
+    serve(first, handle, &ctx);
     struct resident before = resident();
     for (uint32_t k = 0; k < GUESTS; k++) {
         struct wit_value args[2];
@@ -359,6 +369,7 @@ static void parked_guests(const char *path)
         wasi_ctx_free(worlds[k]);
     }
     comp_inst_free(first);
+    wasi_ctx_free(ctx);
     comp_linked_unref(l);
 }
 

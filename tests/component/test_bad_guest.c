@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Guests that lie (data/bad.wat): pointers, lengths, discriminants, characters, text, handles, allocators. Each lie is a
- * trap of that call with a text that says what it was, and no object of the host is lost or dropped twice by it. */
+/* Guests that lie (data/bad.wat): pointers, lengths, discriminants, characters, text, handles, allocators. Each lie is
+ * a trap of that call with a text that says what it was, and no object of the host is lost or dropped twice by it. */
 #include <check.h>
 #include <stdlib.h>
 #include "tests/component/data.h"
