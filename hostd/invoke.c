@@ -56,6 +56,7 @@ struct serving {
     uint32_t nidle, nrunning, nwaiting;
     struct invocation *running, *waiting;
     struct config_map *last_config; /* once closed: what waits still needs it */
+    uint32_t ndraining;             /* functions whose last invocations may still come */
     bool closed;
     bool held; /* somebody walks its invocations: it must neither go nor be walked by another */
 };
@@ -70,7 +71,7 @@ static void run_others(struct invoke_host *h);
 
 static void serving_free_if_done(struct serving *s)
 {
-    if (!s->closed || s->held || s->running || s->waiting)
+    if (!s->closed || s->ndraining || s->held || s->running || s->waiting)
         return;
     DL_DELETE(s->opts.host->servings, s);
     for (uint32_t i = 0; i < s->nidle; i++)
@@ -101,6 +102,12 @@ static void invocation_free(struct invocation *v)
     free(v);
 }
 
+static void tell_if_idle(struct invoke_host *h)
+{
+    if (h->busy == 0 && h->idle)
+        h->idle(h->user);
+}
+
 /* Takes it off its list; the serving may be gone afterwards. */
 static void invocation_end(struct invocation *v)
 {
@@ -121,8 +128,7 @@ static void invocation_end(struct invocation *v)
     serving_free_if_done(s);
     if (was_full)
         run_others(h);
-    if (h->busy == 0 && h->idle)
-        h->idle(h->user);
+    tell_if_idle(h);
 }
 
 static void answer_http_error(struct invocation *v, enum http_error_code code, const char *text)
@@ -585,6 +591,16 @@ static bool serve_all(struct serving *s, struct err *e)
     return true;
 }
 
+/* Without waiting for what NATS may have sent. */
+static void stop_serving(struct serving *s)
+{
+    for (uint32_t i = 0; i < s->nfuncs; i++)
+        wrpc_serve_close(MOVE(s->funcs[i].serve));
+    if (s->ndraining)
+        s->opts.host->busy--;
+    s->ndraining = s->nfuncs = 0;
+}
+
 bool serving_open(const struct serving_opts *opts, struct serving **out, struct err *e)
 {
     struct serving *s = xnew(struct serving);
@@ -593,6 +609,7 @@ bool serving_open(const struct serving_opts *opts, struct serving **out, struct 
     arena_init(&s->arena, SERVING_ARENA_BYTES);
     s->opts.id = arena_str(&s->arena, opts->id);
     if (!serve_all(s, e)) {
+        stop_serving(s);
         serving_close(s);
         return false;
     }
@@ -611,16 +628,35 @@ void serving_set_config(struct serving *s, const struct grant_config *config)
     s->opts.config = config;
 }
 
+static void on_drained(void *user)
+{
+    struct served_func *f = user;
+    struct serving *s = f->serving;
+    struct invoke_host *h = s->opts.host;
+    wrpc_serve_close(MOVE(f->serve));
+    if (--s->ndraining > 0)
+        return;
+    h->busy--;
+    serving_free_if_done(s);
+    tell_if_idle(h);
+}
+
 void serving_close(struct serving *s)
 {
     if (!s)
         return;
-    for (uint32_t i = 0; i < s->nfuncs; i++)
-        wrpc_serve_close(s->funcs[i].serve);
     s->closed = true;
     if (s->opts.config)
         s->last_config = config_ref(grant_config_now(s->opts.config));
     s->opts.config = NULL; /* the workload's, and that may go now */
+    if (s->opts.host->cancelled) {
+        stop_serving(s);
+    } else if (s->nfuncs) {
+        s->ndraining = s->nfuncs;
+        s->opts.host->busy++;
+        for (uint32_t i = 0; i < s->nfuncs; i++)
+            wrpc_serve_drain(s->funcs[i].serve, on_drained, &s->funcs[i]);
+    }
     serving_free_if_done(s);
 }
 
@@ -628,6 +664,8 @@ static void cancel(struct serving *s)
 {
     struct invocation *v, *next;
     s->held = true;
+    if (s->closed)
+        stop_serving(s);
     DL_FOREACH_SAFE(s->waiting, v, next)
     refuse(v, HTTP_CONNECTION_TERMINATED, "the host is stopping");
     DL_FOREACH_SAFE(s->running, v, next)
@@ -644,6 +682,7 @@ static void cancel(struct serving *s)
 void servings_cancel(struct invoke_host *h)
 {
     struct serving *s, *next;
+    h->cancelled = true;
     h->instances_max = 0; /* what waits must not start now */
     DL_FOREACH_SAFE(h->servings, s, next)
     cancel(s);

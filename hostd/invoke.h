@@ -2,7 +2,7 @@
 /* Serving one component: its exported functions on their wRPC subjects, and every invocation from the first message to
  * the last. At most max_instances run at once, the rest wait in a bounded queue. Loop thread only. Private to the
  * daemon.
- *   serving_open -> invocations come by themselves -> serving_close (what runs goes on, the struct frees itself)
+ *   serving_open -> invocations come by themselves -> serving_close
  * Spec: lattice protocol 5.4, 5.5; wRPC 2.4, 4.1. */
 #ifndef HOSTD_INVOKE_H
 #define HOSTD_INVOKE_H
@@ -22,8 +22,9 @@ struct invoke_host {
     struct str lattice;
     uint32_t queue_max, instances_max;
     uint32_t instances;       /* running now */
-    uint32_t busy;            /* running or waiting */
+    uint32_t busy;            /* invocations running or waiting, servings draining */
     bool sharing;             /* inside run_others */
+    bool cancelled;           /* servings_cancel: nothing new for good */
     struct serving *servings; /* closed ones included while something of theirs runs */
     loop_fn *idle;            /* the last of them ended; may be called in the middle of its end */
     void *user;
@@ -43,7 +44,8 @@ bool serving_open(const struct serving_opts *opts, struct serving **out, struct 
 void serving_set_max(struct serving *s, uint32_t max_instances);
 void serving_set_config(struct serving *s,
                         const struct grant_config *config); /* NULL: none any more */
-void serving_close(struct serving *s);                      /* NULL is fine */
+/* What runs, waits, or was sent by NATS before this, goes on; then the struct frees itself. NULL is fine. */
+void serving_close(struct serving *s);
 void servings_cancel(struct invoke_host *h); /* for good: ends what runs soon, drops what waits */
 
 #endif

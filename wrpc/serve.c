@@ -20,8 +20,11 @@ struct wrpc_serve {
     struct bus_sub *sub;
     wrpc_inv_fn *fn;
     void *user;
-    struct wrpc_inv *waiting; /* invocations that have not begun */
-    uint32_t holders;         /* its owner, and open invocations, which use the paths */
+    struct wrpc_inv *waiting;    /* invocations that have not begun */
+    void (*drained)(void *user); /* NULL: not draining */
+    void *drain_user;
+    bool echoed;      /* nothing more comes; what waits has to begin */
+    uint32_t holders; /* its owner, and open invocations, which use the paths */
     uint32_t npaths;
     struct wit_path paths[];
 };
@@ -84,6 +87,12 @@ static bool inv_pass(struct wrpc_inv *i, uint32_t channel, struct span piece)
     return (channel == 0 && piece.n) || wrpc_pass(&i->end, channel, piece);
 }
 
+static void serve_release(struct wrpc_serve *s)
+{
+    if (--s->holders == 0)
+        free(s);
+}
+
 /* ---- callers that are not ours ---- */
 
 /* Upstream's client has a task of its own enter the inbox it tells us into a table, and calls without waiting for
@@ -112,6 +121,15 @@ static void inv_wait(struct wrpc_inv *i)
     inv_listen(i);
 }
 
+static void drain_done_if_empty(struct wrpc_serve *s)
+{
+    void (*drained)(void *user) = s->drained;
+    if (!s->echoed || s->waiting || !drained)
+        return;
+    s->drained = NULL;
+    drained(s->drain_user); /* may close s */
+}
+
 static void inv_wait_end(struct wrpc_inv *i)
 {
     loop_timer_stop(&i->unheard);
@@ -121,8 +139,12 @@ static void inv_wait_end(struct wrpc_inv *i)
 /* The server may free i. */
 static void inv_begin(struct wrpc_inv *i)
 {
+    struct wrpc_serve *s = i->serve;
     inv_wait_end(i);
-    i->serve->fn(i->serve->user, i);
+    s->holders++; /* i may go, and its owner's hold with drained */
+    s->fn(s->user, i);
+    drain_done_if_empty(s);
+    serve_release(s);
 }
 
 static void on_unheard(void *user)
@@ -245,12 +267,6 @@ void wrpc_inv_consumed(struct wrpc_inv *i, const struct wit_path *p, size_t n)
 bool wrpc_inv_ours(const struct wrpc_inv *i)
 {
     return i->offer != WRPC_NO_OFFER;
-}
-
-static void serve_release(struct wrpc_serve *s)
-{
-    if (--s->holders == 0)
-        free(s);
 }
 
 void wrpc_inv_free(struct wrpc_inv *i)
@@ -380,10 +396,26 @@ bool wrpc_serve_open(struct wrpc *w, struct str prefix, struct str group, struct
     return true;
 }
 
+static void on_drain_echo(void *user)
+{
+    struct wrpc_serve *s = user;
+    s->echoed = true;
+    drain_done_if_empty(s);
+}
+
+void wrpc_serve_drain(struct wrpc_serve *s, void (*done)(void *user), void *user)
+{
+    assert(s->w && !s->drained);
+    s->drained = done;
+    s->drain_user = user;
+    bus_drain(s->sub, on_drain_echo, s);
+}
+
 void wrpc_serve_detach(struct wrpc_serve *s)
 {
     if (!s->w)
         return;
+    s->drained = NULL;
     bus_unsubscribe(&s->sub);
     while (s->waiting)
         wrpc_inv_free(s->waiting);

@@ -71,6 +71,9 @@ typedef void wrpc_inv_fn(void *user, struct wrpc_inv *inv);
 bool wrpc_serve_open(struct wrpc *w, struct str prefix, struct str group, struct str instance,
                      struct str func, const struct wit_pendings *param_paths, wrpc_inv_fn *fn,
                      void *user, struct wrpc_serve **out, struct err *e);
+/* No new invocations from now on but those that the server had sent already: they begin, then done is called, once and
+ * never inside this call. Close then; closing before forgets them, and done is not called. */
+void wrpc_serve_drain(struct wrpc_serve *s, void (*done)(void *user), void *user);
 void wrpc_serve_close(struct wrpc_serve *s); /* no new invocations; open ones go on */
 struct str wrpc_inv_header(const struct wrpc_inv *i,
                            struct str name); /* empty view if absent; lives as long as i */

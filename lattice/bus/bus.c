@@ -156,6 +156,13 @@ bool bus_subscribe(struct bus *b, struct str subject, struct str queue, bus_msg_
     return true;
 }
 
+/* The echo that ends draining; outlives its subscription. */
+struct bus_drain {
+    struct bus_sub *sub; /* NULL: unsubscribed meanwhile */
+    void (*done)(void *user);
+    void *user;
+};
+
 void bus_unsubscribe(struct bus_sub **subp)
 {
     struct bus_sub *sub = *subp;
@@ -165,7 +172,42 @@ void bus_unsubscribe(struct bus_sub **subp)
     *subp = NULL;
     assert(!sub->dead);
     sub->dead = true;
+    if (sub->drain)
+        sub->drain->sub = NULL;
     sub->bus->ops->unsubscribe(sub);
+}
+
+static void on_drain_echo(void *user, const struct err *e)
+{
+    struct bus_drain *d = user;
+    (void)e; /* without an echo nothing more comes either */
+    if (d->sub) {
+        d->sub->drain = NULL;
+        d->done(d->user);
+    }
+    free(d);
+}
+
+static void on_drain_down(void *user)
+{
+    on_drain_echo(user, NULL);
+}
+
+void bus_drain(struct bus_sub *sub, void (*done)(void *user), void *user)
+{
+    struct bus *b = sub->bus;
+    loop_assert(b->loop);
+    assert(!sub->dead && !sub->draining);
+    struct bus_drain *d = xnew(struct bus_drain);
+    *d = (struct bus_drain){.sub = sub, .done = done, .user = user};
+    sub->drain = d;
+    sub->draining = true;
+    if (b->state != BUS_UP) { /* what was sent is lost with the connection */
+        loop_post(b->loop, on_drain_down, d);
+        return;
+    }
+    b->ops->drain(sub);
+    bus_flush(b, BUS_DRAIN_TIMEOUT_MS, on_drain_echo, d);
 }
 
 /* ---- a message kept for later --------------------------------------------------------------------- */

@@ -94,6 +94,10 @@ bool bus_publish(struct bus *b, struct str subject, struct str reply,
 bool bus_subscribe(struct bus *b, struct str subject, struct str queue, bus_msg_fn *fn, void *user,
                    struct bus_sub **out, struct err *e);
 void bus_unsubscribe(struct bus_sub **sub);
+/* Lets no message get lost: the server sends nothing more for sub, what it had sent is still delivered, then done is
+ * called, once and never inside this call, also when the connection broke meanwhile. Unsubscribe then, or at any time
+ * before: done is not called in that case. */
+void bus_drain(struct bus_sub *sub, void (*done)(void *user), void *user);
 
 /* One answer. "No responders" within the first second after a reconnect is retried once. The handle is gone when
  * fn is called for the last time; out may be NULL. */

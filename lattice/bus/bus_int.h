@@ -20,15 +20,21 @@ struct bus_ops {
     bool (*publish)(struct bus *b, const struct bus_msg *m, struct err *e);
     bool (*subscribe)(struct bus *b, const char *subject, const char *queue, struct bus_sub **out,
                       struct err *e);
+    /* Asks the server to send no more; delivery of what it sent goes on until unsubscribe. */
+    void (*drain)(struct bus_sub *sub);
     /* No delivery afterwards; the build frees sub when nothing refers to it any more. */
     void (*unsubscribe)(struct bus_sub *sub);
     void (*close)(struct bus *b); /* frees the bus and what subscriptions are left */
 };
 
+#define BUS_DRAIN_TIMEOUT_MS 2000 /* for the server's echo */
+
 struct bus_sub {
     struct bus *bus;
     bus_msg_fn *fn;
     void *user;
+    struct bus_drain *drain; /* while it is being drained; bus.c's */
+    bool draining;           /* the server knows, or will when it is back */
     bool dead;
 };
 

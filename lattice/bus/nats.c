@@ -519,6 +519,15 @@ static void reap(struct nats_bus *b)
     bus_flush(&b->base, REAP_TIMEOUT_MS, on_reap_echo, b);
 }
 
+/* The library writes UNSUB at once and keeps the subscription for what was sent before, until a thread of its own has
+ * had an echo. Ours comes later than that message too, and tells when all has been delivered. */
+static void nats_drain(struct bus_sub *base)
+{
+    struct nats_sub *sub = (struct nats_sub *)base;
+    if (sub->sub)
+        natsSubscription_DrainTimeout(sub->sub, BUS_DRAIN_TIMEOUT_MS);
+}
+
 static void nats_unsubscribe(struct bus_sub *base)
 {
     struct nats_sub *sub = (struct nats_sub *)base;
@@ -720,7 +729,8 @@ static void nats_close(struct bus *base)
     free(b);
 }
 
-static const struct bus_ops nats_ops = {nats_publish, nats_subscribe, nats_unsubscribe, nats_close};
+static const struct bus_ops nats_ops = {nats_publish, nats_subscribe, nats_drain, nats_unsubscribe,
+                                        nats_close};
 
 static void library_init(void)
 {

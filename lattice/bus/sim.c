@@ -145,7 +145,7 @@ static void send_to(struct bus_sim *net, struct sim_sub *sub, const struct bus_m
 
 static bool sub_matches(const struct sim_sub *sub, struct str to)
 {
-    return bus_subject_match(str_of(sub->subject), to);
+    return !sub->base.draining && bus_subject_match(str_of(sub->subject), to);
 }
 
 static bool same_group(const struct sim_sub *a, const struct sim_sub *b)
@@ -285,7 +285,14 @@ static void sim_close(struct bus *base)
     free(b);
 }
 
-static const struct bus_ops sim_ops = {sim_publish, sim_subscribe, sim_unsubscribe, sim_close};
+/* sub_matches sees that it drains. */
+static void sim_drain(struct bus_sub *sub)
+{
+    (void)sub;
+}
+
+static const struct bus_ops sim_ops = {sim_publish, sim_subscribe, sim_drain, sim_unsubscribe,
+                                       sim_close};
 
 bool bus_sim_open(struct bus_sim *net, const struct bus_opts *opts, struct bus **out, struct err *e)
 {

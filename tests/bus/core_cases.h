@@ -367,6 +367,49 @@ START_TEST(unsubscribe_while_messages_arrive)
 }
 END_TEST
 
+static void on_drained(void *user)
+{
+    *(bool *)user = true;
+}
+
+/* What was published before the drain arrives, what is published after it does not; both cross the wire in order. */
+START_TEST(draining_loses_nothing)
+{
+    struct bus *b = env_open();
+    struct heard h = {0};
+    bool done = false;
+    struct bus_sub *sub = subscribe(b, "drain", NULL, on_heard, &h);
+    env_flush(b);
+    for (int i = 0; i < 200; i++)
+        publish(b, "drain", NULL, "");
+    bus_drain(sub, on_drained, &done);
+    publish(b, "drain", NULL, "");
+    ck_assert(!done);
+    WAIT_FLAG(done);
+    ck_assert_int_eq(h.count[0], 200);
+    bus_unsubscribe(&sub);
+    env_flush(b);
+    ck_assert_int_eq(h.count[0], 200);
+    bus_close(b);
+}
+END_TEST
+
+START_TEST(a_drain_can_be_given_up)
+{
+    struct bus *b = env_open();
+    struct heard h = {0};
+    bool done = false;
+    struct bus_sub *sub = subscribe(b, "drain", NULL, on_heard, &h), *kept;
+    kept = subscribe(b, "drain", NULL, on_heard, &h);
+    env_flush(b);
+    bus_drain(sub, on_drained, &done);
+    bus_unsubscribe(&sub);
+    env_flush(b);
+    bus_drain(kept, on_drained, &done);
+    bus_close(b); /* done may be called, kept is the bus's to free */
+}
+END_TEST
+
 struct closer {
     struct bus *bus;
     bool done;
@@ -406,6 +449,8 @@ static inline void core_cases(TCase *tc)
     tcase_add_test(tc, headers_travel);
     tcase_add_test(tc, big_payload);
     tcase_add_test(tc, unsubscribe_while_messages_arrive);
+    tcase_add_test(tc, draining_loses_nothing);
+    tcase_add_test(tc, a_drain_can_be_given_up);
     tcase_add_test(tc, close_inside_a_callback);
 }
 

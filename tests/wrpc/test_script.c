@@ -472,6 +472,31 @@ START_TEST(test_serve_closed_before_heard)
 }
 END_TEST
 
+static void on_drained(void *user)
+{
+    ++*(int *)user;
+}
+
+/* The server had sent it already: it begins, and only then is the drain over. */
+START_TEST(test_drain_waits_for_what_was_sent)
+{
+    struct service s = {.answer = "R"};
+    struct visitor v = {.rs = NULL};
+    int drained = 0;
+    serve_with(server, &s);
+    visit(&v, "one"); /* and says nothing more: unheard for a while */
+    wrpc_serve_drain(s.serve, on_drained, &drained);
+    settle();
+    ck_assert(s.calls == 0 && drained == 0);
+    loop_sim_advance(env.loop, 1000);
+    ck_assert(s.calls == 1 && drained == 1);
+    say(bus_a, SUBJECT, "", "my.rc", "two"); /* too late */
+    settle();
+    ck_assert_int_eq(s.calls, 1);
+    service_fini(&s);
+}
+END_TEST
+
 /* One invocation that nobody reads does not hold up another. */
 START_TEST(test_slow_reader_alone)
 {
@@ -519,6 +544,7 @@ static void add_scripts(TCase *c)
     tcase_add_test(c, test_handshake_repeated_until_heard);
     tcase_add_test(c, test_silent_caller_is_served);
     tcase_add_test(c, test_serve_closed_before_heard);
+    tcase_add_test(c, test_drain_waits_for_what_was_sent);
     tcase_add_test(c, test_close_fails_calls);
     tcase_add_test(c, test_slow_reader_alone);
 }
