@@ -13,27 +13,26 @@
 static const struct row {
     uint32_t op;
     enum imm imm;
-    const char *sig;
+    const char *text, *sig;
 } rows[] = {
-#define X(code, id, text, imm, sig) {code, IMM_##imm, sig},
+#define X(code, id, text, imm, sig) {code, IMM_##imm, text, sig},
 #include "hostd/wasm/opcodes.def"
 #undef X
 };
 
-/* Vectors are not generated. */
-static bool is_scalar_row(const struct row *r)
-{
-    return r->op < 0xfd00 && r->sig[0] != '*';
-}
-
 static bool is_memory_row(const struct row *r)
 {
-    return is_scalar_row(r) && r->imm >= IMM_MEM8 && r->imm <= IMM_MEM64;
+    return r->sig[0] == 'a' && r->imm >= IMM_MEM8 && r->imm <= IMM_MEM64_LANE;
 }
 
 static bool is_number_row(const struct row *r)
 {
-    return is_scalar_row(r) && r->imm == IMM_NONE;
+    return r->op < OP_V128_LOAD && r->imm == IMM_NONE && r->sig[0] != '*';
+}
+
+static bool is_vector_row(const struct row *r)
+{
+    return r->op >= OP_V128_LOAD && r->sig[0] != 'a' && r->imm != IMM_V128;
 }
 
 static const struct row *choose_row(struct generator *g, bool (*wanted)(const struct row *r))
@@ -58,6 +57,8 @@ static uint8_t letter_type(char letter, uint8_t address)
         return WASM_F32;
     case 'd':
         return WASM_F64;
+    case 'V':
+        return WASM_V128;
     default:
         assert(letter == 'a');
         return address;
@@ -154,13 +155,48 @@ static void number(struct generator *g)
         gen_push(g, result, any_nan);
 }
 
+/* ---- vectors ---- */
+
+static bool lanes_may_be_nan(const struct row *r)
+{
+    static const char *const exact[] = {"eq", "ne", "lt",    "gt",
+                                        "le", "ge", "splat", "replace_lane"};
+    const char *name = strchr(r->text, '.') + 1;
+    bool yes = r->text[0] == 'f' && strchr(r->sig, ':')[1] == 'V';
+    for (size_t i = 0; i < ARRAY_LEN(exact); i++)
+        yes = yes && strcmp(name, exact[i]) != 0;
+    return yes;
+}
+
+static void vector(struct generator *g)
+{
+    const struct row *r = choose_row(g, is_vector_row);
+    uint8_t types[OPERANDS_MAX], result;
+    uint32_t n = operands(r->sig, 0, types, &result);
+    if (gen_need(g, types, n)) {
+        gen_settle(g); /* a float that becomes a lane */
+        g->sp -= n;
+    }
+    gen_op(g, r->op);
+    if (r->imm == IMM_SHUFFLE)
+        for (int i = 0; i < 16; i++)
+            buf_byte(g->code, (uint8_t)gen_choose(g, 32));
+    else if (r->imm != IMM_NONE)
+        buf_byte(g->code, (uint8_t)gen_choose(g, 16u >> (r->imm - IMM_LANE16)));
+    if (lanes_may_be_nan(r))
+        gen_settle_vector(g, r->text[1] == '6');
+    gen_push(g, result, false);
+}
+
 /* ---- memories ---- */
 
 static void memory_immediate(struct generator *g, const struct row *r, uint32_t memory)
 {
     static const uint64_t far[] = {65528,      65535,      65536,      0x1ffff8,    0x200000,
                                    0x1fffffff, 0xfffffff0, 0xffffffff, 0x100000000, UINT64_MAX};
-    uint32_t align = gen_choose(g, r->imm - IMM_MEM8 + 1);
+    bool one_lane = r->imm >= IMM_MEM8_LANE;
+    uint32_t width = (uint32_t)(r->imm - (one_lane ? IMM_MEM8_LANE : IMM_MEM8));
+    uint32_t align = gen_choose(g, width + 1);
     bool named = memory > 0 || gen_choose(g, 8) == 1;
     gen_leb(g, align | (named ? MEMARG_HAS_MEMORY : 0));
     if (named)
@@ -169,6 +205,8 @@ static void memory_immediate(struct generator *g, const struct row *r, uint32_t 
     if (gen_choose(g, 10) == 1)
         offset = far[gen_choose(g, ARRAY_LEN(far))];
     gen_leb(g, g->memories[memory].is64 ? offset : (uint32_t)offset);
+    if (one_lane)
+        buf_byte(g->code, (uint8_t)gen_choose(g, 16u >> width));
 }
 
 static void access_memory(struct generator *g)
@@ -677,7 +715,7 @@ static void (*const actions[])(struct generator *g) = {
     close_block,     branch_if,     branch_if, run_call,       run_select,    set_global,
     make_one,        branch_table,  drop,      bulk_memory,    use_table,     run_call,
     branch_null,     use_reference, branch,    leave_function, try_something, try_something,
-    throw_something,
+    throw_something, vector,        vector,    vector,
 };
 
 void gen_action(struct generator *g)

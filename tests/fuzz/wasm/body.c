@@ -18,10 +18,11 @@ void gen_op(struct generator *g, uint32_t op)
 {
     if (op <= 0xff) {
         buf_byte(g->code, (uint8_t)op);
-    } else {
-        buf_byte(g->code, (uint8_t)(op >> 8));
-        buf_leb_u64(g->code, op & 0xff);
+        return;
     }
+    uint32_t bits = op >> 16 ? 12 : 8; /* of the number behind the prefix */
+    buf_byte(g->code, (uint8_t)(op >> bits));
+    buf_leb_u64(g->code, op & ((1u << bits) - 1));
 }
 
 void gen_leb(struct generator *g, uint64_t v)
@@ -122,6 +123,21 @@ void gen_settle(struct generator *g)
     g->any_nan[g->sp - 1] = false;
 }
 
+void gen_settle_vector(struct generator *g, bool is64)
+{
+    gen_op(g, OP_LOCAL_TEE);
+    gen_leb(g, g->scratch + SCRATCH_V128);
+    for (int i = 0; i < 2; i++) {
+        gen_op(g, OP_LOCAL_GET);
+        gen_leb(g, g->scratch + SCRATCH_V128);
+    }
+    gen_op(g, is64 ? OP_F64X2_EQ : OP_F32X4_EQ);
+    gen_op(g, OP_LOCAL_GET);
+    gen_leb(g, g->scratch + SCRATCH_V128);
+    gen_op(g, OP_V128_AND);
+    gen_op(g, OP_V128_AND);
+}
+
 void gen_dead(struct generator *g)
 {
     gen_top(g)->dead = true;
@@ -197,7 +213,7 @@ void gen_close(struct generator *g)
 
 static void choose_locals(struct generator *g)
 {
-    static const uint8_t scratch[SCRATCH_LOCALS] = {WASM_F32, WASM_F64, WASM_I32,
+    static const uint8_t scratch[SCRATCH_LOCALS] = {WASM_F32, WASM_F64, WASM_V128,
                                                     WASM_I32, WASM_I32, WASM_I32};
     uint32_t own = gen_choose(g, 7);
     memcpy(g->locals, g->type->params, g->type->nparams);

@@ -36,6 +36,8 @@ static void put_value(struct wasm_inst *inst, uint8_t type, const wasm_slot *v, 
         buf_printf(out, *v ? " exception" : " null");
         return;
     }
+    if (type == WASM_V128)
+        buf_printf(out, " %llx", (unsigned long long)v[1]);
     if (type != WASM_FUNCREF || !*v) {
         buf_printf(out, " %llx", (unsigned long long)known(type, *v));
         return;
@@ -84,9 +86,9 @@ static void call(struct wasm_vm *vm, struct wasm_inst *inst, struct wasm_func *f
     for (uint32_t i = 0; i < t->nparams; i++) {
         uint64_t v = arguments[(i + round) % ARRAY_LEN(arguments)];
         uint8_t type = t->types[i];
-        args[i] = type == WASM_FUNCREF || type == WASM_EXNREF ? 0
-                  : type == WASM_I32 || type == WASM_F32      ? (uint32_t)v
-                                                              : v;
+        args[wasm_slots(t->types, i)] = type == WASM_FUNCREF || type == WASM_EXNREF ? 0
+                                        : type == WASM_I32 || type == WASM_F32      ? (uint32_t)v
+                                                                                    : v;
     }
     wasm_vm_reset(vm);
     wasm_vm_fuel(vm, slice, FUEL_MAX);
@@ -100,8 +102,9 @@ static void call(struct wasm_vm *vm, struct wasm_inst *inst, struct wasm_func *f
     buf_printf(out, " fuel %llu:", (unsigned long long)wasm_vm_fuel_used(vm));
     if (outcome == WASM_TRAPPED)
         buf_printf(out, " %s", wasm_trap_text(wasm_vm_trap(vm)));
+    const uint8_t *results = t->types + t->nparams;
     for (uint32_t i = 0; outcome == WASM_RETURNED && i < t->nresults; i++)
-        put_value(inst, t->types[t->nparams + i], &wasm_vm_results(vm)[i], out);
+        put_value(inst, results[i], &wasm_vm_results(vm)[wasm_slots(results, i)], out);
     buf_printf(out, "\n");
 }
 

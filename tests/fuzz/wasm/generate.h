@@ -77,7 +77,7 @@ struct generator {
     uint8_t locals[GEN_LOCALS_MAX];
     uint32_t nlocals, scratch; /* scratch: first of the locals that only patterns use */
     uint8_t stack[GEN_STACK_MAX];
-    bool any_nan[GEN_STACK_MAX]; /* may be a NaN of unknown bits */
+    bool any_nan[GEN_STACK_MAX]; /* may be a NaN of unknown bits; never of a vector */
     uint32_t sp;
     struct gen_label labels[GEN_LABELS_MAX];
     uint32_t nlabels;
@@ -106,11 +106,13 @@ void gen_take(struct generator *g, const uint8_t *types, uint32_t n);
 void gen_open(struct generator *g, uint8_t op, const struct gen_type *type, uint32_t counter);
 void gen_close(struct generator *g); /* the innermost block, or the first half of its if */
 void gen_make(struct generator *g, uint8_t type); /* one new operand */
-/* The topmost operand is a float or vector: gives it known bits when it may be a NaN without. */
+/* The topmost operand: gives it known bits when it may be a NaN without. */
 void gen_settle(struct generator *g);
+/* The same for the lanes of a vector: NaNs become 0. */
+void gen_settle_vector(struct generator *g, bool is64);
 void gen_dead(struct generator *g); /* what follows is never reached */
 
-enum { SCRATCH_F32, SCRATCH_F64, SCRATCH_I32, SCRATCH_COUNTERS, SCRATCH_LOCALS = 6 };
+enum { SCRATCH_F32, SCRATCH_F64, SCRATCH_V128, SCRATCH_COUNTERS, SCRATCH_LOCALS = 6 };
 
 /* actions.c */
 void gen_action(struct generator *g);

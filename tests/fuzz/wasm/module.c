@@ -47,9 +47,9 @@ uint64_t gen_number(struct generator *g)
 
 uint8_t gen_value_type(struct generator *g)
 {
-    static const uint8_t types[] = {WASM_I32,     WASM_I32,       WASM_I32,   WASM_I64,
-                                    WASM_I64,     WASM_F32,       WASM_F64,   WASM_F64,
-                                    WASM_FUNCREF, WASM_EXTERNREF, WASM_EXNREF};
+    static const uint8_t types[] = {WASM_I32,    WASM_I32,  WASM_I32, WASM_I64,     WASM_I64,
+                                    WASM_F32,    WASM_F64,  WASM_F64, WASM_FUNCREF, WASM_EXTERNREF,
+                                    WASM_EXNREF, WASM_V128, WASM_V128};
     return types[gen_choose(g, ARRAY_LEN(types))];
 }
 
@@ -106,6 +106,12 @@ void gen_const(struct generator *g, struct buf *out, uint8_t type)
     case WASM_F64:
         buf_byte(out, OP_F64_CONST);
         put_bytes(out, float_bits(g, true), 8);
+        break;
+    case WASM_V128:
+        buf_byte(out, 0xfd);
+        buf_byte(out, 12);
+        put_bytes(out, gen_number(g), 8);
+        put_bytes(out, gen_number(g), 8);
         break;
     default:
         if (type == WASM_FUNCREF && gen_choose(g, 4)) {
