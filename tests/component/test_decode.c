@@ -201,6 +201,43 @@ START_TEST(test_instance_bomb)
 }
 END_TEST
 
+/* A component of one section: `head`, a count or length, then n times `entry`. */
+static void refuse_many(uint8_t section, const char *head, uint32_t n, struct str entry,
+                        const char *text)
+{
+    struct err e = ERR_INIT;
+    struct buf b = BUF_INIT, s = BUF_INIT;
+    buf_str(&s, str_of(head));
+    buf_leb_u64(&s, n);
+    for (uint32_t i = 0; i < n; i++)
+        buf_str(&s, entry);
+    buf_put(&b, PREAMBLE, 8);
+    buf_byte(&b, section);
+    buf_leb_u64(&b, s.n);
+    buf_put(&b, s.p, s.n);
+    ck_assert_ptr_null(comp_load(buf_span(&b), NULL, &e));
+    ck_assert_msg(e.code == ERR_LIMIT && strstr(e.text, text), "%s", e.text);
+    buf_fini(&b);
+    buf_fini(&s);
+}
+
+START_TEST(test_gigantic_names)
+{
+    static const struct str letter = {"a", 1};
+    refuse_many(10, "\1\1", 1025, letter, "name of 1025 bytes, limit is 1024"); /* an import's */
+    refuse_many(10, "\1\1", 10u << 20, letter, "name of 10485760 bytes");
+    refuse_many(7, "\1\x6e\1", 1025, letter, "name of 1025 bytes"); /* flags' */
+}
+END_TEST
+
+START_TEST(test_many_instances)
+{
+    refuse_many(2, "", 100000, (struct str){"\1\0", 2}, "10000"); /* core, without exports */
+    refuse_many(5, "", 100000, (struct str){"\1\0", 2}, "10000");
+    refuse_many(7, "", 100000, (struct str){"\x42\0", 2}, "10000"); /* types of instances */
+}
+END_TEST
+
 static bool same_name(struct str s, const char *z)
 {
     return str_eqz(s, z);
@@ -264,6 +301,8 @@ int main(void)
     tcase_add_test(t, test_size_bomb);
     tcase_add_test(t, test_work_bomb);
     tcase_add_test(t, test_instance_bomb);
+    tcase_add_test(t, test_gigantic_names);
+    tcase_add_test(t, test_many_instances);
     tcase_add_test(t, test_interfaces);
     tcase_add_test(t, test_known_frames);
     suite_add_tcase(s, t);
