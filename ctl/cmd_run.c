@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `run`: a guest on this machine, in this process, without a lattice: a WASI 0.2 command component (it exports
  * wasi:cli/run), or a core module (cmd_run_module.c). It gets the standard streams, the arguments behind FILE, and the
- * directories, variables and network addresses of the options; nothing else of the machine, no environment of ours.
+ * directories, variables, network addresses and HTTP servers of the options; nothing else of the machine, no
+ * environment of ours.
  * Exit status: the guest's; 134 when it trapped, 124 when its time was over, 1 when it did not start. */
 #include "ctl/run.h"
 
@@ -76,7 +77,8 @@ struct grant {
     size_t ndirs;
     struct http_field *env;
     size_t nenv;
-    struct wasi_net *net; /* NULL: no network */
+    struct wasi_net *net;  /* NULL: no network */
+    struct run_http *http; /* NULL: no requests */
 };
 
 /* "HOST::GUEST", or one name for both. */
@@ -122,6 +124,19 @@ static bool net_allow(const struct ctl *c, struct grant *g, struct err *e)
     return true;
 }
 
+static bool http_allow(struct ctl *c, struct grant *g, struct err *e)
+{
+    AUTO(buf_fini) struct buf allow = BUF_INIT;
+    const char *pattern;
+    for (size_t i = 0; (pattern = option_at(c, "http-allow", i)); i++)
+        buf_printf(&allow, "%s%s", i ? "," : "", pattern);
+    if (allow.n == 0)
+        return true;
+    buf_byte(&allow, 0);
+    return run_http_open((const char *)allow.p, option_text(c, "http-ca"), &g->http, e) ||
+           err_wrap(e, "--http-allow, --http-ca");
+}
+
 static bool grant_open(struct ctl *c, struct grant *g, struct err *e)
 {
     struct proto_map env;
@@ -134,7 +149,7 @@ static bool grant_open(struct ctl *c, struct grant *g, struct err *e)
     for (; g->nenv < env.n; g->nenv++)
         g->env[g->nenv] = (struct http_field){env.v[g->nenv].key, env.v[g->nenv].value};
     return open_dirs(c, g, "dir", false, e) && open_dirs(c, g, "read-only-dir", true, e) &&
-           net_allow(c, g, e);
+           net_allow(c, g, e) && http_allow(c, g, e);
 }
 
 static void grant_close(struct grant *g)
@@ -142,6 +157,7 @@ static void grant_close(struct grant *g)
     while (g->ndirs > 0)
         close(g->dirs[--g->ndirs].fd);
     wasi_net_free(g->net);
+    run_http_close(g->http);
 }
 
 /* ---- limits ---- */
@@ -170,7 +186,10 @@ void run_wait(struct wasi_ctx *ctx, uint64_t deadline_ns)
         uint64_t now = clock_mono_ns(), at = MIN(wasi_wake_at(ctx), deadline_ns);
         uint64_t ms = at > now ? (at - now + NS_PER_MS - 1) / NS_PER_MS : 0;
         struct pollfd in = {.fd = wasi_wait_fd(ctx), .events = POLLIN};
-        poll(&in, 1, at == UINT64_MAX || ms > INT32_MAX ? -1 : (int)ms);
+        if (wasi_user(ctx))
+            run_http_turn(wasi_user(ctx), in.fd, at == UINT64_MAX ? at : ms);
+        else
+            poll(&in, 1, at == UINT64_MAX || ms > INT32_MAX ? -1 : (int)ms);
     }
 }
 
@@ -243,11 +262,12 @@ static bool is_module(struct span bytes)
 
 static bool run_guest(struct ctl *c, struct span bytes, const struct grant *grant, struct err *e)
 {
-    static const struct wasi_world world = {0}; /* nothing but the standard streams */
+    static const struct wasi_world none = {0}; /* nothing but the standard streams */
     const char *args[CTL_WORDS_MAX + 1] = {0};
     memcpy(args, c->words, c->nwords * sizeof args[0]);
     struct wasi_ctx *ctx = wasi_ctx_new(&(struct wasi_opts){
-        .world = &world,
+        .world = grant->http ? &run_http_world : &none,
+        .user = grant->http,
         .args = args,
         .env = grant->env,
         .nenv = grant->nenv,
@@ -256,6 +276,8 @@ static bool run_guest(struct ctl *c, struct span bytes, const struct grant *gran
         .npreopens = grant->ndirs,
         .net = grant->net,
     });
+    if (grant->http)
+        run_http_use(grant->http, ctx);
     bool ok = is_module(bytes) ? run_module(c, bytes, ctx, e) : run_component(c, bytes, ctx, e);
     wasi_ctx_free(ctx);
     return ok;

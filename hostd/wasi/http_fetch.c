@@ -109,10 +109,14 @@ static struct wasi_fetch *send(struct wasi_ctx *c, const struct wasi_outgoing_re
     };
     describe_body(r, &request);
     c->opts.world->fetch(c->opts.user, f->request.exchange, &request);
-    if (request.has_body) {
-        wasi_outbody_start(r->body, &f->request);
-        wasi_flow_pump(c, &f->request);
+    if (!request.has_body)
+        return f;
+    if (f->answered) { /* refused at once */
+        r->body->lost = true;
+        return f;
     }
+    wasi_outbody_start(r->body, &f->request);
+    wasi_flow_pump(c, &f->request);
     return f;
 }
 

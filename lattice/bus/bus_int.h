@@ -27,7 +27,7 @@ struct bus_ops {
     void (*close)(struct bus *b); /* frees the bus and what subscriptions are left */
 };
 
-#define BUS_DRAIN_TIMEOUT_MS 2000 /* for the server's echo */
+#define BUS_DRAIN_TIMEOUT_MS 10000 /* for the server's echo */
 
 struct bus_sub {
     struct bus *bus;

@@ -7,7 +7,7 @@ import threading
 import time
 import unittest
 
-from lattice import HELLO, Lattice, main, manifest, until
+from lattice import HELLO, PATIENCE, Lattice, main, manifest, until
 
 CLIENTS = 8
 
@@ -29,11 +29,11 @@ class Load:
     def __exit__(self, *args):
         self.over.set()
         for t in self.threads:
-            t.join(30)
+            t.join(20 * PATIENCE)
         self.seconds = time.monotonic() - self.begun
 
     def run(self):
-        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=15 * PATIENCE)
         answered = 0
         while not self.over.is_set():
             try:

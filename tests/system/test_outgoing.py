@@ -3,13 +3,17 @@
 
 import hashlib
 import http.client
+import pathlib
+import subprocess
+import tempfile
 import threading
 import time
 import unittest
 
-from lattice import PATIENCE, ROOT, Lattice, free_port, main, until
+from lattice import BIN, PATIENCE, ROOT, Lattice, free_port, main, until
 from origin import Authority, Origin, Raw, status_of
 
+FETCH = ROOT / "tests/guests/fetch/fetch.wasm"
 COURIER = ROOT / "tests/guests/courier/courier.wasm"
 CODES = {name: number for number, name in enumerate("""DNS-timeout DNS-error destination-not-found destination-unavailable
     destination-IP-prohibited destination-IP-unroutable connection-refused connection-terminated connection-timeout
@@ -218,6 +222,39 @@ class Outgoing(unittest.TestCase):
             o.release.set()
             for t in waiting:
                 t.join(20)
+
+
+@unittest.skipUnless(Authority.available(), "openssl is not installed")
+class InTheTerminal(unittest.TestCase):
+    """The same client under `hostctl run`."""
+
+    def run_guest(self, *args, status=0):
+        done = subprocess.run([BIN / "hostctl", "run", *map(str, args)], capture_output=True, timeout=60, check=False)
+        self.assertEqual(done.returncode, status, done)
+        return done.stdout
+
+    def test_a_command_asks_servers_that_are_allowed(self):
+        with tempfile.TemporaryDirectory() as folder:
+            ca = Authority(pathlib.Path(folder))
+            with Origin(ca.certificate()) as o:
+                where = ("https", f"localhost:{o.port}")
+                allow = ("--http-allow", "https://localhost", "--http-allow", "example.org", "--http-ca", ca.cert)
+                out = self.run_guest(*allow, FETCH, *where, "/echo?x")
+                self.assertTrue(out.startswith(b"200\nGET /echo?x\n"), out)
+                out = self.run_guest(*allow, FETCH, *where, "/count", "x" * 100000)
+                self.assertEqual(out.split()[:2], [b"200", b"100000"])
+                out = self.run_guest(*allow, FETCH, *where, "/bytes/3000000")
+                self.assertEqual(len(out), 3000004)
+                denied = f"error {CODES['HTTP-request-denied']}\n".encode()
+                self.assertEqual(self.run_guest(*allow, FETCH, "http", "localhost:80", "/", status=1), denied)
+                self.assertEqual(self.run_guest(*allow, FETCH, "http", "localhost:80", "/", "body", status=1), denied)
+                self.assertEqual(self.run_guest(FETCH, *where, "/echo", status=1), denied)
+                self.assertEqual(self.run_guest("--http-allow", "*", FETCH, *where, "/echo", status=1),
+                                 f"error {CODES['TLS-certificate-error']}\n".encode())
+                self.run_guest("--timeout", "300ms", *allow, FETCH, *where, "/stall-head", status=124)
+                bad = subprocess.run([BIN / "hostctl", "run", "--http-allow", "a b", FETCH], capture_output=True, text=True,
+                                     check=False)
+                self.assertIn("is no pattern", bad.stderr)
 
 
 if __name__ == "__main__":
