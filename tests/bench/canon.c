@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What it costs to hand values to a guest (lower) and to take them from it (lift), by shape: nanoseconds of a call beyond
- * those of a call that passes nothing; the least of nine rounds.
+/* What it costs to hand values to a guest (lower) and to take them from it (lift), by shape: nanoseconds of a call
+ * beyond those of a call that passes nothing; the least of nine rounds.
  * Usage: canon [tests/bench/canon.wasm] */
 #include <stdio.h>
 #include <stdlib.h>
