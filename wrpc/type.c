@@ -310,6 +310,7 @@ const struct wit_type *wit_async(struct arena *a, enum wit_kind kind, const stru
         return NULL;
     layout_word(&t, 1);
     t.has_async = true;
+    t.has_heap = t.has_fixed = false; /* a handle: what it brings is not in the value */
     return publish(a, &t, e);
 }
 

@@ -406,16 +406,23 @@ static bool count_trampoline(struct planner *p)
                    COMP_TRAMPOLINES_MAX);
 }
 
-static bool can_run(struct planner *p, const struct abi *abi)
+/* `from`: what is lowered, NULL for a lift. */
+static bool can_run(struct planner *p, const struct abi *abi, const struct func_ref *from)
 {
-    return !abi->refused ||
-           err_set(p->e, ERR_UNSUPPORTED, "calls that pass %s are not supported", abi->refused);
+    if (!abi->refused)
+        return true;
+    err_set(p->e, ERR_UNSUPPORTED, "calls that pass %s are not supported", abi->refused);
+    if (!from || !from->imported)
+        return false;
+    const struct plan_import *i = &p->plan->imports[from->index];
+    return err_wrap(p->e, "import \"%.*s\", function \"%.*s\"", STR_ARG(i->iface),
+                    STR_ARG(i->name));
 }
 
 static bool op_lift(struct planner *p, struct env *env, const struct op *op)
 {
     uint32_t index = p->plan->nlifts;
-    if (!count_trampoline(p) || !func_bound(p, env, op->abi->type) || !can_run(p, op->abi))
+    if (!count_trampoline(p) || !func_bound(p, env, op->abi->type) || !can_run(p, op->abi, NULL))
         return false;
     struct plan_lift *l = APPEND(p, lifts, struct plan_lift);
     if (!l)
@@ -433,8 +440,11 @@ static bool op_trampoline(struct planner *p, struct env *env, const struct op *o
 {
     uint32_t index = p->plan->ntramps;
     bool passes = op->kind == OP_LOWER || op->kind == OP_TASK_RETURN;
+    struct func_ref from = {0};
+    if (op->kind == OP_LOWER)
+        from = get(env, S_FUNC, op->index).func;
     if (!count_trampoline(p) ||
-        (passes && (!func_bound(p, env, op->abi->type) || !can_run(p, op->abi))))
+        (passes && (!func_bound(p, env, op->abi->type) || !can_run(p, op->abi, &from))))
         return false;
     struct plan_tramp *t = APPEND(p, tramps, struct plan_tramp);
     if (!t)
@@ -450,7 +460,7 @@ static bool op_trampoline(struct planner *p, struct env *env, const struct op *o
         t->opts = opts_of(env, &op->opts);
     }
     if (op->kind == OP_LOWER) {
-        t->target = get(env, S_FUNC, op->index).func;
+        t->target = from;
     } else if (op->resource && !passes) {
         t->resource = resource_of(env, op->resource);
         if (t->resource == NONE)

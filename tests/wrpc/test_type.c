@@ -109,7 +109,7 @@ START_TEST(test_contents)
 {
     const struct wit_iface *i =
         parse("resource r; type a = list<option<borrow<r>>>; type b = tuple<u8, f32>;"
-              "type c = result<future<u8>, own<r>>;");
+              "type c = result<future<list<string>>, own<r>>;"); /* a future is a handle */
     const struct wit_type *a = wit_iface_type(i, STR("a")), *b = wit_iface_type(i, STR("b")),
                           *c = wit_iface_type(i, STR("c"));
     ck_assert(a->has_resource && a->has_borrow && a->has_heap && !a->has_async);
@@ -217,6 +217,28 @@ START_TEST(test_printing)
              "type it = %s;",
              texts[_i].type);
     assert_type_text(wit_iface_type(parse(text), STR("it")), texts[_i].text);
+}
+END_TEST
+
+/* Types that only components have. */
+START_TEST(test_maps_and_fixed_lists)
+{
+    struct err e = ERR_INIT;
+    const struct wit_type *u8 = wit_prim(WIT_U8), *text = wit_prim(WIT_STRING);
+    const struct wit_type *map = wit_map(&arena, text, u8, &e);
+    const struct wit_type *pairs = wit_list(&arena, map->elem, &e);
+    const struct wit_type *five = wit_fixed_list(&arena, u8, 5, &e);
+    const struct wit_type *six = wit_fixed_list(&arena, u8, 6, &e);
+    const struct wit_type *huge = wit_fixed_list(&arena, five, UINT32_MAX, &e);
+    assert_type_text(map, "map<string, u8>");
+    assert_type_text(five, "list<u8, 5>");
+    ck_assert(map->kind == WIT_LIST && map->has_heap && map->size == 8);
+    ck_assert(!wit_type_eq(map, pairs, NULL, NULL));
+    ck_assert(!wit_type_eq(five, six, NULL, NULL));
+    ck_assert(five->size == 5 && five->align == 1 && five->flat == 5 && !five->has_heap);
+    ck_assert(huge->size >= 1u << 28 && huge->flat == WIT_FLAT_CAP);
+    struct wit_case fields[] = {{STR("a"), huge}, {STR("b"), huge}, {STR("c"), huge}};
+    ck_assert_uint_ge(wit_cases(&arena, WIT_RECORD, fields, 3, &e)->size, huge->size);
 }
 END_TEST
 
@@ -449,6 +471,7 @@ int main(void)
     tcase_add_test(c, test_empty_and_huge_are_refused);
     tcase_add_test(c, test_arena_ceiling);
     tcase_add_test(c, test_equality);
+    tcase_add_test(c, test_maps_and_fixed_lists);
     tcase_add_test(c, test_printing_is_capped);
     tcase_add_test(c, test_interface);
     tcase_add_test(c, test_resource_functions);
