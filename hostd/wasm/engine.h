@@ -112,6 +112,10 @@ size_t code_offset(struct func_code *code, enum exec_kind kind, const uint64_t *
     X(FOLDED_SETS)  /* local.set is where its value's producer stores it */               \
     X(REMEMBERING)  /* a slot is known to equal the accumulator */                        \
     X(BRANCHES)     /* compare and branch in one */                                       \
+    X(ADDRESSES)    /* sums of locals and constants are part of loads and stores */       \
+    X(STEPS)        /* two integer operations in one */                                   \
+    X(INCREMENTS)   /* increment, compare and branch in one */                            \
+    X(MOVES)        /* two moves in one */                                                \
     X(PINS)         /* a loop's most used locals lie in registers as well */
 enum technique {
 #define X(name) TECHNIQUE_##name,

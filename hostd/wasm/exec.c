@@ -93,6 +93,12 @@ HANDLER(MOVE)
     SLOT(0) = SLOT(1);
     NEXT(2);
 }
+HANDLER(MOVE_TWO)
+{
+    SLOT(0) = SLOT(1);
+    SLOT(2) = SLOT(3);
+    NEXT(2);
+}
 HANDLER(MOVE_V128)
 {
     store_v128(&SLOT(0), load_v128(&SLOT(1)));

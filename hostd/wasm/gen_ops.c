@@ -6,6 +6,7 @@
  *   gen_ops vectors  the same of those that take or make a v128
  *   gen_ops twice    the bodies of those that exist once per exec_kind
  *   gen_ops shapes   what the fields of their cells mean (ops.h)
+ *   gen_ops steps   the pairs of opcodes that are one handler
  *   gen_ops rows     what translation needs to know of the opcodes that are one instruction
  *
  * One walk over the rows makes every handler, whatever is printed of it: names, numbers, bodies
@@ -30,6 +31,8 @@ enum family {
     F_EXTRACT,
     F_REPLACE,
     F_SAME,
+    F_TEST,
+    F_STEP,
     F_PRODUCER,
     F_PLAIN
 };
@@ -57,6 +60,9 @@ static const struct row rows[] = {
     {F_BINARY, #op, #type, #type, .expr = #e, .commutes = commutes_},
 #define COMPARE(op, type, inv, mir, e) \
     {F_COMPARE, #op, #type, "i32", .inverse = #inv, .mirror = #mir, .expr = #e},
+#define TEST(op, type, e) {F_TEST, #op, #type, "none", .expr = #e},
+#define STEP(first, second, type) \
+    {F_STEP, #first "_" #second, #type, #type, .inverse = #first, .mirror = #second},
 #define DIVIDE(op, type, overflow, e) {F_DIVIDE, #op, #type, #type, .check = #overflow, .expr = #e},
 #define UNARY(op, from_, to_, e) {F_UNARY, #op, #from_, #to_, .expr = #e},
 #define TRUNCATE(op, from_, to_, fits, e) \
@@ -81,10 +87,29 @@ static const char *const lists[] = {
 #include "hostd/wasm/ops.def"
     NULL};
 
+static const struct row *row_of(const char *name)
+{
+    for (size_t i = 0; i < NROWS; i++)
+        if (strcmp(rows[i].name, name) == 0)
+            return &rows[i];
+    assert(false); /* a row of this name */
+    return NULL;
+}
+
 /* ---- what is printed of a handler ---- */
 
-enum output { OUT_LIST, OUT_SHARED, OUT_VECTORS, OUT_TWICE, OUT_SHAPES, OUT_ROWS, OUTPUTS };
-static const char *const output_names[] = {"list", "shared", "vectors", "twice", "shapes", "rows"};
+enum output {
+    OUT_LIST,
+    OUT_SHARED,
+    OUT_VECTORS,
+    OUT_TWICE,
+    OUT_SHAPES,
+    OUT_ROWS,
+    OUT_STEPS,
+    OUTPUTS
+};
+static const char *const output_names[] = {"list",   "shared", "vectors", "twice",
+                                           "shapes", "rows",   "steps"};
 static enum output output;
 
 /* The handler being made. */
@@ -93,6 +118,7 @@ static struct {
     char body[2048];
     size_t n;
     char fields[5];
+    char third; /* what word 2 is, as in fields */
     bool twice; /* its text depends on how accesses are checked */
     bool by_hand;
     bool vector;
@@ -108,6 +134,7 @@ static void __attribute__((format(printf, 1, 2))) begin(const char *fmt, ...)
     h.n = 0;
     h.body[0] = '\0';
     h.twice = h.by_hand = h.vector = false;
+    h.third = '.';
     memcpy(h.fields, "....", sizeof h.fields);
 }
 
@@ -144,9 +171,10 @@ static void finish(int words)
             printf("HANDLER(%s)\n{\n%s}\n", h.name, h.body);
         break;
     case OUT_SHAPES:
-        printf("[H_%s] = {\"%s\", %d},\n", h.name, h.fields, words);
+        printf("[H_%s] = {\"%s\", '%c', %d},\n", h.name, h.fields, h.third, words);
         break;
     case OUT_ROWS:
+    case OUT_STEPS:
     case OUTPUTS:
         break;
     }
@@ -242,6 +270,15 @@ static void operand(char var, const char *type, char class, int field)
     text(cast ? "(%s)%s;\n" : "%s%s;\n", cast ? cast : "", get(type, class, field));
 }
 
+/* The same with constants in word 2. */
+static void operand_or_word(char var, const char *type, char class, int field)
+{
+    if (class == 'K')
+        text("    const %s %c = WORD_%s;\n", c_type(type), var, type);
+    else
+        operand(var, type, class, field);
+}
+
 /* Float constants of 64 bits need a word of their own. */
 static int words_of(const char *type, char class)
 {
@@ -318,22 +355,43 @@ static void binary(const struct row *r)
     }
 }
 
-/* Operands in fields 0 and 1, so that the distance fits beside them. */
+/* Operands in fields 0 and 1, so that the distance fits beside them; a constant in word 2. */
 static void compare_branch(const struct row *r)
 {
-    bool f = is_float(r->from);
-    for (const char *c = list_of(f ? "FBRANCH" : "BRANCH"); *c; c = next_class(c, 2)) {
+    bool f = r->family == F_TEST || is_float(r->from); /* no row has the inverse */
+    for (const char *c = list_of("BRANCH"); *c; c = next_class(c, 2)) {
         for (int sense = 0; sense < (f ? 2 : 1); sense++) {
             for (int back = 0; back < 2; back++) {
                 begin("%s_%s_%.2s%s", sense ? "UNLESS" : "IF", r->name, c, back ? "_BACK" : "");
                 operand('x', r->from, c[0], 0);
-                text("    const %s y = %s;\n", c_type(r->from), get16(r->from, c[1], 1));
+                operand_or_word('y', r->from, c[1], 1);
                 means(2, "bb");
                 text("    if (%s(%s))\n        %s;\n", sense ? "!" : "", r->expr,
                      back ? "BRANCH_BACK" : "BRANCH");
-                finish_next(2);
+                finish_next(c[1] == 'K' ? 3 : 2);
             }
         }
+    }
+}
+
+/* x + constant, which becomes x, compared with y; i32, backward. A pinned x is in a slot too. */
+static void increment_branch(const struct row *r)
+{
+    for (const char *c = list_of("INCREMENT"); *c; c = next_class(c, 2)) {
+        begin("INCREMENT_%s_%.2s", r->name, c);
+        text("    const uint32_t x = %s + GET_i32_K16(1);\n", get("i32", c[0], 0));
+        means(0, "mkbb");
+        if (c[1] == 'S') {
+            text("    const uint32_t y = (uint32_t)fp[pc[2]];\n");
+            h.third = 'r';
+        } else {
+            operand_or_word('y', "i32", c[1], 0);
+        }
+        const char *set = c[0] == 'L' ? "SET_i32(x), KEEP_i32, PIN_i32" : "SET_i32(x), KEEP_i32";
+        text("    if (%s) {\n        USE_FUEL;\n        %s;\n        BRANCH;\n    }\n", r->expr,
+             set);
+        text("    %s;\n", set);
+        finish_next(3);
     }
 }
 
@@ -352,37 +410,107 @@ static void unary(const struct row *r)
     }
 }
 
+/* (x first K) second y: K of 16 bits in field 3, a constant y of 16 bits in field 2. */
+static void step(const struct row *r)
+{
+    const struct row *first = row_of(r->inverse), *second = row_of(r->mirror);
+    for (const char *c = list_of("STEP"); *c; c = next_class(c, 2)) {
+        for (int d = 0; d < forms(r->to); d++) {
+            begin("%s_%.2s%s", r->name, c, results[d]);
+            text("    %s x = %s, y = GET_%s_K16(3);\n", c_type(r->from), get(r->from, c[0], 1),
+                 r->from);
+            means(3, "k");
+            text("    x = %s;\n    y = %s;\n", first->expr, get16(r->from, c[1], 2));
+            result(r->to, results[d], second->expr, 2);
+        }
+    }
+}
+
+/* ---- addresses ---- (enum address_mode in ops.h) */
+
+static const struct mode {
+    const char *name;
+    const char *list, *store_list; /* NULL: not for stores */
+    size_t letters;                /* of the address */
+    bool scaled;
+} modes[] = {
+    {"", "LOAD", "STORE", 1, false},
+    {"_OFFSET", "OFFSET", "OFFSET_STORE", 1, false},
+    {"_SCALED", "OFFSET", "OFFSET_STORE", 1, true},
+    {"_SUM", "SUM", NULL, 2, false},
+    {"_INDEXED", "INDEXED", NULL, 2, true},
+};
+#define NMODES (sizeof(modes) / sizeof(modes[0]))
+
+/* Binary logarithm of the bytes in memory; 0 also for what is never scaled. */
+static int shift_of(const char *stored)
+{
+    return strstr(stored, "16_t")                                    ? 1
+           : strstr(stored, "32_t") || strcmp(stored, "float") == 0  ? 2
+           : strstr(stored, "64_t") || strcmp(stored, "double") == 0 ? 3
+                                                                     : 0;
+}
+
+static bool has_mode(const struct row *r, const struct mode *m)
+{
+    bool vector = is_vector(r->family == F_LOAD ? r->to : r->from);
+    return (!vector || m == modes) && (!m->scaled || shift_of(r->check) > 0);
+}
+
+/* The sum of the address, in the mode: x in field x_field, y in field 2. */
+static const char *address(const struct row *r, const struct mode *m, const char *class,
+                           int x_field)
+{
+    static char out[128];
+    int shift = m->scaled ? shift_of(r->check) : 0;
+    const char *x = get("i32", class[0], x_field);
+    if (m->letters == 2) {
+        snprintf(out, sizeof out, "(uint64_t)(%s + (%s << %d)) + field(pc, 3)", x,
+                 get("i32", class[1], 2), shift);
+        means(3, "k");
+    } else if (m == modes) {
+        snprintf(out, sizeof out, class[0] == 'K' ? "(uint64_t)%s" : "(uint64_t)%s + imm32(pc)", x);
+        means(2, "ii");
+    } else {
+        snprintf(out, sizeof out, "(uint64_t)((%s << %d) + imm32(pc))", x, shift);
+        means(2, "ii");
+    }
+    return out;
+}
+
 static void load(const struct row *r)
 {
-    for (const char *c = list_of("LOAD"); *c; c = next_class(c, 1)) {
-        for (int d = 0; d < forms(r->to); d++) {
-            begin("%s_%c%s", r->name, *c, results[d]);
-            h.twice = true;
-            text("    %s v;\n", r->check);
-            if (*c == 'P') {
-                text("    READ_POINTER(v);\n");
-            } else {
-                text("    READ_MEMORY(v, %s);\n", get("i32", *c, 1));
-                means(2, "ii");
+    for (const struct mode *m = modes; m < modes + NMODES; m++) {
+        const char *c = has_mode(r, m) ? list_of(m->list) : "";
+        for (; *c; c = next_class(c, m->letters)) {
+            for (int d = 0; d < forms(r->to); d++) {
+                begin("%s%s_%.*s%s", r->name, m->name, (int)m->letters, c, results[d]);
+                h.twice = true;
+                text("    %s v;\n", r->check);
+                if (*c == 'P')
+                    text("    READ_POINTER(v);\n");
+                else
+                    text("    READ_MEMORY(v, %s);\n", address(r, m, c, 1));
+                result(r->to, results[d], r->expr, 2);
             }
-            result(r->to, results[d], r->expr, 2);
         }
     }
 }
 
 static void store(const struct row *r)
 {
-    for (const char *c = list_of(values_list(r)); *c; c = next_class(c, 2)) {
-        begin("%s_%.2s", r->name, c);
-        h.twice = true;
-        text("    const %s v = (%s)%s;\n", r->check, r->check, get16(r->from, c[1], 1));
-        if (c[0] == 'P') {
-            text("    WRITE_POINTER(v);\n");
-        } else {
-            text("    WRITE_MEMORY(v, %s);\n", get("i32", c[0], 0));
-            means(2, "ii");
+    for (const struct mode *m = modes; m < modes + NMODES && m->store_list; m++) {
+        const char *list = m == modes ? values_list(r) : m->store_list;
+        for (const char *c = has_mode(r, m) ? list_of(list) : ""; *c; c = next_class(c, 2)) {
+            begin("%s%s_%.2s", r->name, m->name, c);
+            h.twice = true;
+            text("    const %s v = (%s)%s;\n", r->check, r->check, get16(r->from, c[1], 1));
+            if (c[0] == 'P')
+                text("    WRITE_POINTER(v);\n");
+            else
+                text("    WRITE_MEMORY(v, %s);\n", address(r, m, c, 0));
+            finish_next(c[1] == 'K' && is_vector(r->from) ? 4 : 2);
         }
-        finish_next(c[1] == 'K' && is_vector(r->from) ? 4 : 2);
     }
 }
 
@@ -482,7 +610,15 @@ static void handlers(const struct row *r)
     switch (r->family) {
     case F_COMPARE:
         compare_branch(r);
+        if (strcmp(r->from, "i32") == 0)
+            increment_branch(r);
         binary(r);
+        break;
+    case F_TEST:
+        compare_branch(r);
+        break;
+    case F_STEP:
+        step(r);
         break;
     case F_BINARY:
     case F_DIVIDE:
@@ -524,19 +660,29 @@ static void handlers(const struct row *r)
     }
 }
 
-static const struct row *row_of(const char *name)
-{
-    for (size_t i = 0; i < NROWS; i++)
-        if (strcmp(rows[i].name, name) == 0)
-            return &rows[i];
-    assert(false); /* a row of this name */
-    return NULL;
-}
-
 static const char *first_class(const struct row *r)
 {
     bool single = (r->family >= F_UNARY && r->family <= F_LOAD) || r->family == F_EXTRACT;
     return single ? "S" : r->family == F_VECTOR3 ? "SSS" : "SS";
+}
+
+static bool has_test(const struct row *r)
+{
+    for (size_t i = 0; i < NROWS; i++)
+        if (rows[i].family == F_TEST && strcmp(rows[i].name, r->name) == 0)
+            return true;
+    return false;
+}
+
+static void address_row(const struct row *r)
+{
+    printf(", .width = sizeof(%s), .shift = %d, .address = {", r->check, shift_of(r->check));
+    for (const struct mode *m = modes; m < modes + NMODES; m++) {
+        bool there = has_mode(r, m) && (r->family == F_LOAD || m->store_list);
+        printf(there ? "H_%s%s_%.*s, " : "0, ", r->name, m->name,
+               (int)(r->family == F_LOAD ? m->letters : 2), "SS");
+    }
+    printf("}");
 }
 
 static void op_row(const struct row *r)
@@ -547,22 +693,30 @@ static void op_row(const struct row *r)
         exchanged = r->commutes;
         r = row_of(r->mirror);
     }
-    if (r->family >= F_PRODUCER)
+    if (r->family >= F_TEST)
         return;
     printf("[OP_ROW(OP_%s)] = {.family = OPS_%s, .from = TYPE_%s, .to = TYPE_%s, .base = "
            "H_%s_%s, .list = CLASSES_%s, .commutes = %d, .exchanged = %d",
            name, family_names[r->family], value_type(r->from), value_type(r->to), r->name,
            first_class(r), values_list(r), r->commutes, exchanged);
-    if (r->family == F_COMPARE)
-        printf(", .branch_list = CLASSES_%s", is_float(r->from) ? "FBRANCH" : "BRANCH");
+    if (r->family == F_COMPARE || has_test(r))
+        printf(", .branch = H_IF_%s_SS", r->name);
     if (r->family == F_COMPARE) {
-        printf(", .branch = H_IF_%s_SS, .mirror = OP_%s", r->name, r->mirror);
+        printf(", .mirror = OP_%s", r->mirror);
+        if (strcmp(r->from, "i32") == 0)
+            printf(", .increment = H_INCREMENT_%s_SS", r->name);
         if (strcmp(r->inverse, "NONE") != 0)
             printf(", .inverse = OP_%s", r->inverse);
     }
     if (r->family == F_LOAD || r->family == F_STORE)
-        printf(", .width = sizeof(%s)", r->check);
+        address_row(r);
     printf("},\n");
+}
+
+static void step_row(const struct row *r)
+{
+    if (r->family == F_STEP)
+        printf("{OP_%s, OP_%s, H_%s_SS},\n", r->inverse, r->mirror, r->name);
 }
 
 int main(int argc, char **argv)
@@ -576,6 +730,8 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < NROWS; i++) {
         if (output == OUT_ROWS)
             op_row(&rows[i]);
+        else if (output == OUT_STEPS)
+            step_row(&rows[i]);
         else
             handlers(&rows[i]);
     }

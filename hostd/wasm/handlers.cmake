@@ -9,7 +9,7 @@ endif()
 set_property(SOURCE ${CMAKE_SOURCE_DIR}/hostd/wasm/gen_ops.c APPEND PROPERTY
   OBJECT_DEPENDS "${CMAKE_SOURCE_DIR}/hostd/wasm/ops.def;${CMAKE_SOURCE_DIR}/hostd/wasm/simd.def")
 set(HANDLERS_FILES "")
-foreach(kind list shared vectors twice shapes rows)
+foreach(kind list shared vectors twice shapes rows steps)
   set(file ${HANDLERS_DIR}/hostd/wasm/ops_${kind}.inc)
   add_custom_command(OUTPUT ${file} COMMAND gen_ops ${kind} > ${file} DEPENDS gen_ops VERBATIM)
   list(APPEND HANDLERS_FILES ${file})

@@ -82,6 +82,10 @@ static inline v128 with_f64(v128 v, double x)
 #define GET_i64_K16(n) ((uint64_t)(int64_t)imm16(pc, n))
 #define GET_f32_K16(n) f32_of((uint32_t)(int32_t)imm16(pc, n))
 #define GET_f64_K16(n) f64_of((uint64_t)(int64_t)imm16(pc, n))
+#define WORD_i32 ((uint32_t)pc[2])
+#define WORD_i64 (pc[2])
+#define WORD_f32 f32_of((uint32_t)pc[2])
+#define WORD_f64 f64_of(pc[2])
 #define SET_i32(e) (acc = as_u32(e))
 #define SET_i64(e) (acc = (e))
 #define SET_f32(e) (facc = with_f32(facc, (e)))
@@ -145,17 +149,17 @@ static inline v128 with_f64(v128 v, double x)
 #define CHECK_STACK(end) (*(volatile uint64_t *)((end)-1) = 0)
 #endif
 
-#define READ_MEMORY(v, addr)                              \
-    do {                                                  \
-        const uint64_t ea = (uint64_t)(addr) + imm32(pc); \
-        CHECK_ACCESS(ea, sizeof(v));                      \
-        memcpy(&(v), mem + ea, sizeof(v));                \
+#define READ_MEMORY(v, address)            \
+    do {                                   \
+        const uint64_t ea = (address);     \
+        CHECK_ACCESS(ea, sizeof(v));       \
+        memcpy(&(v), mem + ea, sizeof(v)); \
     } while (0)
-#define WRITE_MEMORY(v, addr)                             \
-    do {                                                  \
-        const uint64_t ea = (uint64_t)(addr) + imm32(pc); \
-        CHECK_ACCESS(ea, sizeof(v));                      \
-        memcpy(mem + ea, &(v), sizeof(v));                \
+#define WRITE_MEMORY(v, address)           \
+    do {                                   \
+        const uint64_t ea = (address);     \
+        CHECK_ACCESS(ea, sizeof(v));       \
+        memcpy(mem + ea, &(v), sizeof(v)); \
     } while (0)
 
 /* Of the v128 in slot 1, the lane that field 2 says. */

@@ -39,6 +39,25 @@ const struct op_row *op_row(uint32_t op)
     return &rows[OP_ROW(op)];
 }
 
+uint32_t result_forms(const struct op_row *row)
+{
+    return row->to == WASM_V128 ? RESULT_FORMS_V128 : RESULT_FORMS;
+}
+
+static const struct {
+    uint16_t first, second, base;
+} steps[] = {
+#include "hostd/wasm/ops_steps.inc"
+};
+
+uint16_t op_step(const struct op_row *first, const struct op_row *second)
+{
+    for (size_t i = 0; i < ARRAY_LEN(steps); i++)
+        if (op_row(steps[i].first) == first && op_row(steps[i].second) == second)
+            return steps[i].base;
+    return 0;
+}
+
 int class_find(enum class_list list, char x)
 {
     const char *at = lists[list];

@@ -43,19 +43,36 @@ enum op_family {
     OPS_REPLACE,
 };
 
+/* How a load or store gets at its address; sums wrap at 32 bits but for the offset, which is the
+ * instruction's own. */
+enum address_mode {
+    ADDRESS_PLAIN,   /* x + offset */
+    ADDRESS_OFFSET,  /* x + constant */
+    ADDRESS_SCALED,  /* (x << shift) + constant */
+    ADDRESS_SUM,     /* (x + y) + offset of 16 bits */
+    ADDRESS_INDEXED, /* (x + (y << shift)) + offset of 16 bits */
+    ADDRESS_MODES
+};
+
 struct op_row {
     enum op_family family;
     uint8_t from, to; /* enum wasm_type of operands and result */
     uint8_t width;    /* bytes in memory */
     bool commutes;
-    bool exchanged;            /* the handlers take the operands the other way round */
-    uint8_t list, branch_list; /* enum class_list */
-    uint16_t base;             /* first handler of the family */
-    uint16_t branch;           /* of a comparison: first of its branches */
-    uint16_t inverse;          /* opcode with the opposite result; 0: none */
-    uint16_t mirror;           /* opcode for exchanged operands */
+    bool exchanged;                  /* the handlers take the operands the other way round */
+    uint8_t list;                    /* enum class_list */
+    uint8_t shift;                   /* of a SCALED or INDEXED address */
+    uint16_t base;                   /* first handler of the family */
+    uint16_t address[ADDRESS_MODES]; /* of a load or store: first handler; 0: not there */
+    uint16_t branch;                 /* first of those on its result; 0: none */
+    uint16_t increment;              /* of a comparison: first of those of a sum */
+    uint16_t inverse;                /* opcode with the opposite result; 0: none */
+    uint16_t mirror;                 /* opcode for exchanged operands */
 };
+uint32_t result_forms(const struct op_row *row);
 const struct op_row *op_row(uint32_t op); /* family OPS_NONE: not a simple instruction */
+/* First handler of (x first K) second y; 0: there is none. */
+uint16_t op_step(const struct op_row *first, const struct op_row *second);
 
 /* What a cell consists of: the four 16-bit fields of its second word, a letter each.
  *
@@ -69,6 +86,7 @@ const struct op_row *op_row(uint32_t op); /* family OPS_NONE: not a simple instr
  *   n  how many                       halves, 1 << 32 set in those of backward branches */
 struct handler_shape {
     char fields[5];
+    char third;    /* word 2 in the same letters, when it is a slot */
     uint8_t words; /* length; of a branch table without what follows. 0: never in code */
 };
 const struct handler_shape *handler_shape(enum handler h);

@@ -157,6 +157,7 @@ static void instruction(struct translation *t)
     const uint8_t *at = t->p;
     if (t->want_cell != NONE && t->n <= t->want_cell)
         t->want_at = at;
+    trim(t);
     uint32_t op = read_op(t);
     if (t->dead && !opens_or_closes(op)) {
         skip_immediates(t, op);
@@ -210,6 +211,7 @@ static struct translation translation_of(struct func_code *fc, enum exec_kind ki
         .banks = {{NONE, NONE, H_COUNT, NONE, 1}, {NONE, NONE, H_COUNT, NONE, 1}},
         .region = NO_REGION,
         .pins = {NONE, NONE},
+        .increment = {.cell = NONE},
         .want_cell = NONE,
     };
 }

@@ -21,13 +21,16 @@
 
 #define NONE UINT32_MAX
 
-enum place { AT_HOME, AT_LOCAL, CONSTANT, IN_ACC };
+enum place { AT_HOME, AT_LOCAL, AT_SUM, CONSTANT, IN_ACC };
 
 struct value {
     enum place place;
     uint8_t type;
-    uint32_t home; /* slot */
-    uint64_t v;    /* local's index, constant; of a v128 the address of its bytes in the module */
+    uint8_t shift;  /* AT_SUM: (v << shift) + k, or other + (v << shift); i32, of locals */
+    uint32_t home;  /* slot */
+    uint32_t other; /* local, or NONE */
+    uint32_t k;
+    uint64_t v; /* local's index, constant; of a v128 the address of its bytes in the module */
 };
 
 /* An operand as an instruction takes it. */
@@ -45,6 +48,21 @@ struct bank {
     enum handler handler; /* of the producer */
     uint32_t mirror;      /* slot known to hold the same as the accumulator */
     uint32_t slots;       /* that the value in it takes */
+};
+
+/* row of x and y; after a first operation with constant k on x if there is a step. */
+struct tail {
+    const struct op_row *row; /* NULL: nothing to fuse with */
+    const struct op_row *first;
+    struct operand x, y;
+    uint64_t k;
+};
+
+/* A cell that has added a small constant to a slot: see fuse_increment. */
+struct increment {
+    uint32_t cell; /* NONE: none since the last label */
+    uint32_t slot, k;
+    char class; /* 'L' when the slot is a pinned local's */
 };
 
 struct label {
@@ -81,8 +99,9 @@ struct translation {
     uint64_t *code;
     uint32_t n, cap;
     uint32_t last;
-    const struct op_row *last_compare; /* the last cell is this comparison ... */
-    struct operand last_x, last_y;     /* ... of these */
+    struct tail tail; /* the last cell, as long as its result is in the accumulator only */
+    struct increment increment;
+    bool negate; /* the condition on top is to be negated by the branch that follows */
 
     struct value *stack; /* of the first free entry only the home is set */
     uint32_t sp, low;
@@ -126,12 +145,19 @@ void set_imm32(struct translation *t, uint32_t cell, uint32_t v);
 uint32_t home(const struct translation *t, uint32_t pos); /* of the free entry too */
 uint32_t local_slot(const struct translation *t, uint32_t local);
 void push(struct translation *t, enum place place, uint8_t type, uint64_t v);
+void trim(struct translation *t); /* between instructions */
 void push_home(struct translation *t, const uint8_t *types, uint32_t n);
 struct value pop(struct translation *t);
 void shrink(struct translation *t, uint32_t sp); /* forgets the operands from sp on */
 
 /* Bits a constant may have to be taken as K; 0: never. */
 struct operand operand(struct translation *t, uint32_t pos, uint32_t k_bits);
+/* The same of a local, without a cell. */
+struct operand local_operand(const struct translation *t, uint32_t local);
+/* A sum goes into the accumulator; before any operand of the same instruction is asked for. */
+void compute(struct translation *t, uint32_t pos);
+/* The value at pos is what the cell leaves in the accumulator. */
+void in_accumulator(struct translation *t, uint32_t pos, uint32_t cell, enum handler h);
 uint32_t force_slot(struct translation *t, uint32_t pos);         /* in some slot */
 uint32_t force_home(struct translation *t, uint32_t pos);         /* in its own */
 void move_to(struct translation *t, uint32_t pos, uint32_t slot); /* a copy */
@@ -157,7 +183,19 @@ void pin_locals(struct translation *t);
 void load_pins(struct translation *t); /* after whatever may have changed the registers */
 bool is_pinned(const struct translation *t, uint32_t local);
 
+/* ---- translate_sum.c ---- */
+/* Adds, subtracts or shifts what is on top without a cell, when that makes a sum of locals. */
+bool make_sum(struct translation *t, const struct op_row *row);
+
+/* ---- translate_memory.c ---- */
+void load(struct translation *t, const struct op_row *row);
+void store(struct translation *t, const struct op_row *row);
+
 /* ---- translate_ops.c ---- */
+/* A cell of the row for these operands, whose classes may change; sets *h and the tail. */
+uint32_t emit_binary(struct translation *t, const struct op_row *row, struct operand *x,
+                     struct operand *y, enum handler *h);
+uint32_t emit_step(struct translation *t, const struct tail *steps, enum handler *h);
 void simple(struct translation *t, const struct op_row *row);
 bool other(struct translation *t,
            uint32_t op); /* variables, memories, tables; false: not one of these */

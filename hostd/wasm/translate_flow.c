@@ -202,45 +202,93 @@ void open_function(struct translation *t)
 
 /* ---- branches ---- */
 
+static void branch_operands(struct translation *t, uint32_t cell, const struct operand *x,
+                            const struct operand *y)
+{
+    if (x->class == 'S')
+        set_field(t, cell, 0, x->slot);
+    if (y->class == 'S')
+        set_field(t, cell, 1, y->slot);
+    else if (y->class == 'K')
+        t->code[cell + 2] = y->k;
+}
+
 static uint32_t fused_branch(struct translation *t, bool sense, bool back)
 {
-    const struct op_row *row = t->last_compare;
-    struct operand x = t->last_x, y = t->last_y;
-    bool is_float = bank_of(row->from) == BANK_FLOAT;
-    if (!is_float && !sense)
+    const struct op_row *row = t->tail.row;
+    struct operand x = t->tail.x, y = t->tail.y;
+    uint32_t per_pair = row->inverse ? 2 : 4; /* those without an inverse have both senses */
+    if (!sense && row->inverse)
         row = op_row(row->inverse);
-    int pair = settle_pair(row->branch_list, &x, &y);
-    uint32_t h = row->branch + (uint32_t)pair * (is_float ? 4 : 2) + back;
-    if (is_float && !sense)
+    uint32_t h = row->branch + (uint32_t)settle_pair(CLASSES_BRANCH, &x, &y) * per_pair + back;
+    if (!sense && !row->inverse)
         h += 2;
     unemit(t);
     t->banks[BANK_INT].producer = NONE;
-    uint32_t cell = emit(t, (enum handler)h, 2);
-    if (x.class == 'S')
-        set_field(t, cell, 0, x.slot);
-    if (y.class == 'S')
-        set_field(t, cell, 1, y.slot);
-    else if (y.class == 'K')
-        set_field(t, cell, 1, (uint16_t)y.k);
+    if (y.class == 'K' && row->from == WASM_I64)
+        y.k = (uint64_t)(int64_t)(int32_t)(uint32_t)y.k;
+    uint32_t cell = emit(t, (enum handler)h, y.class == 'K' ? 3 : 2);
+    branch_operands(t, cell, &x, &y);
     return cell;
 }
 
 static bool can_fuse(const struct translation *t)
 {
-    if (!uses(TECHNIQUE_BRANCHES) || !t->last_compare || t->stack[t->sp - 1].place != IN_ACC ||
-        t->banks[BANK_INT].producer != t->last)
-        return false;
-    if (t->last_y.class != 'K')
-        return true;
-    if (bank_of(t->last_compare->from) == BANK_FLOAT)
-        return false;
-    int32_t k = (int32_t)(uint32_t)t->last_y.k;
-    return k == (int16_t)k;
+    return uses(TECHNIQUE_BRANCHES) && t->tail.row && !t->tail.first && t->tail.row->branch &&
+           t->stack[t->sp - 1].place == IN_ACC && t->banks[BANK_INT].producer == t->last &&
+           bank_of(t->stack[t->sp - 1].type) == BANK_INT;
+}
+
+/* The last cell, or the last but a comparison, has added to what is compared: one cell does it all.
+ * NONE: not so. */
+static uint32_t fuse_increment(struct translation *t, bool sense)
+{
+    const struct increment inc = t->increment;
+    const struct op_row *row = NULL;
+    struct operand x = operand(t, t->sp - 1, 0), y = {'K', NONE, 0};
+    if (inc.cell == NONE || !uses(TECHNIQUE_INCREMENTS))
+        return NONE;
+    if (t->last == inc.cell && x.slot == inc.slot) {
+        row = op_row(OP_I32_NE);
+    } else if (can_fuse(t) && t->last == inc.cell + 2 && t->tail.row->increment) {
+        row = t->tail.row;
+        x = t->tail.x;
+        y = t->tail.y;
+        if (x.slot != inc.slot && y.slot == inc.slot && x.class != 'K') {
+            y = x;
+            x = t->tail.y;
+            row = op_row(row->mirror);
+        }
+    }
+    if (!row || x.slot != inc.slot || y.class == 'A' || y.slot == inc.slot)
+        return NONE;
+    if (!sense)
+        row = op_row(row->inverse);
+    x.class = inc.class;
+    enum handler h =
+        (enum handler)(row->increment + (uint32_t)settle_pair(CLASSES_INCREMENT, &x, &y));
+    pop(t);
+    t->last = inc.cell;
+    unemit(t);
+    uint32_t cell = emit(t, h, 3);
+    set_field(t, cell, 0, inc.slot);
+    set_field(t, cell, 1, inc.k);
+    t->code[cell + 2] = y.class == 'S' ? y.slot : y.k;
+    struct bank *bank = &t->banks[BANK_INT];
+    bank->producer = NONE;
+    bank->mirror = inc.slot;
+    t->increment.cell = NONE;
+    return cell;
 }
 
 /* Pops the condition; the caller aims the branch. */
 static uint32_t branch_on_top(struct translation *t, bool sense, bool back)
 {
+    sense ^= t->negate;
+    t->negate = false;
+    uint32_t cell = back ? fuse_increment(t, sense) : NONE;
+    if (cell != NONE)
+        return cell;
     if (can_fuse(t)) {
         pop(t);
         return fused_branch(t, sense, back);
@@ -249,7 +297,7 @@ static uint32_t branch_on_top(struct translation *t, bool sense, bool back)
     settle(CLASSES_BY_HAND, &c);
     pop(t);
     enum handler h = sense ? H_BR_IF_S : H_BR_UNLESS_S;
-    uint32_t cell = emit(t, (enum handler)(h + (c.class == 'A') + 2 * back), 2);
+    cell = emit(t, (enum handler)(h + (c.class == 'A') + 2 * back), 2);
     if (c.class == 'S')
         set_field(t, cell, 0, c.slot);
     return cell;
@@ -330,7 +378,7 @@ static uint32_t branch_on_slot(struct translation *t, uint32_t slot, bool null, 
 {
     const struct op_row *row = op_row(null ? OP_I64_EQ : OP_I64_NE);
     int pair = class_find_pair(CLASSES_BRANCH, 'S', 'K');
-    uint32_t cell = emit(t, (enum handler)(row->branch + pair * 2 + back), 2);
+    uint32_t cell = emit(t, (enum handler)(row->branch + pair * 2 + back), 3);
     set_field(t, cell, 0, slot);
     return cell;
 }
@@ -380,12 +428,12 @@ static void aim_table(struct translation *t, struct label *l, uint32_t table, ui
 static void branch_table(struct translation *t)
 {
     uint32_t n = leb_u32(t);
-    struct operand index = operand(t, t->sp - 1, 0);
     const uint8_t *const targets = t->p;
     uint32_t first = leb_u32(t), values = arity(label_at(t, first));
     t->p = targets;
     for (uint32_t i = t->sp - 1 - values; i < t->sp - 1; i++)
         force_home(t, i);
+    struct operand index = operand(t, t->sp - 1, 0);
     if (index.slot != NONE)
         index.class = 'S';
     pop(t);

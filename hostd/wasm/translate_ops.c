@@ -17,8 +17,8 @@ static enum handler of_pair(uint32_t base, enum class_list list, struct operand 
 
 static enum handler of_single(const struct op_row *row, struct operand *x)
 {
-    uint32_t forms = row->to == WASM_V128 ? RESULT_FORMS_V128 : RESULT_FORMS;
-    return (enum handler)(row->base + (uint32_t)settle((enum class_list)row->list, x) * forms);
+    uint32_t at = (uint32_t)settle((enum class_list)row->list, x);
+    return (enum handler)(row->base + at * result_forms(row));
 }
 
 /* Both in the accumulator can only mean the same slot, known to equal it: read one of them
@@ -36,12 +36,89 @@ static bool next_is(const struct translation *t, uint8_t op)
     return t->p < t->end && *t->p == op;
 }
 
+uint32_t emit_binary(struct translation *t, const struct op_row *row, struct operand *x,
+                     struct operand *y, enum handler *h)
+{
+    *h = of_pair(row->base, row->list, x, y, RESULT_FORMS);
+    const struct operand *k = y->class == 'K' ? y : x->class == 'K' ? x : NULL;
+    bool wide = k && row->from == WASM_F64;
+    uint32_t cell = emit(t, *h, wide ? 3 : 2);
+    if (x->class == 'S')
+        set_field(t, cell, 1, x->slot);
+    if (y->class == 'S')
+        set_field(t, cell, x->class == 'K' ? 1 : 2, y->slot);
+    if (wide)
+        t->code[cell + 2] = k->k;
+    else if (k)
+        set_imm32(t, cell, (uint32_t)k->k);
+    t->tail = (struct tail){.row = row, .x = *x, .y = *y};
+    return cell;
+}
+
+uint32_t emit_step(struct translation *t, const struct tail *steps, enum handler *h)
+{
+    struct tail s = *steps;
+    *h = of_pair(op_step(s.first, s.row), CLASSES_STEP, &s.x, &s.y, RESULT_FORMS);
+    uint32_t cell = emit(t, *h, 2);
+    if (s.x.class == 'S')
+        set_field(t, cell, 1, s.x.slot);
+    if (s.y.class == 'S')
+        set_field(t, cell, 2, s.y.slot);
+    else if (s.y.class == 'K')
+        set_field(t, cell, 2, (uint16_t)s.y.k);
+    set_field(t, cell, 3, (uint16_t)s.k);
+    t->tail = s;
+    return cell;
+}
+
+static bool is_small(const struct op_row *row, uint64_t k)
+{
+    int64_t v = row->from == WASM_I32 ? (int32_t)(uint32_t)k : (int64_t)k;
+    return v == (int16_t)v;
+}
+
+/* Is the value at pos the result of the last cell, and in the accumulator only? */
+static bool is_tail(const struct translation *t, uint32_t pos)
+{
+    return t->tail.row && t->stack[pos].place == IN_ACC && t->banks[BANK_INT].entry == pos &&
+           t->banks[BANK_INT].producer == t->last;
+}
+
+/* Makes one cell of the last one, which has left one operand, and of row; the other operand lies in
+ * a slot, or is a small constant. */
+static bool fuse_step(struct translation *t, const struct op_row *row, uint32_t px, uint32_t py)
+{
+    uint32_t other = is_tail(t, px) ? py : px;
+    bool fits = is_tail(t, px) || (row->commutes && is_tail(t, py));
+    if (!fits || !uses(TECHNIQUE_STEPS) || t->tail.first || t->tail.y.class != 'K' ||
+        !is_small(row, t->tail.y.k) || op_step(t->tail.row, row) == 0)
+        return false;
+    const struct value *v = &t->stack[other];
+    bool constant = v->place == CONSTANT && is_small(row, v->v) && uses(TECHNIQUE_CONSTANTS);
+    if (!constant && v->place != AT_HOME && v->place != AT_LOCAL)
+        return false;
+    struct tail steps = {row, t->tail.row, t->tail.x, operand(t, other, 16), t->tail.y.k};
+    shrink(t, t->sp - 2);
+    unemit(t);
+    enum handler h;
+    uint32_t cell = emit_step(t, &steps, &h);
+    struct tail made = t->tail;
+    end_result(t, cell, h, row->to);
+    if (t->last == cell && uses(TECHNIQUE_ACCUMULATORS))
+        t->tail = made;
+    return true;
+}
+
 static void binary(struct translation *t, const struct op_row *row)
 {
+    if (make_sum(t, row))
+        return;
     uint32_t px = t->sp - 2, py = t->sp - 1;
     bool compare = row->family == OPS_COMPARE;
-    if (compare && next_is(t, OP_IF))
+    if (compare && (next_is(t, OP_IF) || next_is(t, OP_I32_EQZ)))
         flush(t, 2); /* so that nothing comes between it and the branch */
+    compute(t, px);
+    compute(t, py);
     if (t->stack[px].place == CONSTANT && t->stack[py].place != CONSTANT &&
         (row->commutes || compare)) {
         px = t->sp - 1;
@@ -49,31 +126,22 @@ static void binary(struct translation *t, const struct op_row *row)
         if (compare)
             row = op_row(row->mirror);
     }
+    if (fuse_step(t, row, px, py))
+        return;
     bool k_first = row->list == CLASSES_FBINARY && t->stack[py].place != CONSTANT;
     struct operand y = operand(t, py, 32), x = operand(t, px, k_first ? 32 : 0);
     shrink(t, t->sp - 2);
     begin_result(t, row->to);
-    enum handler h = of_pair(row->base, row->list, &x, &y, RESULT_FORMS);
-    const struct operand *k = y.class == 'K' ? &y : x.class == 'K' ? &x : NULL;
-    bool wide = k && row->from == WASM_F64;
-    uint32_t cell = emit(t, h, wide ? 3 : 2);
-    if (x.class == 'S')
-        set_field(t, cell, 1, x.slot);
-    if (y.class == 'S')
-        set_field(t, cell, x.class == 'K' ? 1 : 2, y.slot);
-    if (wide)
-        t->code[cell + 2] = k->k;
-    else if (k)
-        set_imm32(t, cell, (uint32_t)k->k);
-    end_result(t, cell, h, row->to);
-    if (compare && t->last == cell) {
-        t->last_compare = row;
-        t->last_x = x;
-        t->last_y = y;
+    if (row == op_row(OP_I32_SUB) && y.class == 'K') {
+        row = op_row(OP_I32_ADD);
+        y.k = -(uint32_t)y.k;
     }
+    enum handler h;
+    uint32_t cell = emit_binary(t, row, &x, &y, &h);
+    end_result(t, cell, h, row->to);
 }
 
-static uint32_t unary(struct translation *t, const struct op_row *row)
+static void unary(struct translation *t, const struct op_row *row)
 {
     struct operand x = operand(t, t->sp - 1, 0);
     pop(t);
@@ -83,120 +151,6 @@ static uint32_t unary(struct translation *t, const struct op_row *row)
     if (x.class == 'S')
         set_field(t, cell, 1, x.slot);
     end_result(t, cell, h, row->to);
-    return cell;
-}
-
-/* ---- memory accesses ---- */
-
-/* An offset that reaches beyond the guard: the sum becomes the address, once it is known to be
- * inside. The operand at pos must be topmost but for one that is not in the int accumulator. */
-static uint32_t near_offset(struct translation *t, uint32_t offset, uint32_t width)
-{
-    if ((uint64_t)offset + width <= GUARD_BYTES)
-        return offset;
-    struct operand x = operand(t, t->sp - 1, 0);
-    settle(CLASSES_BY_HAND, &x);
-    pop(t);
-    begin_result(t, WASM_I32);
-    enum handler h = x.class == 'A' ? H_FAR_A : H_FAR_S;
-    uint32_t cell = emit(t, h, 3);
-    if (x.class == 'S')
-        set_field(t, cell, 1, x.slot);
-    set_imm32(t, cell, offset);
-    t->code[cell + 2] = width;
-    end_result(t, cell, h, WASM_I32);
-    return 0;
-}
-
-struct memarg read_memarg(struct translation *t)
-{
-    struct memarg arg = {0, 0};
-    if (leb_u32(t) & MEMARG_HAS_MEMORY)
-        arg.memory = leb_u32(t);
-    arg.offset = leb_u64(t);
-    return arg;
-}
-
-/* For other memories the accumulator gets a pointer, which the next cell uses. */
-static void pointer(struct translation *t, uint32_t address_slot, struct memarg arg, uint32_t width)
-{
-    begin_result(t, WASM_I64);
-    uint32_t cell = emit(t, H_ADDRESS, 4);
-    set_field(t, cell, 1, address_slot);
-    set_imm32(t, cell, arg.memory);
-    t->code[cell + 2] = arg.offset;
-    t->code[cell + 3] = width;
-    t->banks[BANK_INT].mirror = NONE;
-}
-
-static void load_other(struct translation *t, const struct op_row *row, struct memarg arg)
-{
-    uint32_t slot = force_slot(t, t->sp - 1);
-    pop(t);
-    begin_result(t, row->to);
-    pointer(t, slot, arg, row->width);
-    struct operand by_pointer = {.class = 'P'};
-    enum handler h = of_single(row, &by_pointer);
-    end_result(t, emit(t, h, 2), h, row->to);
-}
-
-static void store_other(struct translation *t, const struct op_row *row, struct memarg arg)
-{
-    struct operand value = {.class = 'S', .slot = force_slot(t, t->sp - 1)};
-    struct operand by_pointer = {.class = 'P'};
-    uint32_t slot = force_slot(t, t->sp - 2);
-    shrink(t, t->sp - 2);
-    pointer(t, slot, arg, row->width);
-    uint32_t cell = emit(t, of_pair(row->base, row->list, &by_pointer, &value, 1), 2);
-    set_field(t, cell, 1, value.slot);
-}
-
-/* Addressed by way of a pointer. */
-static bool is_other(const struct translation *t, uint32_t memory)
-{
-    return memory != 0 || t->m->memories[memory].is64;
-}
-
-static void load(struct translation *t, const struct op_row *row)
-{
-    struct memarg arg = read_memarg(t);
-    if (is_other(t, arg.memory)) {
-        load_other(t, row, arg);
-        return;
-    }
-    uint32_t offset = near_offset(t, (uint32_t)arg.offset, row->width);
-    set_imm32(t, unary(t, row), offset);
-}
-
-static void store(struct translation *t, const struct op_row *row)
-{
-    struct memarg arg = read_memarg(t);
-    if (is_other(t, arg.memory)) {
-        store_other(t, row, arg);
-        return;
-    }
-    uint32_t offset = (uint32_t)arg.offset;
-    if ((uint64_t)offset + row->width > GUARD_BYTES) {
-        force_home(t, t->sp - 1);
-        struct value v = pop(t);
-        offset = near_offset(t, offset, row->width);
-        push(t, v.place, v.type, v.v);
-    }
-    bool vector = row->from == WASM_V128;
-    struct operand value = operand(t, t->sp - 1, vector ? 128 : 16),
-                   address = operand(t, t->sp - 2, 0);
-    shrink(t, t->sp - 2);
-    enum handler h = of_pair(row->base, row->list, &address, &value, 1);
-    uint32_t cell = emit(t, h, vector && value.class == 'K' ? 4 : 2);
-    if (address.class == 'S')
-        set_field(t, cell, 0, address.slot);
-    if (value.class == 'S')
-        set_field(t, cell, 1, value.slot);
-    else if (value.class == 'K' && vector)
-        put_vector(t, cell, value.k);
-    else if (value.class == 'K')
-        set_field(t, cell, 1, (uint16_t)value.k);
-    set_imm32(t, cell, offset);
 }
 
 void simple(struct translation *t, const struct op_row *row)
@@ -227,6 +181,11 @@ void simple(struct translation *t, const struct op_row *row)
 /* x == 0, as a comparison with a constant */
 static void equal_zero(struct translation *t, uint8_t type)
 {
+    bool condition = next_is(t, OP_BR_IF) || next_is(t, OP_IF);
+    if (type == WASM_I32 && condition && uses(TECHNIQUE_BRANCHES)) {
+        t->negate = true;
+        return;
+    }
     push(t, CONSTANT, type, 0);
     t->stack[t->sp - 2].type = type; /* references compare as i64 */
     binary(t, op_row(type == WASM_I32 ? OP_I32_EQ : OP_I64_EQ));

@@ -6,8 +6,8 @@
 #include "lattice/base/alloc.h"
 #include "lattice/base/num.h"
 
-/* Entries this far below the top are sent home at the next push, so that no walk over pending
- * ones is long. */
+/* Entries this far below the top are sent home before the next instruction, so that no walk over
+ * pending ones is long. */
 #define PENDING_MAX 64
 
 /* ---- cells ---- */
@@ -23,7 +23,7 @@ uint32_t emit(struct translation *t, enum handler h, uint32_t words)
     t->code[cell] = (uint64_t)(uintptr_t)t->exec->handlers[h];
     t->n += words;
     t->last = cell;
-    t->last_compare = NULL;
+    t->tail.row = NULL;
     return cell;
 }
 
@@ -32,7 +32,8 @@ void unemit(struct translation *t)
     assert(t->last != NONE);
     t->n = t->last;
     t->last = NONE;
-    t->last_compare = NULL;
+    t->tail.row = NULL;
+    t->increment.cell = NONE;
 }
 
 void set_field(struct translation *t, uint32_t cell, uint32_t field, uint32_t v)
@@ -87,13 +88,25 @@ void forget(struct translation *t)
         t->banks[b] = (struct bank){NONE, NONE, H_COUNT, NONE, 1};
     }
     t->last = NONE;
-    t->last_compare = NULL;
+    t->tail.row = NULL;
+    t->increment.cell = NONE;
 }
 
 static uint32_t pinned_slot(const struct translation *t, const struct bank *bank)
 {
     uint32_t local = t->pins[bank - t->banks];
     return local == NONE ? NONE : local_slot(t, local);
+}
+
+/* Was it x = x + constant? */
+static void note_increment(struct translation *t, uint32_t cell, uint32_t slot)
+{
+    const struct tail *tail = &t->tail;
+    if (tail->row != op_row(OP_I32_ADD) || tail->first || tail->y.class != 'K' ||
+        tail->x.slot != slot || (int32_t)(uint32_t)tail->y.k != (int16_t)tail->y.k)
+        return;
+    bool pinned = t->pins[BANK_INT] != NONE && local_slot(t, t->pins[BANK_INT]) == slot;
+    t->increment = (struct increment){cell, slot, (uint16_t)tail->y.k, pinned ? 'L' : 'S'};
 }
 
 /* Makes the producer of the bank's value store it in slot as well. */
@@ -104,8 +117,10 @@ static void store_by_producer(struct translation *t, struct bank *bank, uint32_t
     uint32_t form = slot == pinned_slot(t, bank) ? RESULT_PIN : RESULT_SLOT;
     t->code[bank->producer] = (uint64_t)(uintptr_t)t->exec->handlers[bank->handler + form];
     set_field(t, bank->producer, 0, slot);
-    if (t->last == bank->producer)
-        t->last_compare = NULL; /* somebody needs its result: no fusing */
+    if (t->last == bank->producer) {
+        note_increment(t, t->last, slot);
+        t->tail.row = NULL; /* somebody needs its result: no fusing */
+    }
     bank->producer = NONE;
     bank->mirror = slot;
 }
@@ -137,6 +152,15 @@ static void move(struct translation *t, uint8_t type, uint32_t to, uint32_t from
     assert(has_slot(t, from));
     if (to == from)
         return;
+    uint64_t single = (uint64_t)(uintptr_t)t->exec->handlers[H_MOVE];
+    if (t->last != NONE && t->code[t->last] == single && type != WASM_V128 &&
+        uses(TECHNIQUE_MOVES)) {
+        t->code[t->last] = (uint64_t)(uintptr_t)t->exec->handlers[H_MOVE_TWO];
+        set_field(t, t->last, 2, to);
+        set_field(t, t->last, 3, from);
+        wrote_slots(t, to, 1);
+        return;
+    }
     uint32_t cell = emit(t, type == WASM_V128 ? H_MOVE_V128 : H_MOVE, 2);
     set_field(t, cell, 0, to);
     set_field(t, cell, 1, from);
@@ -158,7 +182,10 @@ static void store_accumulator(struct translation *t, uint8_t type, uint32_t slot
 void move_to(struct translation *t, uint32_t pos, uint32_t slot)
 {
     const struct value *v = &t->stack[pos];
+    if (v->place == AT_SUM)
+        force_home(t, pos);
     switch (v->place) {
+    case AT_SUM: /* no longer */
     case AT_HOME:
         move(t, v->type, slot, home(t, pos));
         break;
@@ -177,6 +204,7 @@ void move_to(struct translation *t, uint32_t pos, uint32_t slot)
 uint32_t force_home(struct translation *t, uint32_t pos)
 {
     struct value *v = &t->stack[pos];
+    compute(t, pos);
     if (v->place == IN_ACC) {
         struct bank *bank = bank_at(t, pos);
         assert(bank->entry == pos);
@@ -208,11 +236,16 @@ void flush(struct translation *t, uint32_t from_top)
 void push(struct translation *t, enum place place, uint8_t type, uint64_t v)
 {
     assert(t->sp <= t->decl->max_height); /* one more for the zero of eqz, which never goes home */
-    if (t->sp - t->low >= PENDING_MAX)
-        force_home(t, t->low++);
     uint32_t slot = t->stack[t->sp].home;
-    t->stack[t->sp++] = (struct value){place, type, slot, v};
+    t->stack[t->sp++] =
+        (struct value){.place = place, .type = type, .home = slot, .other = NONE, .v = v};
     t->stack[t->sp].home = slot + type_slots(type);
+}
+
+void trim(struct translation *t)
+{
+    while (t->sp - t->low > PENDING_MAX)
+        force_home(t, t->low++);
 }
 
 void push_home(struct translation *t, const uint8_t *types, uint32_t n)
@@ -258,20 +291,30 @@ static bool fits(uint8_t type, uint64_t v, uint32_t bits)
     }
 }
 
-struct operand operand(struct translation *t, uint32_t pos, uint32_t k_bits)
+static struct operand slot_operand(const struct translation *t, const struct bank *bank,
+                                   uint32_t slot)
 {
-    const struct value *v = &t->stack[pos];
-    if (v->place == CONSTANT && fits(v->type, v->v, k_bits))
-        return (struct operand){'K', NONE, v->v};
-    if (v->place == IN_ACC)
-        return (struct operand){'A', NONE, 0};
-    uint32_t slot = force_slot(t, pos);
     assert(has_slot(t, slot));
-    const struct bank *bank = bank_at(t, pos);
     if (slot == pinned_slot(t, bank))
         return (struct operand){'L', slot, 0};
     bool known = bank->mirror == slot && uses(TECHNIQUE_REMEMBERING);
     return (struct operand){known ? 'A' : 'S', slot, 0};
+}
+
+struct operand local_operand(const struct translation *t, uint32_t local)
+{
+    return slot_operand(t, &t->banks[bank_of(t->decl->locals[local])], local_slot(t, local));
+}
+
+struct operand operand(struct translation *t, uint32_t pos, uint32_t k_bits)
+{
+    const struct value *v = &t->stack[pos];
+    compute(t, pos);
+    if (v->place == CONSTANT && fits(v->type, v->v, k_bits))
+        return (struct operand){'K', NONE, v->v};
+    if (v->place == IN_ACC)
+        return (struct operand){'A', NONE, 0};
+    return slot_operand(t, bank_at(t, pos), force_slot(t, pos));
 }
 
 static bool to_slot(struct operand *x)
@@ -312,23 +355,32 @@ void begin_result(struct translation *t, uint8_t type)
 
 void end_result(struct translation *t, uint32_t cell, enum handler h, uint8_t type)
 {
-    struct bank *bank = &t->banks[bank_of(type)];
     push(t, IN_ACC, type, 0);
-    bank->entry = t->sp - 1;
+    in_accumulator(t, t->sp - 1, cell, h);
+}
+
+void in_accumulator(struct translation *t, uint32_t pos, uint32_t cell, enum handler h)
+{
+    struct bank *bank = bank_at(t, pos);
+    t->stack[pos].place = IN_ACC;
+    bank->entry = pos;
     bank->producer = cell;
     bank->handler = h;
     bank->mirror = NONE;
-    bank->slots = type_slots(type);
+    bank->slots = type_slots(t->stack[pos].type);
     if (!uses(TECHNIQUE_ACCUMULATORS))
-        force_home(t, t->sp - 1);
+        force_home(t, pos);
 }
 
-/* Operands that still mean the local's old value get it now. */
+/* Operands below the top that still mean the local's old value get it now. */
 static void save_reads(struct translation *t, uint32_t local)
 {
-    for (uint32_t i = t->low; i < t->sp; i++)
-        if (t->stack[i].place == AT_LOCAL && t->stack[i].v == local)
+    for (uint32_t i = t->low; i + 1 < t->sp; i++) {
+        const struct value *v = &t->stack[i];
+        if ((v->place == AT_LOCAL && v->v == local) ||
+            (v->place == AT_SUM && (v->v == local || v->other == local)))
             force_home(t, i);
+    }
 }
 
 static void move_to_pinned(struct translation *t, uint32_t pos, uint32_t slot)
@@ -365,6 +417,8 @@ void set_local(struct translation *t, uint32_t local, bool keep)
         return;
     }
     save_reads(t, local);
+    compute(t, pos);
+    v = t->stack[pos];
     struct bank *bank = bank_at(t, pos);
     if (v.place == IN_ACC && t->last == bank->producer && uses(TECHNIQUE_FOLDED_SETS))
         store_by_producer(t, bank, slot);

@@ -25,7 +25,7 @@ static void *room(void *array, uint32_t n, uint32_t *cap, size_t size)
 static void barrier(struct translation *t)
 {
     t->last = NONE;
-    t->last_compare = NULL;
+    t->tail.row = NULL;
 }
 
 static uint32_t open_region(struct translation *t)

@@ -267,6 +267,9 @@ static bool check_cell(struct verifier *v)
     for (uint32_t i = 0; i < 4; i++)
         if (!check_field(v, fields, i))
             return false;
+    if (handler_shape(v->handler)->third == 'r' &&
+        !check_slots(v, (uint32_t)v->code->cells[v->cell + 2], 1))
+        return false;
     return check_indices(v) && check_pointers(v);
 }
 
