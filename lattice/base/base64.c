@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Base64: six bits a character; what is left over at the end is dropped. */
 #include "lattice/base/base64.h"
 
 #include <stdint.h>

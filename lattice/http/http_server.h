@@ -13,7 +13,7 @@
  * exceed body_window_bytes; http_reply_body tells how much is queued, drained() when little is left.
  *
  * In a simulated loop there are no sockets: the client side of a connection is in http_sim.h.
- * Spec: RFC 9110, RFC 9112. */
+ * Spec: RFC 9110, RFC 9112; over TLS, RFC 9110 4.2.2. */
 #ifndef HOSTD_HTTP_SERVER_H
 #define HOSTD_HTTP_SERVER_H
 
@@ -90,9 +90,16 @@ struct http_limits {
 #undef X
 };
 
+/* A certificate chain and its key, both files in PEM; outlives the servers that use it. */
+struct http_tls;
+bool http_tls_open(const char *cert_path, const char *key_path, struct http_tls **out,
+                   struct err *e);
+void http_tls_free(struct http_tls *t); /* NULL is fine */
+
 struct http_server_opts {
     struct str address; /* "127.0.0.1:8080", "[::1]:8080"; port 0 takes a free one */
     struct http_limits limits;
+    struct http_tls *tls;               /* NULL: without; not in a simulated loop */
     const struct http_handler *handler; /* static */
     void *user;
 };

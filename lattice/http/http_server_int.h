@@ -12,7 +12,7 @@
 
 struct http_conn;
 
-/* ---- the seam: what carries a connection's bytes (tcp.c; sim.c; later TLS over either) ----
+/* ---- the seam: what carries a connection's bytes (tcp.c, with TLS if need be; sim.c) ----
  * The carrier calls conn_new, then conn_input, conn_lost and conn_sent; the connection calls these. */
 struct http_transport {
     /* Sends what goes without waiting. Returns how much that was, 0 included, or a negative number when broken. */
@@ -181,6 +181,7 @@ struct address_count {
 struct http_server {
     struct loop *loop;
     struct http_limits limits;
+    struct http_tls *tls; /* NULL: without */
     const struct http_handler *handler;
     void *user;
     struct http_conn *conns;

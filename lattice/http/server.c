@@ -29,6 +29,7 @@ bool http_server_open(struct loop *loop, const struct http_server_opts *opts,
     s->loop = loop;
     s->limits = with_defaults(&opts->limits);
     s->handler = opts->handler;
+    s->tls = opts->tls;
     s->user = opts->user;
     bool ok = loop_is_sim(loop) ? sim_listen(s, opts->address, e) : tcp_listen(s, opts->address, e);
     if (!ok) {

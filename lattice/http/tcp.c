@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* TCP under the connections: listening socket, accepting, and the carrier of each connection, on libuv streams.
+/* TCP under the connections: listening socket, accepting, and the carrier of each connection, on libuv streams; with a
+ * TLS session between socket and connection where the server has a certificate.
  * Keeps: uv handles live until their close callback, whatever became of server and connection; one read buffer per
  * listener, since a read is handled before the next one begins. */
 #include "lattice/http/http_server_int.h"
+#include "lattice/http/tls.h"
 
 #include <arpa/inet.h>
 #include <assert.h>
@@ -15,6 +17,7 @@
 
 #define BACKLOG 1024
 #define READ_BYTES (64u * 1024)
+#define RECORD_BYTES (16u * 1024) /* of plain text, at most, in a TLS record */
 
 struct tcp_listener {
     uv_tcp_t socket;
@@ -33,15 +36,36 @@ struct tcp_conn {
     struct http_conn *conn; /* NULL once the connection is gone */
     struct buf rest;        /* being written */
     bool shutting;
+    /* TLS only */
+    struct tls_session *tls; /* NULL: without */
+    uint32_t nwrites;        /* pieces of cipher text that the socket has not taken yet */
+    bool flight;             /* send_rest waits for them */
+    bool reading, pumping, broken;
+    bool posted, closed; /* on_post is due; the socket is gone */
+};
+
+/* Cipher text on its way. */
+struct tls_write {
+    uv_write_t write;
+    struct tcp_conn *conn;
+    struct buf bytes;
 };
 
 /* ---- the carrier of one connection ---- */
 
+static void tcp_conn_free(struct tcp_conn *t)
+{
+    tls_session_free(t->tls);
+    buf_fini(&t->rest);
+    free(t);
+}
+
 static void on_closed(uv_handle_t *h)
 {
     struct tcp_conn *t = h->data;
-    buf_fini(&t->rest);
-    free(t);
+    t->closed = true;
+    if (!t->posted)
+        tcp_conn_free(t);
 }
 
 static void tcp_conn_close(void *carrier, bool broken)
@@ -99,18 +123,26 @@ static void on_room(uv_handle_t *h, size_t suggested, uv_buf_t *out)
     struct tcp_conn *t = h->data;
     (void)suggested;
     out->base = (char *)t->listener->read_buffer;
-    out->len = t->conn ? MIN(READ_BYTES, conn_room(t->conn)) : 0;
+    size_t room = !t->conn ? 0 : t->tls ? READ_BYTES : conn_room(t->conn);
+    out->len = MIN(READ_BYTES, room);
 }
+
+static void tls_pump(struct tcp_conn *t);
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *b)
 {
     struct tcp_conn *t = stream->data;
     if (!t->conn || n == 0)
         return;
-    if (n < 0)
+    struct span bytes = {(const uint8_t *)b->base, n > 0 ? (size_t)n : 0};
+    if (n < 0) {
         conn_lost(t->conn, n == UV_EOF);
-    else
-        conn_input(t->conn, (struct span){(const uint8_t *)b->base, (size_t)n});
+    } else if (t->tls) {
+        tls_session_input(t->tls, bytes);
+        tls_pump(t);
+    } else {
+        conn_input(t->conn, bytes);
+    }
 }
 
 static void tcp_read_on(void *carrier, bool on)
@@ -140,6 +172,147 @@ static const struct http_transport tcp_transport = {
     .unsent = tcp_unsent,
     .read_on = tcp_read_on,
     .shut = tcp_shut,
+    .close = tcp_conn_close,
+};
+
+/* ---- the same with TLS ---- */
+
+static void on_cipher_written(uv_write_t *req, int status)
+{
+    struct tls_write *w = req->data;
+    struct tcp_conn *t = w->conn;
+    buf_fini(&w->bytes);
+    free(w);
+    t->nwrites--;
+    if (!t->conn)
+        return;
+    if (status < 0) {
+        conn_lost(t->conn, false);
+    } else if (t->flight && t->nwrites == 0) {
+        t->flight = false;
+        conn_sent(t->conn);
+    }
+}
+
+/* Gives the socket what the session has for it; false when the socket is broken. */
+static bool tls_flush(struct tcp_conn *t)
+{
+    struct buf cipher = BUF_INIT;
+    tls_session_output(t->tls, &cipher);
+    uv_buf_t b = {.base = (char *)cipher.p, .len = cipher.n};
+    int n = cipher.n == 0 || t->nwrites ? 0 : uv_try_write((uv_stream_t *)&t->socket, &b, 1);
+    n = n == UV_EAGAIN ? 0 : n;
+    if (n < 0 || (size_t)n == cipher.n) {
+        buf_fini(&cipher);
+        return n >= 0;
+    }
+    buf_drop(&cipher, (size_t)n);
+    struct tls_write *w = xnew(struct tls_write);
+    *w = (struct tls_write){.conn = t, .bytes = cipher};
+    w->write.data = w;
+    b = (uv_buf_t){.base = (char *)w->bytes.p, .len = w->bytes.n};
+    if (uv_write(&w->write, (uv_stream_t *)&t->socket, &b, 1, on_cipher_written) != 0) {
+        buf_fini(&w->bytes);
+        free(w);
+        return false;
+    }
+    t->nwrites++;
+    return true;
+}
+
+/* A record at a time, so that little is encrypted that the socket does not take at once. */
+static ssize_t tls_send(void *carrier, struct span data)
+{
+    struct tcp_conn *t = carrier;
+    size_t sent = 0;
+    while (sent < data.n && t->nwrites == 0) {
+        struct span piece = {data.p + sent, MIN(data.n - sent, (size_t)RECORD_BYTES)};
+        if (!tls_session_write(t->tls, piece) || !tls_flush(t))
+            return -1;
+        sent += piece.n;
+    }
+    return (ssize_t)sent;
+}
+
+static void tls_pump(struct tcp_conn *t)
+{
+    uint8_t plain[RECORD_BYTES];
+    t->pumping = true;
+    while (t->conn && t->reading) {
+        ssize_t n = tls_session_read(t->tls, plain, MIN(sizeof plain, conn_room(t->conn)));
+        if (!tls_flush(t))
+            n = TLS_BROKEN;
+        if (n == 0)
+            break;
+        if (n < 0) {
+            conn_lost(t->conn, n == TLS_ENDED);
+            break;
+        }
+        conn_input(t->conn, (struct span){plain, (size_t)n});
+    }
+    t->pumping = false;
+}
+
+/* What may not be told to a connection from inside of it; the socket may have gone meanwhile. */
+static void on_post(void *user)
+{
+    struct tcp_conn *t = user;
+    t->posted = false;
+    if (t->closed) {
+        tcp_conn_free(t);
+        return;
+    }
+    if (t->conn && t->broken) {
+        conn_lost(t->conn, false);
+    } else if (t->conn && t->flight && t->nwrites == 0) {
+        t->flight = false;
+        conn_sent(t->conn);
+    }
+    tls_pump(t);
+}
+
+static void post(struct tcp_conn *t)
+{
+    if (t->posted)
+        return;
+    t->posted = true;
+    loop_post(t->listener->server->loop, on_post, t);
+}
+
+static void tls_send_rest(void *carrier, struct buf *data)
+{
+    struct tcp_conn *t = carrier;
+    t->broken = !tls_session_write(t->tls, buf_span(data)) || !tls_flush(t);
+    buf_fini(data);
+    t->flight = true;
+    if (t->broken || t->nwrites == 0)
+        post(t);
+}
+
+/* Plain text may be waiting already. */
+static void tls_read_on(void *carrier, bool on)
+{
+    struct tcp_conn *t = carrier;
+    t->reading = on;
+    tcp_read_on(carrier, on);
+    if (on && !t->pumping)
+        post(t);
+}
+
+static void tls_shut(void *carrier)
+{
+    struct tcp_conn *t = carrier;
+    tls_session_bye(t->tls);
+    tls_flush(t);
+    tcp_shut(carrier);
+}
+
+static const struct http_transport tls_transport = {
+    .send = tls_send,
+    .send_rest = tls_send_rest,
+    .unsent = tcp_unsent,
+    .read_on = tls_read_on,
+    .shut = tls_shut,
     .close = tcp_conn_close,
 };
 
@@ -185,7 +358,8 @@ static void on_connection(uv_stream_t *stream, int status)
         turn_away(t);
         return;
     }
-    t->conn = conn_new(l->server, &tcp_transport, t, str_of(peer));
+    t->tls = l->server->tls ? tls_session_new(l->server->tls) : NULL;
+    t->conn = conn_new(l->server, t->tls ? &tls_transport : &tcp_transport, t, str_of(peer));
     t->conn->address = address;
 }
 

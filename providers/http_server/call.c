@@ -446,13 +446,20 @@ static bool is_hop(struct str name)
     return false;
 }
 
+/* Did the request come over TLS? */
+static bool is_tls(const struct listener *l)
+{
+    const struct listener *shared = l->provider->shared;
+    return (shared ? shared : l)->tls != NULL;
+}
+
 /* fields holds FIELDS_MAX; the server's limit on header fields is lower. */
 static struct http_request wire_request(const struct call *c, struct http_field *fields)
 {
     const struct http_head *head = http_exchange_head(c->x);
     struct http_request r = {
         .method = head->method,
-        .scheme = STR("http"),
+        .scheme = is_tls(c->listener) ? STR("https") : STR("http"),
         .authority =
             head->authority.n > 0 ? head->authority : str_of(c->listener->settings.address),
         .path_with_query = head->path,

@@ -47,6 +47,12 @@ static void listen_now(struct listener *l)
                                     .user = l};
     if (l->provider->stopped)
         return;
+    if (l->settings.cert_file[0] && !l->tls &&
+        !http_tls_open(l->settings.cert_file, l->settings.key_file, &l->tls, &e)) {
+        fail(l, &e, true); /* the files may come */
+        return;
+    }
+    opts.tls = l->tls;
     if (!http_server_open(sdk_loop(l->provider->sdk), &opts, &l->server, &e)) {
         fail(l, &e, e.code != ERR_INVALID);
         return;
@@ -163,6 +169,7 @@ static void link_put(void *self, struct sdk_link *link)
 static void listener_free(struct listener *l)
 {
     http_server_close(l->server);
+    http_tls_free(l->tls);
     loop_timer_stop(&l->retry);
     arena_fini(&l->arena);
     free(l->source);

@@ -45,6 +45,7 @@ struct settings {              /* texts in the arena it was read into */
     bool access_log;           /* a line per request at level info */
     struct str cache_control;  /* added to responses that have none; empty: nothing */
     struct str path, host;     /* what routes to it, where links share a listener */
+    const char *cert_file, *key_file; /* PEM; empty: no TLS */
     struct cors cors;
     struct http_limits limits;
 };
@@ -84,6 +85,7 @@ struct listener {
     struct arena arena;           /* of the settings */
     struct settings settings;
     struct http_server *server; /* NULL while it cannot listen, and where it shares one */
+    struct http_tls *tls;       /* NULL: without */
     struct loop_timer *retry;
     uint64_t retry_ms;
     uint32_t ncalls;   /* open ones */

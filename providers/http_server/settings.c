@@ -15,7 +15,7 @@
 
 /* As they are written; limits are 0 where nothing was said. */
 struct raw {
-    struct str address, cache_control, path, host;
+    struct str address, cache_control, path, host, cert, key;
     uint64_t port, timeout_ms;
     bool readonly, access_log;
     struct str origins, methods, headers, exposed;
@@ -61,8 +61,8 @@ static const struct setting rows[] = {
     NUMBER("body_timeout_ms", body_ms, TIMEOUT_MS_MAX),
     NUMBER("write_timeout_ms", write_ms, TIMEOUT_MS_MAX),
     {"disable_keepalive", SETTING_ONLY, 0, 0, "false"},
-    {"tls_cert_file", SETTING_REFUSED, 0, 0, NULL},
-    {"tls_priv_key_file", SETTING_REFUSED, 0, 0, NULL},
+    TEXT("tls_cert_file", cert),
+    TEXT("tls_priv_key_file", key),
 };
 
 /* ---- config_json, config_b64 ---- */
@@ -226,6 +226,10 @@ bool settings_read(const struct proto_map *link, const struct proto_map *fallbac
         return false;
     if (!header_value(raw.cache_control))
         return err_set(e, ERR_INVALID, "setting cache_control: not a header value");
+    if ((raw.cert.n == 0) != (raw.key.n == 0))
+        return err_set(e, ERR_INVALID, "tls_cert_file and tls_priv_key_file go together");
+    s.cert_file = arena_str(a, raw.cert).p; /* with a NUL behind */
+    s.key_file = arena_str(a, raw.key).p;
     s.timeout_ms = raw.timeout_ms;
     s.readonly = raw.readonly;
     s.access_log = raw.access_log;
@@ -233,7 +237,7 @@ bool settings_read(const struct proto_map *link, const struct proto_map *fallbac
     s.cache_control = arena_str(a, raw.cache_control);
     s.path = arena_str(a, raw.path);
     s.host = arena_str(a, raw.host);
-    if (!s.cache_control.p || !s.path.p || !s.host.p)
+    if (!s.cache_control.p || !s.path.p || !s.host.p || !s.cert_file || !s.key_file)
         return arena_full(a, e);
     *out = s;
     return true;

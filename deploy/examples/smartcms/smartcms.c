@@ -25,7 +25,8 @@ struct generated {
 
 __asm__(".section .rodata.page,\"\",@\n"
         ".globl page\npage:\n.incbin \"page.html\"\n.type page,@object\n"
-        ".globl page_end\npage_end:\n.size page, page_end - page\n.byte 0\n.type page_end,@object\n.size page_end, 1\n");
+        ".globl page_end\npage_end:\n.size page, page_end - page\n.byte 0\n"
+        ".type page_end,@object\n.size page_end, 1\n");
 extern const char page[], page_end[];
 
 #define FIRST_WORDS TEXT("Once upon a time")
