@@ -36,6 +36,7 @@ struct invocation {
     struct wrpc_inv *inv;
     struct guest *guest; /* NULL while waiting */
     bool started, answered;
+    bool gone; /* nobody reads the answer any more */
     struct buf root;
     struct loop_timer *deadline;
     char request_id[ULID_LEN + 1];
@@ -174,11 +175,26 @@ static void response_lost(struct invocation *v, const struct err *e)
     guest_cancel(v->guest, WASM_TRAP_HOST);
 }
 
+/* What a guest is at it may finish, for what it does may matter; but it need not write a body for nobody. */
+static void on_gone(void *user)
+{
+    struct invocation *v = user;
+    v->gone = true;
+    if (!v->guest)
+        invocation_end(v);
+    else if (v->answered)
+        guest_cancel(v->guest, WASM_TRAP_HOST);
+}
+
 static void on_head(void *user, struct span root)
 {
     struct invocation *v = user;
     struct err e = ERR_INIT;
     v->answered = true;
+    if (v->gone) {
+        guest_cancel(v->guest, WASM_TRAP_HOST);
+        return;
+    }
     bool ok = wrpc_inv_result(v->inv, root, &e);
     if (ok && root.n && root.p[0] == 0) { /* ok(response): body and trailers follow */
         ok = wrpc_inv_result_out(v->inv, &feed_body_path, &v->body_out, &e) &&
@@ -243,6 +259,10 @@ static void on_response(void *user, struct span root, struct span body, struct s
     if (body.n == 0 || root.p[0] != 0 || !wrpc_inv_ours(v->inv)) {
         on_head(v, root);
         on_body(v, WASI_SERVED, body, GUEST_BODY_FINISHED, trailers);
+        return;
+    }
+    if (v->gone) {
+        v->answered = true;
         return;
     }
     struct buf whole = BUF_INIT;
@@ -343,7 +363,9 @@ static void on_ended(void *user, const struct guest_end *end)
 {
     struct invocation *v = user;
     struct serving *s = v->s;
-    if (end->outcome != COMP_DONE)
+    if (end->outcome != COMP_DONE && v->gone)
+        log_debug("caller gone", LS("component", s->opts.id), LZ("request", v->request_id));
+    else if (end->outcome != COMP_DONE)
         log_warn(end->outcome == COMP_TRAPPED ? "guest trapped" : "guest exited",
                  LS("component", s->opts.id), LS("function", v->f->type->name),
                  LZ("request", v->request_id), LS("reason", end->why));
@@ -519,6 +541,7 @@ static void on_invocation(void *user, struct wrpc_inv *inv)
     DL_APPEND(s->waiting, v);
     s->nwaiting++;
     s->opts.host->busy++;
+    wrpc_inv_on_gone(inv, on_gone, v);
     if (s->nwaiting > s->opts.host->queue_max) {
         refuse(v, HTTP_CONNECTION_LIMIT_REACHED, "the component's queue is full");
         return;

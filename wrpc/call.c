@@ -358,6 +358,13 @@ void wrpc_call_consumed(struct wrpc_call *c, const struct wit_path *p, size_t n)
     wrpc_consumed(&c->end, p, n);
 }
 
+void wrpc_call_abandon(struct wrpc_call *c)
+{
+    if (c && c->end.w && c->end.pacing == WRPC_PACED)
+        wrpc_say_gone(c->end.w, c->end.peer);
+    wrpc_call_free(c);
+}
+
 void wrpc_call_free(struct wrpc_call *c)
 {
     if (!c)

@@ -178,10 +178,19 @@ static void on_message(void *user, const struct bus_msg *m)
         return;
     struct wrpc_end *end = find_end(w, m->subject.p + sizeof w->inbox - 1);
     struct str rest = str_sub(m->subject, WRPC_INBOX_LEN, m->subject.n);
-    if (!end)
+    if (!end) {
+        /* the handshake of a call that was given up meanwhile */
+        if (rest.n == 0 && m->reply.n && wrpc_offer_of(span_str(m->data)))
+            wrpc_say_gone(w, m->reply);
         return;
+    }
     if (rest.n == 0) {
         end->ops->on_inbox(end, m);
+        return;
+    }
+    if (str_eqz(rest, ".gone")) {
+        if (end->ops->on_gone && end->pacing == WRPC_PACED)
+            end->ops->on_gone(end);
         return;
     }
     if (str_starts(rest, STR(".credit."))) {

@@ -221,6 +221,15 @@ struct str wrpc_offer_text(enum wrpc_offer offer)
     return offers[offer];
 }
 
+void wrpc_say_gone(struct wrpc *w, struct str peer)
+{
+    struct err ignored = ERR_INIT;
+    buf_clear(&w->scratch);
+    buf_str(&w->scratch, peer);
+    buf_str(&w->scratch, STR(".gone"));
+    bus_publish(w->bus, buf_view(&w->scratch), STR_NONE, NULL, 0, (struct span){NULL, 0}, &ignored);
+}
+
 uint64_t wrpc_out_room(const struct wrpc_out *o)
 {
     if (o->end->pacing == WRPC_UNPACED)

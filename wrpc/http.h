@@ -38,7 +38,8 @@ struct http_response {
 /* wasi:http/types.error-code, in the order of its cases. */
 #define HTTP_ERRORS(X)                                                                             \
     X(DNS_TIMEOUT, "DNS-timeout")                                                                  \
-    X(DNS_ERROR, "DNS-error") X(DESTINATION_NOT_FOUND, "destination-not-found") X(                 \
+    X(DNS_ERROR, "DNS-error")                                                                      \
+    X(DESTINATION_NOT_FOUND, "destination-not-found") X(                                           \
         DESTINATION_UNAVAILABLE,                                                                   \
         "destination-unavailable") X(DESTINATION_IP_PROHIBITED,                                    \
                                      "destination-IP-prohibited") X(DESTINATION_IP_UNROUTABLE,     \

@@ -46,6 +46,8 @@ struct wrpc_inv {
     struct span first; /* payload of the invocation message, while that message is there */
     struct piece *pieces, **last;
     size_t root_bytes, queued_bytes;
+    void (*gone)(void *user);
+    void *gone_user;
     bool answered; /* the results were sent, and their end */
     enum wrpc_offer offer;
     uint32_t nheaders;
@@ -182,6 +184,13 @@ static void on_inbox(struct wrpc_end *end, const struct bus_msg *m)
     (void)m;
 }
 
+static void on_gone(struct wrpc_end *end)
+{
+    struct wrpc_inv *i = (struct wrpc_inv *)end;
+    if (i->gone)
+        i->gone(i->gone_user);
+}
+
 static void on_closed(struct wrpc_end *end)
 {
     (void)end; /* its owner finds out when it answers */
@@ -192,6 +201,7 @@ static const struct wrpc_end_ops inv_ops = {
     .out = "results",
     .on_inbox = on_inbox,
     .on_channel = on_channel,
+    .on_gone = on_gone,
     .on_closed = on_closed,
 };
 
@@ -262,6 +272,12 @@ bool wrpc_inv_result_out(struct wrpc_inv *i, const struct wit_path *p, struct wr
 void wrpc_inv_consumed(struct wrpc_inv *i, const struct wit_path *p, size_t n)
 {
     wrpc_consumed(&i->end, p, n);
+}
+
+void wrpc_inv_on_gone(struct wrpc_inv *i, void (*gone)(void *user), void *user)
+{
+    i->gone = gone;
+    i->gone_user = user;
 }
 
 bool wrpc_inv_ours(const struct wrpc_inv *i)

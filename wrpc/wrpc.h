@@ -64,7 +64,10 @@ bool wrpc_invoke(struct wrpc *w, const struct wrpc_target *t, struct span params
 /* Writer for an async parameter; may be written to at once, what comes before the handshake is queued. */
 bool wrpc_call_param(struct wrpc_call *c, const struct wit_path *p, struct wrpc_out **out,
                      struct err *e);
-void wrpc_call_free(struct wrpc_call *c); /* also cancels; frees its writers; NULL is fine */
+void wrpc_call_free(
+    struct wrpc_call *c); /* nothing comes any more; frees its writers; NULL is fine */
+/* The same before the results are complete: a peer of ours is told that it may stop. */
+void wrpc_call_abandon(struct wrpc_call *c);
 
 /* The handshake has been sent. inv is the callee's to free. */
 typedef void wrpc_inv_fn(void *user, struct wrpc_inv *inv);
@@ -79,6 +82,9 @@ struct str wrpc_inv_header(const struct wrpc_inv *i,
                            struct str name); /* empty view if absent; lives as long as i */
 /* The caller is a process of ours: it takes results in any form that http.h reads. */
 bool wrpc_inv_ours(const struct wrpc_inv *i);
+/* gone is called, at most once, when a caller of ours gave the call up before its results were complete. It may free i.
+ * Other peers have no word for that. */
+void wrpc_inv_on_gone(struct wrpc_inv *i, void (*gone)(void *user), void *user);
 /* Starts delivery: what has come so far at once, then the rest. */
 void wrpc_inv_read(struct wrpc_inv *i, wrpc_bytes_fn *on_bytes, void *user);
 /* Root tuple and its end. Once. */

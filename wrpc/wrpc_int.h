@@ -56,6 +56,8 @@ struct wrpc_end_ops {
     void (*on_inbox)(struct wrpc_end *end, const struct bus_msg *m);
     /* A message on a channel that has not ended. */
     void (*on_channel)(struct wrpc_end *end, uint32_t channel, struct span piece);
+    /* The peer, one of ours, wants no more of this call. NULL: does not matter. */
+    void (*on_gone)(struct wrpc_end *end);
     /* wrpc_close: w is gone already. */
     void (*on_closed)(struct wrpc_end *end);
 };
@@ -115,6 +117,8 @@ void wrpc_outs_free(struct wrpc_end *end);
 void wrpc_outs_credit(struct wrpc_end *end, const struct wit_path *path, uint64_t n);
 /* The pacing became known. Writers' owners are told and may free end. */
 void wrpc_outs_room(struct wrpc_end *end);
+/* Tells a peer of ours at this inbox that nobody reads what it sends. */
+void wrpc_say_gone(struct wrpc *w, struct str peer);
 /* Our reader took n bytes. */
 void wrpc_consumed(struct wrpc_end *end, const struct wit_path *path, size_t n);
 enum wrpc_offer wrpc_offer_of(struct str text);

@@ -38,6 +38,7 @@ struct call {
     struct buf trailer_bytes; /* of the response */
     struct wrpc_stream_reader reader;
     bool started, body_ended, trailers_ended;
+    bool complete; /* the component has no more to say */
     bool early_ended;
     size_t queued_bytes; /* on the client's connection */
     size_t owed_bytes;   /* of the response body: put there, not yet reported as consumed */
@@ -104,7 +105,10 @@ static void unlink_call(struct call *c)
 static void call_free(struct call *c)
 {
     unlink_call(c);
-    wrpc_call_free(c->wrpc);
+    if (c->complete)
+        wrpc_call_free(c->wrpc);
+    else
+        wrpc_call_abandon(c->wrpc);
     if (c->pace)
         c->pace->call = NULL;
     buf_fini(&c->root);
@@ -164,6 +168,7 @@ static void finish(struct call *c)
     for (size_t i = 0; i < n; i++)
         trailers[i] = (struct http_header){fields[i].name, fields[i].value};
     access_log(c, "done");
+    c->complete = true;
     http_reply_end(c->x, trailers, n); /* they borrow from c */
     call_free(c);
 }
@@ -319,6 +324,7 @@ static void on_root(struct call *c, struct span piece)
     }
     if (is_error) {
         failure_of_error(&error, &f);
+        c->complete = true;
         fail(c, &f, http_error_name(error.code));
         return;
     }
@@ -344,6 +350,7 @@ static void on_end(void *user, const struct err *why)
     if (c->started)
         return; /* what is left comes on the other channels */
     failure_of_call(why, &f);
+    c->complete = !why || why->code != ERR_TIMEOUT;
     fail(c, &f, why ? why->text : "no result");
 }
 

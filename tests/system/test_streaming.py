@@ -99,6 +99,17 @@ class Streaming(unittest.TestCase):
             t.join()
         self.assertEqual(self.lat.http(self.port, "/").status, 200)
 
+    def test_abandoned_downloads_free_their_instances(self):
+        """More of them than there are instances; and what waits in the queue for nobody never begins."""
+        for _ in range(25):
+            c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+            c.request("GET", "/big/50000000")
+            c.getresponse().read(100)
+            c.close()
+        begin = time.monotonic()
+        self.assertEqual(self.lat.http(self.port, "/").status, 200)
+        self.assertLess(time.monotonic() - begin, 15)
+
 
 if __name__ == "__main__":
     main()

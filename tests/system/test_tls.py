@@ -103,7 +103,7 @@ class Tls(unittest.TestCase):
             old.wrap_socket(socket.create_connection(("127.0.0.1", self.port)))
         self.assertEqual(self.ask("/"), (200, b"workbench\n"))
 
-    def test_a_client_that_leaves(self):
+    def test_clients_that_leave(self):
         for _ in range(10):
             c = self.connect()
             c.request("GET", "/big/50000000")

@@ -143,6 +143,51 @@ START_TEST(results_are_paced_as_well)
 }
 END_TEST
 
+static uint32_t gones;
+
+static void on_gone(void *user)
+{
+    (void)user;
+    gones++;
+}
+
+static void on_inv_watched(void *user, struct wrpc_inv *i)
+{
+    on_inv(user, i);
+    wrpc_inv_on_gone(i, on_gone, NULL);
+}
+
+/* Row: paced; abandoned, or just freed; before the handshake came. */
+static const struct {
+    bool paced, abandoned, early;
+    uint32_t gones;
+} givings_up[] = {
+    {true, true, false, 1},
+    {true, true, true, 1},
+    {true, false, false, 0},
+    {false, true, false, 0},
+};
+
+START_TEST(a_server_of_ours_hears_that_a_call_was_abandoned)
+{
+    struct wrpc_serve *s;
+    struct wit_pendings p = paths();
+    ck_assert(wrpc_serve_open(server, STR("l.t"), STR("l.t"), STR("a:b/c"), STR("f"), &p,
+                              on_inv_watched, NULL, &s, &e));
+    struct wrpc_call *c = invoke(givings_up[_i].paced);
+    if (!givings_up[_i].early)
+        loop_sim_advance(env.loop, 1000);
+    if (givings_up[_i].abandoned)
+        wrpc_call_abandon(c);
+    else
+        wrpc_call_free(c);
+    loop_sim_advance(env.loop, 1000);
+    ck_assert_uint_eq(gones, givings_up[_i].gones);
+    wrpc_inv_free(inv);
+    wrpc_serve_close(s);
+}
+END_TEST
+
 static void count_message(void *user, const struct bus_msg *m)
 {
     *(uint32_t *)user += str_find(m->subject, '.') < m->subject.n &&
@@ -392,6 +437,8 @@ int main(void)
     tcase_add_test(t, a_bare_call_tells_others_everything);
     tcase_add_test(t, results_that_end_in_their_message_may_free_the_call);
     tcase_add_test(t, the_last_chunk_carries_the_end_of_the_stream);
+    tcase_add_loop_test(t, a_server_of_ours_hears_that_a_call_was_abandoned, 0,
+                        sizeof givings_up / sizeof givings_up[0]);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);
