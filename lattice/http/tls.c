@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* TLS by OpenSSL over memory queues. TLS 1.2 and later, the library's own choice of ciphers; ALPN settles on HTTP/1.1. */
+/* TLS by OpenSSL over memory queues. TLS 1.2 and later, the library's own choice of ciphers; ALPN settles on
+ * HTTP/1.1. */
 #include "lattice/http/tls.h"
 
 #include <assert.h>
