@@ -12,6 +12,7 @@
 
 #define DATAGRAM_BYTES_MAX 65536u
 #define DATAGRAMS_MAX 16u              /* of one receive, of one permit to send */
+#define UNWANTED_MAX 64u               /* thrown away in one go */
 #define RECEIVE_BYTES_MAX (256u << 10) /* of one receive: no further datagram is begun */
 
 enum state { FRESH, BINDING, BOUND };
@@ -169,12 +170,14 @@ static bool is_wanted(const struct datagrams *d, const union net_addr *from)
 /* The next datagram that the guest may see; -1 with errno. */
 static ssize_t receive_one(const struct datagrams *d, uint8_t *bytes, union net_addr *from)
 {
-    for (;;) {
+    for (uint32_t i = 0; i < UNWANTED_MAX; i++) {
         socklen_t n = sizeof *from;
         ssize_t got = recvfrom(d->socket->fd, bytes, DATAGRAM_BYTES_MAX, 0, &from->sa, &n);
         if (got < 0 || is_wanted(d, from))
             return got;
     }
+    errno = EAGAIN; /* more of them may wait: the guest comes again, and other guests in between */
+    return -1;
 }
 
 static enum comp_host_status receive(struct comp_host_call *hc, const struct wit_value *args,

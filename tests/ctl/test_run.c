@@ -57,13 +57,15 @@ static int run_line(const char *line)
     return c.status >= 0 ? c.status : 1;
 }
 
-/* Exit status; what it wrote to stdout, or "[why it failed]", in out. */
+/* Exit status; what it wrote to stdout, or "[why it failed]", in out. input NULL: none comes, and no end. */
 static int run(const char *line, const char *input, char *out, size_t room)
 {
     int in[2], from[2], status;
     ck_assert(pipe(in) == 0 && pipe(from) == 0);
-    ck_assert(write(in[1], input, strlen(input)) == (ssize_t)strlen(input));
-    close(in[1]);
+    if (input) {
+        ck_assert(write(in[1], input, strlen(input)) == (ssize_t)strlen(input));
+        close(in[1]);
+    }
     pid_t pid = fork();
     if (pid == 0) {
         dup2(in[0], 0);
@@ -79,6 +81,8 @@ static int run(const char *line, const char *input, char *out, size_t room)
     out[n] = '\0';
     close(from[0]);
     ck_assert(waitpid(pid, &status, 0) == pid && WIFEXITED(status));
+    if (!input)
+        close(in[1]);
     return WEXITSTATUS(status);
 }
 
@@ -158,6 +162,9 @@ static const struct {
     {MODULE " sleep 1", "", "", 0},
     {MODULE " race 100000", "x", "input\n", 0},
     {"--timeout 20ms " MODULE " sleep 100000", "", "[*deadline passed*]", 124},
+    {"--timeout 20ms " MODULE " echo", NULL, "[*deadline passed*]", 124},
+    {"--timeout 20ms " GUEST " echo", NULL, "[*deadline passed*]", 124},
+    {MODULE " race 1", NULL, "clock\n", 0},
     {"--timeout 20ms " MODULE " loop", "", "[*deadline passed*]", 124},
     {"--fuel 1000 " MODULE " loop", "", "[*fuel used up*]", 134},
     {MODULE " trap", "", "[*unreachable*in start (func *]", 134},
