@@ -293,6 +293,12 @@ struct trace_frame {
     size_t offset; /* in the module; 0: unknown */
 };
 
+struct trap_note {
+    char text[256]; /* empty: the kind says it */
+    struct trace_frame trace[TRACE_MAX];
+    uint32_t ntrace;
+};
+
 struct wasm_vm {
     uint64_t fuel_used;
     _Atomic uint64_t fuel_stop; /* pausing writes 0 here, from any thread */
@@ -317,9 +323,7 @@ struct wasm_vm {
     atomic_bool pause_asked;
 
     enum wasm_trap trap;
-    char trap_text[256];
-    struct trace_frame trace[TRACE_MAX];
-    uint32_t ntrace;
+    struct trap_note *trap_note; /* NULL: nothing beside the kind is known of it */
     sigjmp_buf fault_jump;
 };
 

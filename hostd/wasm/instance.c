@@ -369,20 +369,36 @@ static bool fill_memories(struct wasm_inst *i, struct err *e)
 
 /* ---- life ---- */
 
+static void *carve(uint8_t **rest, size_t n, size_t size)
+{
+    void *part = *rest;
+    *rest += n * size;
+    return part;
+}
+
+/* The struct and all its arrays in one piece: what is cheap to make need not be pooled. Those of bytes come last, so
+ * that all are aligned. */
 static struct wasm_inst *allocate(struct wasm_module *m)
 {
-    struct wasm_inst *i = xnew(struct wasm_inst);
+    size_t nfuncs = m->nrefs - m->nimported_funcs, nglobals = m->nglobals - m->nimported_globals,
+           ntags = m->ntags - m->nimported_tags;
+    size_t pointers = (size_t)m->nrefs + m->ntables + m->nmemories + m->nglobals + m->ntags;
+    struct wasm_inst *i =
+        xalloc(sizeof *i + pointers * sizeof(void *) + nfuncs * sizeof *i->own_funcs +
+               nglobals * sizeof *i->own_globals + ntags * sizeof *i->own_tags +
+               ((size_t)m->nelems + m->ndatas) * sizeof(bool));
+    uint8_t *rest = (uint8_t *)(i + 1);
     i->module = wasm_module_ref(m);
-    i->funcs = xcalloc(m->nrefs, sizeof(void *));
-    i->tables = xcalloc(m->ntables, sizeof(void *));
-    i->memories = xcalloc(m->nmemories, sizeof(void *));
-    i->globals = xcalloc(m->nglobals, sizeof(void *));
-    i->tags = xcalloc(m->ntags, sizeof(void *));
-    i->own_funcs = xcalloc(m->nrefs - m->nimported_funcs, sizeof *i->own_funcs);
-    i->own_globals = xcalloc(m->nglobals - m->nimported_globals, sizeof *i->own_globals);
-    i->own_tags = xcalloc(m->ntags - m->nimported_tags, sizeof *i->own_tags);
-    i->dropped_elems = xcalloc(m->nelems, sizeof(bool));
-    i->dropped_datas = xcalloc(m->ndatas, sizeof(bool));
+    i->funcs = carve(&rest, m->nrefs, sizeof(void *));
+    i->tables = carve(&rest, m->ntables, sizeof(void *));
+    i->memories = carve(&rest, m->nmemories, sizeof(void *));
+    i->globals = carve(&rest, m->nglobals, sizeof(void *));
+    i->tags = carve(&rest, m->ntags, sizeof(void *));
+    i->own_funcs = carve(&rest, nfuncs, sizeof *i->own_funcs);
+    i->own_globals = carve(&rest, nglobals, sizeof *i->own_globals);
+    i->own_tags = carve(&rest, ntags, sizeof *i->own_tags);
+    i->dropped_elems = carve(&rest, m->nelems, sizeof(bool));
+    i->dropped_datas = carve(&rest, m->ndatas, sizeof(bool));
     return i;
 }
 
@@ -397,16 +413,6 @@ static void inst_destroy(struct wasm_inst *i)
         wasm_memory_free(i->memories[n]);
     for (uint32_t n = m->nimported_tables; n < m->ntables; n++)
         wasm_table_free(i->tables[n]);
-    free(i->dropped_datas);
-    free(i->dropped_elems);
-    free(i->own_tags);
-    free(i->own_globals);
-    free(i->own_funcs);
-    free(i->tags);
-    free(i->globals);
-    free(i->memories);
-    free(i->tables);
-    free(i->funcs);
     wasm_module_unref(m);
     free(i);
 }

@@ -28,19 +28,16 @@ void mark_free(struct inst_mark *mark)
     for (uint32_t n = 0; n < mark->ntables; n++) {
         for (uint64_t k = 0; mark->tables[n].exns && k < mark->tables[n].n; k++)
             exn_release(NULL, mark->tables[n].elems[k]);
-        free(mark->tables[n].elems);
     }
-    free(mark->dropped_datas);
-    free(mark->dropped_elems);
-    free(mark->globals);
     free(mark);
 }
 
-static void *copy_of(const void *p, size_t size)
+static void *copy_to(uint8_t **rest, const void *p, size_t size)
 {
-    void *copy = xalloc(size);
+    void *copy = *rest;
     if (size)
         memcpy(copy, p, size);
+    *rest += size;
     return copy;
 }
 
@@ -55,22 +52,30 @@ static void hold_exns(const struct inst_mark *mark)
             exn_hold(mark->tables[n].elems[k], 1);
 }
 
+/* The struct and its arrays in one piece, those of bytes last. */
 static struct inst_mark *mark_new(const struct wasm_inst *i)
 {
     const struct wasm_module *m = i->module;
     uint32_t ntables = m->ntables - m->nimported_tables;
-    struct inst_mark *mark = xalloc(sizeof *mark + ntables * sizeof mark->tables[0]);
-    mark->nglobals = m->nglobals - m->nimported_globals;
-    mark->globals = copy_of(i->own_globals, mark->nglobals * sizeof *mark->globals);
-    mark->dropped_elems = copy_of(i->dropped_elems, m->nelems * sizeof(bool));
-    mark->dropped_datas = copy_of(i->dropped_datas, m->ndatas * sizeof(bool));
+    size_t nglobals = m->nglobals - m->nimported_globals, nelems = 0;
+    struct inst_mark *mark;
+    for (uint32_t n = 0; n < ntables; n++)
+        nelems += i->tables[m->nimported_tables + n]->n;
+    mark =
+        xalloc(sizeof *mark + ntables * sizeof mark->tables[0] + nglobals * sizeof *mark->globals +
+               nelems * sizeof(wasm_slot) + ((size_t)m->nelems + m->ndatas) * sizeof(bool));
+    uint8_t *rest = (uint8_t *)&mark->tables[ntables];
+    mark->nglobals = (uint32_t)nglobals;
+    mark->globals = copy_to(&rest, i->own_globals, nglobals * sizeof *mark->globals);
     mark->ntables = ntables;
     for (uint32_t n = 0; n < ntables; n++) {
         const struct wasm_table *t = i->tables[m->nimported_tables + n];
         mark->tables[n].n = t->n;
         mark->tables[n].exns = type_is_exn(t->elem_type);
-        mark->tables[n].elems = copy_of(t->elems, t->n * sizeof *t->elems);
+        mark->tables[n].elems = copy_to(&rest, t->elems, t->n * sizeof *t->elems);
     }
+    mark->dropped_elems = copy_to(&rest, i->dropped_elems, m->nelems * sizeof(bool));
+    mark->dropped_datas = copy_to(&rest, i->dropped_datas, m->ndatas * sizeof(bool));
     hold_exns(mark);
     return mark;
 }

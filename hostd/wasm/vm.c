@@ -53,6 +53,7 @@ void wasm_vm_free(struct wasm_vm *vm)
     if (!vm)
         return;
     exn_heap_fini(&vm->exns);
+    free(vm->trap_note);
     munmap(vm->stack, (size_t)((char *)vm->stack_end - (char *)vm->stack) + STACK_GUARD_BYTES);
     mappings_add(-STACK_MAPPINGS);
     free(vm);
@@ -74,8 +75,8 @@ void wasm_vm_reset(struct wasm_vm *vm)
     exn_heap_clear(&vm->exns);
     vm->results = NULL;
     vm->trap = WASM_TRAP_NONE;
-    vm->trap_text[0] = '\0';
-    vm->ntrace = 0;
+    free(vm->trap_note);
+    vm->trap_note = NULL;
     vm->fuel_used = 0;
     atomic_store(&vm->pause_asked, false);
     wasm_vm_fuel(vm, UINT64_MAX, UINT64_MAX);
@@ -184,17 +185,25 @@ static bool walk_up(struct walk *w)
     return w->code || walk_link(w);
 }
 
+static struct trap_note *trap_note(struct wasm_vm *vm)
+{
+    if (!vm->trap_note)
+        vm->trap_note = xnew(struct trap_note);
+    return vm->trap_note;
+}
+
 /* Remembers who was running, innermost first; pc is NULL after a fault. */
 static void take_trace(struct wasm_vm *vm, const uint64_t *pc)
 {
-    vm->ntrace = 0;
+    struct trap_note *note = trap_note(vm);
+    note->ntrace = 0;
     if (vm->depth == 0)
         return;
     struct walk w = {vm->code, EXEC_GUARDED, vm->inst, vm->regs.fp, pc, vm->host != NULL};
     bool more = w.code || walk_link(&w);
-    for (; more && vm->ntrace < TRACE_MAX; more = walk_up(&w)) {
+    for (; more && note->ntrace < TRACE_MAX; more = walk_up(&w)) {
         enum exec_kind kind = w.inst ? w.inst->exec : EXEC_GUARDED;
-        vm->trace[vm->ntrace++] = (struct trace_frame){
+        note->trace[note->ntrace++] = (struct trace_frame){
             .code = w.code, .offset = code_offset(w.code, kind, w.pc, w.pc_after)};
     }
 }
@@ -209,9 +218,10 @@ static enum wasm_outcome trapped(struct wasm_vm *vm, const uint64_t *pc)
 
 void wasm_vm_set_trap(struct wasm_vm *vm, const char *fmt, ...)
 {
+    struct trap_note *note = trap_note(vm);
     va_list args;
     va_start(args, fmt);
-    vsnprintf(vm->trap_text, sizeof vm->trap_text, fmt, args);
+    vsnprintf(note->text, sizeof note->text, fmt, args);
     va_end(args);
     vm->trap = WASM_TRAP_HOST;
 }
@@ -220,7 +230,7 @@ void wasm_vm_trap_now(struct wasm_vm *vm, enum wasm_trap kind)
 {
     assert(kind != WASM_TRAP_NONE);
     if (kind != WASM_TRAP_HOST)
-        vm->trap_text[0] = '\0';
+        trap_note(vm)->text[0] = '\0';
     vm->trap = kind;
     trapped(vm, vm->regs.pc);
 }
@@ -242,11 +252,12 @@ static void report_frame(const struct trace_frame *f, struct buf *out)
 
 void wasm_vm_trap_report(const struct wasm_vm *vm, struct buf *out)
 {
-    buf_printf(out, "wasm trap: %s", vm->trap_text[0] ? vm->trap_text : wasm_trap_text(vm->trap));
-    for (uint32_t i = 0; i < vm->ntrace; i++) {
+    const struct trap_note *note = vm->trap_note;
+    buf_printf(out, "wasm trap: %s", note && note->text[0] ? note->text : wasm_trap_text(vm->trap));
+    for (uint32_t i = 0; note && i < note->ntrace; i++) {
         if (i > 0)
             buf_printf(out, ", called from");
-        report_frame(&vm->trace[i], out);
+        report_frame(&note->trace[i], out);
     }
 }
 

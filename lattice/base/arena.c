@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include "lattice/base/num.h"
 
-#define BLOCK_MIN 1024
+#define BLOCK_MIN 256
 #define BLOCK_GROW_MAX ((size_t)1 << 20)
 
 struct arena_block {
