@@ -28,11 +28,8 @@ static const char functions_wit[] =
 struct call {
     struct call *prev, *next;
     struct provider *provider;
-    const struct model *model; /* NULL: parameters are still coming */
-    struct wrpc_inv *inv;
-    struct buf root;
-    struct arena arena;
-    struct wit_value request;
+    const struct model *model;
+    struct sdk_typed *typed; /* NULL: answered */
     struct http_fetch *fetch;
     struct loop_timer *timer;
     uint16_t status;
@@ -46,11 +43,10 @@ static void call_free(struct call *c)
     struct provider *p = c->provider;
     loop_timer_stop(&c->timer);
     http_fetch_free(c->fetch);
-    wrpc_inv_free(c->inv);
+    if (c->typed)
+        sdk_drop(c->typed);
     DL_DELETE(p->calls, c);
     p->ncalls--;
-    arena_fini(&c->arena);
-    buf_fini(&c->root);
     buf_fini(&c->body);
     free(c);
     if (p->stopped && !p->calls)
@@ -59,15 +55,8 @@ static void call_free(struct call *c)
 
 static void answer(struct call *c, uint32_t which, const struct wit_value *payload)
 {
-    struct err e = ERR_INIT;
-    struct buf out = BUF_INIT;
-    const struct wit_type *type = c->provider->generate->result;
-    struct wit_value result = {.n = which, .v = payload};
-    bool ok = wit_encode(&type, &result, 1, &out, NULL, &e) &&
-              wrpc_inv_result(c->inv, buf_span(&out), &e);
-    buf_fini(&out);
-    if (!ok)
-        log_warn("answer lost", LE(&e));
+    sdk_answer(MOVE(c->typed), c->provider->generate->result,
+               &(struct wit_value){.n = which, .v = payload});
     call_free(c);
 }
 
@@ -132,7 +121,7 @@ static void on_end(void *user, const struct http_fetch_field *trailers, size_t n
     (void)n;
     if (c->status != STATUS_OK)
         refused(c);
-    else if (message_response(buf_span(&c->body), &c->arena, &response, &e))
+    else if (message_response(buf_span(&c->body), sdk_arena(c->typed), &response, &e))
         answer(c, 0, &response);
     else
         fail_asked(c, e.text);
@@ -168,7 +157,7 @@ static void ask(struct call *c)
     const struct settings *s = &c->model->settings;
     struct err e = ERR_INIT;
     enum http_failure why;
-    AUTO_FREE char *message = message_request(s, &c->request, &e);
+    AUTO_FREE char *message = message_request(s, &sdk_args(c->typed)[0], &e);
     if (!message) {
         fail(c, e.text);
         return;
@@ -199,20 +188,26 @@ static void ask(struct call *c)
 
 static const struct model *find_model(const struct call *c)
 {
-    struct str source = wrpc_inv_header(c->inv, STR("source-id"));
-    struct str name = wrpc_inv_header(c->inv, STR("link-name"));
-    if (name.n == 0)
-        name = STR("default");
+    struct str source = sdk_caller(c->typed), name = sdk_caller_link(c->typed);
     for (const struct model *m = c->provider->models; m; m = m->next)
         if (str_eq(m->link->def->source_id, source) && str_eq(m->link->def->name, name))
             return m;
     return NULL;
 }
 
-static void call_start(struct call *c)
+static void on_call(void *user, struct sdk_typed *typed)
 {
+    struct provider *p = user;
+    struct call *c = xnew(struct call);
+    c->provider = p;
+    c->typed = typed;
+    buf_init(&c->body, ANSWER_BYTES_MAX);
+    DL_APPEND(p->calls, c);
+    p->ncalls++;
     c->model = find_model(c);
-    if (!c->model)
+    if (p->ncalls > CALLS_MAX)
+        fail(c, "too many requests at a time for this provider: try again later");
+    else if (!c->model)
         fail(c, "the component has no link to this provider");
     else if (c->model->problem.code != ERR_NONE)
         fail(c, c->model->problem.text);
@@ -220,56 +215,21 @@ static void call_start(struct call *c)
         ask(c);
 }
 
-static void on_params(void *user, const struct wit_path *path, struct span piece)
-{
-    struct call *c = user;
-    const struct wit_type *type = c->provider->generate->params[0].type;
-    struct err e = ERR_INIT;
-    size_t used;
-    if (path->n != 0 || c->model)
-        return;
-    buf_put(&c->root, piece.p, piece.n); /* bounded by wRPC's root_bytes_max */
-    if (wit_decode(&type, 1, buf_span(&c->root), &c->arena, &c->request, &used, NULL, &e)) {
-        call_start(c);
-    } else if (e.code != ERR_NONE) {
-        log_warn("malformed parameters", LE(&e));
-        call_free(c);
-    } else if (piece.n == 0) {
-        call_free(c); /* cut short */
-    }
-}
-
-static void on_call(void *user, struct wrpc_inv *inv)
-{
-    struct provider *p = user;
-    struct call *c = xnew(struct call);
-    c->provider = p;
-    c->inv = inv;
-    arena_init(&c->arena, CALL_ARENA_BYTES);
-    buf_init(&c->body, ANSWER_BYTES_MAX);
-    DL_APPEND(p->calls, c);
-    if (++p->ncalls > CALLS_MAX)
-        fail(c, "too many requests at a time for this provider: try again later");
-    else
-        wrpc_inv_read(inv, on_params, c);
-}
-
 /* ---- all of them ---- */
 
 bool calls_serve(struct provider *p, struct err *e)
 {
-    static const struct wit_pendings none;
     const struct wit_iface *iface =
         wit_parse(&p->types, STR(INSTANCE), str_of(functions_wit), NULL, 0, e);
     if (!iface)
         return false;
     p->generate = wit_iface_func(iface, STR("generate"));
-    return sdk_serve(p->sdk, STR(INSTANCE), STR("generate"), &none, on_call, p, &p->serve, e);
+    return sdk_serve_typed(p->sdk, STR(INSTANCE), p->generate, on_call, p, &p->served, e);
 }
 
 void calls_unserve(struct provider *p)
 {
-    wrpc_serve_close(MOVE(p->serve));
+    sdk_func_stop(p->served);
 }
 
 void calls_of_model_fail(struct provider *p, const struct model *m, const char *why)
@@ -286,4 +246,5 @@ void calls_free(struct provider *p)
 {
     while (p->calls)
         call_free(p->calls);
+    sdk_func_free(p->served);
 }

@@ -21,7 +21,7 @@ struct provider {
     struct model *models;
     struct call *calls;
     uint32_t ncalls;
-    struct wrpc_serve *serve;
+    struct sdk_func *served;
     const struct wit_func *generate;
     struct arena types;
     bool stopped;

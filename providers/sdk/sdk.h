@@ -93,4 +93,26 @@ bool sdk_serve(struct sdk *sdk, struct str instance, struct str func,
                const struct wit_pendings *param_paths, wrpc_inv_fn *fn, void *user,
                struct wrpc_serve **out, struct err *e);
 
+/* ---- functions of plain values (typed.c) ----
+ * fn gets each call with its parameters decoded, and owes it sdk_answer or sdk_drop, now or later. */
+
+#define SDK_PARAMS_MAX 8u
+
+struct sdk_func;
+struct sdk_typed;
+typedef void sdk_typed_fn(void *user, struct sdk_typed *call);
+/* type outlives the function; it has no streams. */
+bool sdk_serve_typed(struct sdk *sdk, struct str instance, const struct wit_func *type,
+                     sdk_typed_fn *fn, void *user, struct sdk_func **out, struct err *e);
+void sdk_func_stop(struct sdk_func *f); /* no new calls; NULL is fine */
+void sdk_func_free(struct sdk_func *f); /* calls that were handed out stay valid; NULL is fine */
+
+const struct wit_value *sdk_args(const struct sdk_typed *c);
+struct arena *sdk_arena(struct sdk_typed *c);          /* lives as long as the call */
+struct str sdk_caller(const struct sdk_typed *c);      /* id of the component */
+struct str sdk_caller_link(const struct sdk_typed *c); /* name of the link it came by */
+/* type: the function's result; NULL for none. The call is gone. */
+void sdk_answer(struct sdk_typed *c, const struct wit_type *type, const struct wit_value *result);
+void sdk_drop(struct sdk_typed *c); /* without an answer: the caller sees a failure */
+
 #endif
