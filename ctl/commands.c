@@ -365,6 +365,62 @@ static const struct option delete_options[] = {
     {0},
 };
 
+#define HTTP_OPTION(name_, kind_, env_, preset_, help_)                             \
+    {                                                                               \
+        .name = "http-" name_, .kind = kind_, .env = "WASH_CALL_INVOKE_HTTP_" env_, \
+        .preset = preset_, .help = help_                                            \
+    }
+
+static const struct option call_options[] = {
+    {.name = "rpc-host",
+     .letter = 'r',
+     .kind = OPTION_TEXT,
+     .env = "WASMCLOUD_RPC_HOST",
+     .preset = "127.0.0.1",
+     .value = "HOST",
+     .help = "NATS server for calls"},
+    {.name = "rpc-port",
+     .letter = 'p',
+     .kind = OPTION_NUMBER,
+     .env = "WASMCLOUD_RPC_PORT",
+     .preset = "4222",
+     .value = "PORT",
+     .help = "and its port"},
+    {.name = "rpc-jwt", .kind = OPTION_TEXT, .env = "WASMCLOUD_RPC_JWT", .help = ""},
+    {.name = "rpc-seed", .kind = OPTION_TEXT, .env = "WASMCLOUD_RPC_SEED", .help = ""},
+    {.name = "rpc-credsfile",
+     .kind = OPTION_TEXT,
+     .env = "WASH_RPC_CREDS",
+     .value = "FILE",
+     .help = "both in one file"},
+    {.name = "lattice",
+     .letter = 'x',
+     .kind = OPTION_TEXT,
+     .env = "WASMCLOUD_LATTICE",
+     .preset = "default",
+     .value = "NAME",
+     .help = "lattice"},
+    {.name = "rpc-timeout-ms",
+     .letter = 't',
+     .kind = OPTION_NUMBER,
+     .env = "WASMCLOUD_RPC_TIMEOUT_MS",
+     .preset = "2000",
+     .value = "MS",
+     .help = "patience with the call"},
+    HTTP_OPTION("scheme", OPTION_TEXT, "SCHEME", "http", "of the request to an HTTP handler"),
+    HTTP_OPTION("host", OPTION_TEXT, "HOST", "localhost", ""),
+    HTTP_OPTION("port", OPTION_NUMBER, "PORT", "8080", ""),
+    HTTP_OPTION("method", OPTION_TEXT, "METHOD", "GET", ""),
+    HTTP_OPTION("body", OPTION_TEXT, "BODY", NULL, "its body, or"),
+    HTTP_OPTION("body-path", OPTION_TEXT, "BODY_PATH", NULL, "a file that holds it"),
+    HTTP_OPTION("content-type", OPTION_TEXT, "CONTENT_TYPE", NULL, ""),
+    {.name = "http-response-extract-json",
+     .kind = OPTION_FLAG,
+     .env = "WASH_CALL_HTTP_RESPONSE_EXTRACT_JSON",
+     .help = "the response's body alone, which must be JSON"},
+    {0},
+};
+
 #define REGISTRY_OPTIONS                                                             \
     {.name = "registry",                                                             \
      .letter = 'r',                                                                  \
@@ -522,6 +578,8 @@ const struct command commands[] = {
     {"config", "del", "delete", "NAME", "delete a named configuration", true, NULL, cmd_config_del},
     {"run", NULL, NULL, "FILE [ARGS]...", "run a WASI 0.2 command component or a core module here",
      false, run_options, cmd_run, .passes_rest = true},
+    {"call", NULL, NULL, "COMPONENT_ID FUNCTION",
+     "call an HTTP handler, or a function that returns a string", false, call_options, cmd_call},
     {"push", NULL, NULL, "REFERENCE FILE", "put a component or a provider archive into a registry",
      false, push_options, cmd_push},
     {"pull", NULL, NULL, "REFERENCE", "fetch one out of a registry", false, pull_options, cmd_pull},

@@ -218,6 +218,7 @@ command_fn cmd_start_component, cmd_start_provider, cmd_stop_component, cmd_stop
 command_fn cmd_app_list, cmd_app_get, cmd_app_status, cmd_app_history, cmd_app_put, cmd_app_deploy,
     cmd_app_undeploy, cmd_app_delete, cmd_app_validate;
 command_fn cmd_keys_gen;
+command_fn cmd_call;
 command_fn cmd_push, cmd_pull, cmd_inspect, cmd_par_create, cmd_par_insert;
 command_fn cmd_run;
 

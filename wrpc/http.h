@@ -36,68 +36,54 @@ struct http_response {
 };
 
 /* wasi:http/types.error-code, in the order of its cases. */
-#define HTTP_ERRORS(X)                                                                             \
-    X(DNS_TIMEOUT, "DNS-timeout")                                                                  \
-    X(DNS_ERROR, "DNS-error")                                                                      \
-    X(DESTINATION_NOT_FOUND, "destination-not-found") X(                                           \
-        DESTINATION_UNAVAILABLE,                                                                   \
-        "destination-unavailable") X(DESTINATION_IP_PROHIBITED,                                    \
-                                     "destination-IP-prohibited") X(DESTINATION_IP_UNROUTABLE,     \
-                                                                    "destination-IP-unroutable")   \
-        X(CONNECTION_REFUSED, "connection-refused") X(                                             \
-            CONNECTION_TERMINATED,                                                                 \
-            "connection-terminated") X(CONNECTION_TIMEOUT,                                         \
-                                       "connection-timeout") X(CONNECTION_READ_TIMEOUT,            \
-                                                               "connection-read-timeout")          \
-            X(CONNECTION_WRITE_TIMEOUT, "connection-write-timeout") X(                             \
-                CONNECTION_LIMIT_REACHED,                                                          \
-                "connection-limit-reached") X(TLS_PROTOCOL_ERROR,                                  \
-                                              "TLS-protocol-error") X(TLS_CERTIFICATE_ERROR,       \
-                                                                      "TLS-certificate-error")     \
-                X(TLS_ALERT_RECEIVED, "TLS-alert-received") X(                                     \
-                    REQUEST_DENIED, "HTTP-request-denied") X(REQUEST_LENGTH_REQUIRED,              \
-                                                             "HTTP-request-length-required")       \
-                    X(REQUEST_BODY_SIZE, "HTTP-request-body-size") X(                              \
-                        REQUEST_METHOD_INVALID,                                                    \
-                        "HTTP-request-method-invalid") X(REQUEST_URI_INVALID,                      \
-                                                         "HTTP-request-URI-invalid")               \
-                        X(REQUEST_URI_TOO_LONG, "HTTP-request-URI-too-long") X(                    \
-                            REQUEST_HEADER_SECTION_SIZE,                                           \
-                            "HTTP-request-header-section-size") X(REQUEST_HEADER_SIZE,             \
-                                                                  "HTTP-request-header-size")      \
-                            X(REQUEST_TRAILER_SECTION_SIZE,                                        \
-                              "HTTP-request-trailer-section-size") X(REQUEST_TRAILER_SIZE,         \
-                                                                     "HTTP-request-trailer-size")  \
-                                X(RESPONSE_INCOMPLETE, "HTTP-response-incomplete") X(              \
-                                    RESPONSE_HEADER_SECTION_SIZE,                                  \
-                                    "HTTP-response-header-section-size")                           \
-                                    X(RESPONSE_HEADER_SIZE, "HTTP-response-header-size")           \
-                                        X(RESPONSE_BODY_SIZE, "HTTP-response-body-size") X(        \
-                                            RESPONSE_TRAILER_SECTION_SIZE,                         \
-                                            "HTTP-response-trailer-section-size")                  \
-                                            X(RESPONSE_TRAILER_SIZE, "HTTP-response-trailer-size") \
-                                                X(RESPONSE_TRANSFER_CODING,                        \
-                                                  "HTTP-response-transfer-coding")                 \
-                                                    X(RESPONSE_CONTENT_CODING,                     \
-                                                      "HTTP-response-content-coding")              \
-                                                        X(RESPONSE_TIMEOUT,                        \
-                                                          "HTTP-response-timeout")                 \
-                                                            X(UPGRADE_FAILED,                      \
-                                                              "HTTP-upgrade-failed")               \
-                                                                X(PROTOCOL_ERROR,                  \
-                                                                  "HTTP-protocol-error")           \
-                                                                    X(LOOP_DETECTED,               \
-                                                                      "loop-detected")             \
-                                                                        X(CONFIGURATION_ERROR,     \
-                                                                          "configuration-error")   \
-                                                                            X(INTERNAL_ERROR,      \
-                                                                              "internal-error")
+/* clang-format off */
+#define HTTP_ERRORS(X)                                                     \
+    X(DNS_TIMEOUT, "DNS-timeout")                                          \
+    X(DNS_ERROR, "DNS-error")                                              \
+    X(DESTINATION_NOT_FOUND, "destination-not-found")                      \
+    X(DESTINATION_UNAVAILABLE, "destination-unavailable")                  \
+    X(DESTINATION_IP_PROHIBITED, "destination-IP-prohibited")              \
+    X(DESTINATION_IP_UNROUTABLE, "destination-IP-unroutable")              \
+    X(CONNECTION_REFUSED, "connection-refused")                            \
+    X(CONNECTION_TERMINATED, "connection-terminated")                      \
+    X(CONNECTION_TIMEOUT, "connection-timeout")                            \
+    X(CONNECTION_READ_TIMEOUT, "connection-read-timeout")                  \
+    X(CONNECTION_WRITE_TIMEOUT, "connection-write-timeout")                \
+    X(CONNECTION_LIMIT_REACHED, "connection-limit-reached")                \
+    X(TLS_PROTOCOL_ERROR, "TLS-protocol-error")                            \
+    X(TLS_CERTIFICATE_ERROR, "TLS-certificate-error")                      \
+    X(TLS_ALERT_RECEIVED, "TLS-alert-received")                            \
+    X(REQUEST_DENIED, "HTTP-request-denied")                               \
+    X(REQUEST_LENGTH_REQUIRED, "HTTP-request-length-required")             \
+    X(REQUEST_BODY_SIZE, "HTTP-request-body-size")                         \
+    X(REQUEST_METHOD_INVALID, "HTTP-request-method-invalid")               \
+    X(REQUEST_URI_INVALID, "HTTP-request-URI-invalid")                     \
+    X(REQUEST_URI_TOO_LONG, "HTTP-request-URI-too-long")                   \
+    X(REQUEST_HEADER_SECTION_SIZE, "HTTP-request-header-section-size")     \
+    X(REQUEST_HEADER_SIZE, "HTTP-request-header-size")                     \
+    X(REQUEST_TRAILER_SECTION_SIZE, "HTTP-request-trailer-section-size")   \
+    X(REQUEST_TRAILER_SIZE, "HTTP-request-trailer-size")                   \
+    X(RESPONSE_INCOMPLETE, "HTTP-response-incomplete")                     \
+    X(RESPONSE_HEADER_SECTION_SIZE, "HTTP-response-header-section-size")   \
+    X(RESPONSE_HEADER_SIZE, "HTTP-response-header-size")                   \
+    X(RESPONSE_BODY_SIZE, "HTTP-response-body-size")                       \
+    X(RESPONSE_TRAILER_SECTION_SIZE, "HTTP-response-trailer-section-size") \
+    X(RESPONSE_TRAILER_SIZE, "HTTP-response-trailer-size")                 \
+    X(RESPONSE_TRANSFER_CODING, "HTTP-response-transfer-coding")           \
+    X(RESPONSE_CONTENT_CODING, "HTTP-response-content-coding")             \
+    X(RESPONSE_TIMEOUT, "HTTP-response-timeout")                           \
+    X(UPGRADE_FAILED, "HTTP-upgrade-failed")                               \
+    X(PROTOCOL_ERROR, "HTTP-protocol-error")                               \
+    X(LOOP_DETECTED, "loop-detected")                                      \
+    X(CONFIGURATION_ERROR, "configuration-error")                          \
+    X(INTERNAL_ERROR, "internal-error")
+/* clang-format on */
 
 enum http_error_code {
 #define X(id, text) HTTP_##id,
     HTTP_ERRORS(X)
 #undef X
-        HTTP_ERROR_COUNT
+    HTTP_ERROR_COUNT
 };
 
 /* An error-code: the case, and its payload as a value of http_error_type's case (NULL when it has none). */

@@ -61,10 +61,26 @@ class Hello(unittest.TestCase):
         providers = [p for i in inventory.values() for p in i["providers"]]
         self.assertEqual([p["image_ref"] for p in providers], ["ghcr.io/wasmcloud/http-server:0.23.2"])
 
+        self.calls_by_hand(lat)
+
         lat.ctl("app", "delete", "hello")
         until(lambda: not any(i["components"] or i["providers"] for i in lat.inventory().values()), 15,
               lambda: json.dumps(lat.inventory(), indent=1))
         self.assertNotIn("hello", lat.ctl("app", "list").stdout)
+
+    def calls_by_hand(self, lat):
+        """hostctl call: the handler without its HTTP server; what cannot be called says why."""
+        handler = "wasi:http/incoming-handler.handle"
+        where = ("--rpc-port", lat.nats_port)
+        reply = lat.ctl_json("call", "hello", handler, *where, "--http-method", "POST", "--http-body", "x")["response"]
+        self.assertEqual((reply["status"], reply["body"]), (200, "hello from hostd: /\n"))
+        self.assertEqual(reply["headers"]["content-type"], "text/plain")
+        self.assertIn("hello from hostd: /", lat.ctl("call", "hello", handler, *where).stdout)
+        for component, function, word in (("nobody", handler, "is it running?"), ("hello", "handle", "of the form"),
+                                          ("hello", "a:b/c.d", "nobody serves")):
+            done = lat.ctl("call", component, function, *where, check=False)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(word, done.stderr)
 
     def test_the_example_manifest_is_a_plain_one(self):
         text = (ROOT / "deploy/examples/hello/wadm.yaml").read_text()
