@@ -131,7 +131,7 @@ const struct wit_func *comp_func_type(const struct comp_func *f);
 /* ---- instances and calls ---- */
 
 /* Not yet instantiated: the first comp_run does it (it may park or trap like any call). After the first instance of
- * `l` that made no host call while instantiating, later ones come from its image. */
+ * `l` that made no host call and no handle while instantiating, later ones come from its image. */
 struct comp_inst *comp_inst_new(struct comp_linked *l, void *user, struct err *e);
 void comp_inst_set_user(struct comp_inst *i, void *user); /* between calls */
 void comp_inst_free(struct comp_inst *i); /* releases host resources in its tables */

@@ -163,6 +163,15 @@ static void mark(struct comp_inst *g)
     g->has_image = ok;
 }
 
+/* Is there nothing that an image of core instances would leave out? */
+static bool only_core_state(const struct comp_inst *g)
+{
+    for (uint32_t i = 0; i < g->plan->ninstances; i++)
+        if (g->instances[i].handles.n || g->instances[i].backpressure)
+            return false;
+    return !g->called_host;
+}
+
 bool init_step(struct comp_inst *g, struct frame *f)
 {
     const struct cores *image = f->next_op == 0 ? image_of(g->linked) : NULL;
@@ -175,7 +184,7 @@ bool init_step(struct comp_inst *g, struct frame *f)
         g->instances[op->index].may_enter = true;
         return true;
     }
-    if (!g->called_host && !g->has_image)
+    if (!g->has_image && only_core_state(g))
         mark(g);
     g->state = GUEST_READY;
     frame_pop(g);
@@ -189,6 +198,7 @@ static void reset_flags(struct comp_inst *g)
     for (uint32_t i = 0; i < g->plan->ninstances; i++) {
         g->instances[i].may_leave = true;
         g->instances[i].may_enter = g->state == GUEST_READY;
+        g->instances[i].backpressure = 0;
     }
     g->nframes = 0;
     g->func = NULL;

@@ -98,6 +98,36 @@ START_TEST(test_end_from_outside)
 }
 END_TEST
 
+/* What a start function left in the tables of handles is not in the image of its memory. */
+START_TEST(test_handles_made_at_start)
+{
+    struct err e = ERR_INIT;
+    struct guest g = guest_of(data_read("started"), NULL, NULL);
+    for (int round = 0; round < 3; round++) {
+        ck_assert_done(&g, "use", NULL);
+        ck_assert_uint_eq(comp_result(g.inst)->u64, 42);
+        if (comp_inst_reset(g.inst, NULL))
+            continue;
+        comp_inst_free(g.inst);
+        g.inst = comp_inst_new(g.linked, NULL, &e);
+        ck_assert_msg(g.inst != NULL, "%s", e.text);
+    }
+    guest_free(&g);
+}
+END_TEST
+
+/* Nor is a backpressure that a call left behind. */
+START_TEST(test_backpressure_ends_with_the_call)
+{
+    struct wit_value n = wit_u64(21);
+    struct guest g = guest_of(data_read("async"), NULL, NULL);
+    ck_assert_done(&g, "press", &n);
+    ck_assert(comp_inst_reset(g.inst, NULL));
+    ck_assert_done(&g, "double", &n);
+    guest_free(&g);
+}
+END_TEST
+
 START_TEST(test_handle_limit)
 {
     struct err e = ERR_INIT;
@@ -373,6 +403,8 @@ int main(void)
     tcase_add_test(t, test_parked_in_composition);
     tcase_add_test(t, test_trap_ends_the_instance);
     tcase_add_test(t, test_end_from_outside);
+    tcase_add_test(t, test_handles_made_at_start);
+    tcase_add_test(t, test_backpressure_ends_with_the_call);
     tcase_add_test(t, test_handle_limit);
     tcase_add_test(t, test_missing_import_is_named);
     suite_add_tcase(s, t);
