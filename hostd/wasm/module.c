@@ -40,6 +40,7 @@ static struct wasm_limits effective_limits(const struct wasm_limits *l)
         .data_segments_max = limit_or(l->data_segments_max, d->data_segments_max),
         .table_elems_max = limit_or(l->table_elems_max, d->table_elems_max),
         .memory_pages_max = limit_or(l->memory_pages_max, d->memory_pages_max),
+        .code_bytes_max = l->code_bytes_max,
         .threads = l->threads,
         .known_frames = l->known_frames,
     };
@@ -51,7 +52,9 @@ static bool load(struct wasm_module *m, struct span bytes, bool copy, struct err
         return err_set(e, ERR_LIMIT, "module has %zu bytes, the limit is %u", bytes.n,
                        m->limits.module_bytes_max);
     arena_init(&m->arena, DECODE_BYTES_BASE + bytes.n * (DECODE_BYTES_PER_BYTE + copy));
-    arena_init(&m->code_arena, CODE_BYTES_BASE + bytes.n * CODE_BYTES_PER_BYTE);
+    arena_init(&m->code_arena, m->limits.code_bytes_max
+                                   ? m->limits.code_bytes_max
+                                   : CODE_BYTES_BASE + bytes.n * CODE_BYTES_PER_BYTE);
     m->bytes = copy ? arena_span(&m->arena, bytes) : bytes;
     if (!m->bytes.p && bytes.n)
         return arena_full(&m->arena, e);

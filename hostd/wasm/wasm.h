@@ -92,6 +92,7 @@ struct wasm_limits { /* 0: the default */
     uint32_t module_bytes_max, functions_max, body_bytes_max, locals_max, data_segments_max,
         table_elems_max;
     uint32_t memory_pages_max;
+    uint64_t code_bytes_max; /* translated; 0: in proportion to the module's size */
     uint32_t threads; /* that check bodies of one module at a time; 0: one per core */
     /* What wasm_module_frames gave for a module of these very bytes: then no body is checked before it is first
      * called, and one that does not pass is a trap. Other bytes, or of another version, are ignored or lead to

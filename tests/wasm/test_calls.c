@@ -124,6 +124,18 @@ START_TEST(depth_is_a_number)
 }
 END_TEST
 
+START_TEST(translated_code_is_bounded)
+{
+    struct err e = ERR_INIT;
+    struct wasm_limits limits = {.code_bytes_max = 64};
+    struct wasm_module *m = wasm_module_load(deep, false, &limits, &e);
+    ck_assert_msg(m, "%s", e.text);
+    ck_assert_ptr_null(wasm_instantiate(m, NULL, NULL, &e));
+    ck_assert_int_eq(e.code, ERR_LIMIT);
+    wasm_module_unref(m);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("wasm calls");
@@ -131,6 +143,7 @@ int main(void)
     tcase_add_loop_test(t, tail_calls_between_instances_use_no_stack, 0, 2);
     tcase_add_loop_test(t, tail_calls_of_host_functions_return, 0, 2);
     tcase_add_loop_test(t, depth_is_a_number, 0, 2);
+    tcase_add_test(t, translated_code_is_bounded);
     suite_add_tcase(s, t);
     SRunner *runner = srunner_create(s);
     srunner_run_all(runner, CK_NORMAL);
