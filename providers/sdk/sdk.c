@@ -14,6 +14,7 @@
 /* A host waits 300 ms for the answer to its shutdown request before it kills. */
 #define SHUTDOWN_GRACE_MS 200u
 #define FLUSH_TIMEOUT_MS 1000u
+#define SERVES_MAX 64u
 
 struct sdk {
     const struct sdk_provider *provider;
@@ -25,7 +26,10 @@ struct sdk {
     struct links *links;
     struct bus_sub *subs[5];
     size_t nsubs;
+    struct wrpc_serve *serves[SERVES_MAX]; /* the provider's, who closes them when it stops */
+    uint32_t nserves, ndraining;
     bool stopping, stopped;
+    uint64_t stop_until_ms;
     struct loop_timer *stop_timer;
     char shutdown_reply[256]; /* where to answer */
     void (*on_stopped)(void *user);
@@ -279,17 +283,37 @@ static void on_grace_over(void *user)
     sdk_stopped(sdk);
 }
 
+static void stop_provider(struct sdk *sdk)
+{
+    uint64_t now = loop_now_ms(sdk_loop(sdk));
+    if (sdk->stopped)
+        return; /* its time was over before */
+    if (sdk->provider->stop)
+        sdk->provider->stop(sdk->self, sdk->stop_until_ms > now ? sdk->stop_until_ms - now : 0);
+    else
+        sdk_stopped(sdk);
+}
+
+static void on_drained(void *user)
+{
+    struct sdk *sdk = user;
+    if (--sdk->ndraining == 0)
+        stop_provider(sdk);
+}
+
+/* What NATS has sent already is served, then the provider stops. */
 void sdk_stop(struct sdk *sdk, uint64_t grace_ms)
 {
     if (sdk->stopping)
         return;
     sdk->stopping = true;
-    if (!sdk->provider->stop) {
-        sdk_stopped(sdk);
-        return;
-    }
+    sdk->stop_until_ms = loop_now_ms(sdk_loop(sdk)) + grace_ms;
     sdk->stop_timer = loop_after(sdk_loop(sdk), grace_ms + 50, on_grace_over, sdk);
-    sdk->provider->stop(sdk->self, grace_ms);
+    sdk->ndraining = sdk->nserves;
+    for (uint32_t i = 0; i < sdk->nserves; i++)
+        wrpc_serve_drain(sdk->serves[i], on_drained, sdk);
+    if (sdk->nserves == 0)
+        stop_provider(sdk);
 }
 
 void sdk_lattice(struct sdk *sdk, bool up)
@@ -340,7 +364,11 @@ bool sdk_serve(struct sdk *sdk, struct str instance, struct str func,
 {
     char text[PREFIX_MAX];
     struct str prefix;
-    return prefix_of(sdk, sdk_id(sdk), text, &prefix, e) &&
-           wrpc_serve_open(sdk->wrpc, prefix, prefix, instance, func, param_paths, fn, user, out,
-                           e);
+    if (sdk->nserves == SERVES_MAX)
+        return err_set(e, ERR_LIMIT, "a provider serves at most %u functions", SERVES_MAX);
+    if (!prefix_of(sdk, sdk_id(sdk), text, &prefix, e) ||
+        !wrpc_serve_open(sdk->wrpc, prefix, prefix, instance, func, param_paths, fn, user, out, e))
+        return false;
+    sdk->serves[sdk->nserves++] = *out;
+    return true;
 }

@@ -46,7 +46,7 @@ struct sdk_provider {
     void (*health)(void *self, struct sdk_health *out); /* out says healthy */
     /* The connection came or went. While it is down messages in both directions may be lost. */
     void (*lattice)(void *self, bool up);
-    /* Take no more work; call sdk_stopped when what is at hand is done, or is not within grace_ms. */
+    /* Take no more work (what NATS had sent for served functions has begun); call sdk_stopped when what is at hand is done, or is not within grace_ms. */
     void (*stop)(void *self, uint64_t grace_ms);
 };
 
@@ -88,7 +88,7 @@ struct sdk_call {
 bool sdk_invoke(struct sdk *sdk, const struct sdk_call *call, struct span params,
                 const struct wit_pendings *result_paths, wrpc_bytes_fn *on_bytes,
                 wrpc_end_fn *on_end, void *user, struct wrpc_call **out, struct err *e);
-/* wrpc_serve_open on our own id. */
+/* wrpc_serve_open on our own id. Close it in stop or close, not before. */
 bool sdk_serve(struct sdk *sdk, struct str instance, struct str func,
                const struct wit_pendings *param_paths, wrpc_inv_fn *fn, void *user,
                struct wrpc_serve **out, struct err *e);

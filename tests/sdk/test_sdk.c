@@ -17,6 +17,7 @@ struct rig {
     struct sdk *sdk;
     struct buf seen, reply; /* seen: what the provider was told, one word each */
     uint32_t stopped;
+    struct wrpc_serve *serve; /* closed when it stopped, as by the end of a process */
 };
 
 static struct rig *opened; /* providers are made by a table, so this is how they find their test */
@@ -77,7 +78,9 @@ static const struct sdk_provider noting = {
 
 static void on_stopped(void *user)
 {
-    ((struct rig *)user)->stopped++;
+    struct rig *r = user;
+    r->stopped++;
+    wrpc_serve_close(MOVE(r->serve));
 }
 
 static struct bus *join(struct rig *r)
@@ -382,6 +385,28 @@ START_TEST(serve_and_invoke)
 }
 END_TEST
 
+START_TEST(stopping_serves_what_was_sent)
+{
+    struct rig r;
+    struct wrpc_call *call;
+    struct err e = ERR_INIT;
+    struct wit_pendings none = {0};
+    struct span nothing = {NULL, 0};
+    struct sdk_call to_me = {STR("me"), STR("a:b/c"), STR("f"), NULL, 0, 1000};
+    rig_open(&r, "", "");
+    ck_assert(sdk_serve(r.sdk, STR("a:b/c"), STR("f"), &none, on_served, &r, &r.serve, &e));
+    loop_sim_advance(r.loop, 10);
+    seen(&r);
+    ck_assert(sdk_invoke(r.sdk, &to_me, nothing, &none, on_bytes, on_end, &r, &call, &e));
+    sdk_stop(r.sdk, 1000); /* with the invocation on its way */
+    loop_sim_advance(r.loop, 10);
+    ck_assert_ptr_nonnull(strstr(seen(&r), "me>me  2a end "));
+    ck_assert_uint_eq(r.stopped, 1);
+    wrpc_call_free(call);
+    rig_close(&r);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("provider sdk");
@@ -396,6 +421,7 @@ int main(void)
     tcase_add_test(t, config_and_health);
     tcase_add_test(t, shutdown);
     tcase_add_test(t, serve_and_invoke);
+    tcase_add_test(t, stopping_serves_what_was_sent);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);
