@@ -46,7 +46,8 @@ struct sdk_provider {
     void (*health)(void *self, struct sdk_health *out); /* out says healthy */
     /* The connection came or went. While it is down messages in both directions may be lost. */
     void (*lattice)(void *self, bool up);
-    /* Take no more work (what NATS had sent for served functions has begun); call sdk_stopped when what is at hand is done, or is not within grace_ms. */
+    /* Take no more work (what NATS had sent for served functions has begun); call sdk_stopped when what is at hand is
+     * done, or is not within grace_ms. */
     void (*stop)(void *self, uint64_t grace_ms);
 };
 

@@ -79,9 +79,10 @@ class LinkNames(unittest.TestCase):
 
             def all_linked():
                 try:
-                    return lat.http(port, "/+probe/red/+probe/blue/+probe", timeout=5).body.count(b"\n") == 5
+                    said = lat.http(port, "/+probe/red/+probe/blue/+probe", timeout=5).body.decode().splitlines()
                 except OSError:
                     return False
+                return [line.isdigit() for line in said] == [True, False, True, False, True]
 
             until(all_linked, 20, lambda: lat.app_status("chooser"))
             self.assertEqual(ask("+k/+k"), ["1", "2"])
