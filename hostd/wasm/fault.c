@@ -9,9 +9,16 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <ucontext.h>
+#include "hostd/wasm/ops.h"
 #include "lattice/base/alloc.h"
+#include "lattice/base/num.h"
 
 #define SIGNAL_STACK_BYTES ((size_t)64 << 10)
+/* Is the state in vm->regs when a handler starts? In the returning loop it is (handlers.cmake). */
+#ifndef HANDLERS_SAVE_STATE
+#define HANDLERS_SAVE_STATE 0
+#endif
 
 static struct sigaction previous_segv, previous_bus;
 static _Thread_local struct wasm_vm *running;
@@ -23,6 +30,73 @@ void fault_guest(struct wasm_vm *vm)
     running = vm;
     atomic_signal_fence(memory_order_seq_cst);
 }
+
+/* ---- where it was ---- */
+
+/* The general registers as they were; how many. */
+static size_t registers(const ucontext_t *u, uintptr_t *pc, uintptr_t out[32])
+{
+#if defined(__x86_64__)
+    size_t n = 0;
+    for (; n < 16; n++) /* REG_R8 to REG_RSP */
+        out[n] = (uintptr_t)u->uc_mcontext.gregs[n];
+    *pc = (uintptr_t)u->uc_mcontext.gregs[REG_RIP];
+    return n;
+#elif defined(__aarch64__)
+    size_t n = 0;
+    for (; n < 31; n++)
+        out[n] = (uintptr_t)u->uc_mcontext.regs[n];
+    *pc = (uintptr_t)u->uc_mcontext.pc;
+    return n;
+#else
+    (void)u;
+    (void)out;
+    *pc = 0;
+    return 0;
+#endif
+}
+
+/* The handler that was running: of those that begin before pc, the last. */
+static uintptr_t handler_at(const struct exec *exec, uintptr_t pc)
+{
+    uintptr_t best = 0;
+    for (int h = 0; h < H_COUNT; h++) {
+        uintptr_t start = (uintptr_t)exec->handlers[h];
+        if (start <= pc && start > best)
+            best = start;
+    }
+    return best;
+}
+
+/* The cell whose handler faulted. Its address is in some register, or that of the next cell is: the
+ * handler is about to go there. What counts is a word of the running function's cells that is this
+ * handler's address. Calls step to the next cell before they touch the stack, accesses after they
+ * touched memory. NULL: not found. */
+static const uint64_t *cell_at(const struct wasm_vm *vm, const ucontext_t *u, bool is_call)
+{
+    static const uint8_t words_back[2][4] = {{0, 2, 3, 4}, {4, 3, 2, 0}};
+    if (!vm->code || !vm->inst)
+        return NULL;
+    if (HANDLERS_SAVE_STATE)
+        return vm->regs.pc;
+    enum exec_kind kind = vm->inst->exec;
+    const struct exec *exec = exec_of(kind);
+    const uint64_t *cells = atomic_load_explicit(&vm->code->entry[kind], memory_order_relaxed);
+    uintptr_t pc, regs[32];
+    size_t n = registers(u, &pc, regs);
+    uintptr_t handler = handler_at(exec, pc), first = (uintptr_t)cells;
+    uintptr_t size = vm->code->ncells[kind] * sizeof(uint64_t);
+    for (size_t back = 0; handler && back < ARRAY_LEN(words_back[0]); back++) {
+        for (size_t i = 0; i < n; i++) {
+            uintptr_t at = regs[i] - words_back[is_call][back] * sizeof(uint64_t);
+            if (at - first < size && at % sizeof(uint64_t) == 0 && *(const uint64_t *)at == handler)
+                return (const uint64_t *)at;
+        }
+    }
+    return NULL;
+}
+
+/* ---- the signal ---- */
 
 static void pass_on(int sig, siginfo_t *info, void *context)
 {
@@ -46,6 +120,7 @@ static void on_fault(int sig, siginfo_t *info, void *context)
         return;
     }
     vm->trap = trap;
+    vm->regs.pc = cell_at(vm, context, trap == WASM_TRAP_STACK);
     siglongjmp(vm->fault_jump, 1);
 }
 

@@ -36,6 +36,10 @@ endif()
 set_source_files_properties(${CMAKE_SOURCE_DIR}/hostd/wasm/exec.c
   ${CMAKE_SOURCE_DIR}/hostd/wasm/exec_checked.c ${CMAKE_SOURCE_DIR}/hostd/wasm/exec_values.c
   ${CMAKE_SOURCE_DIR}/hostd/wasm/exec_simd.c PROPERTIES COMPILE_OPTIONS "${handler_flags}")
+if(DISPATCH_LOOP OR SAN)
+  set_source_files_properties(${CMAKE_SOURCE_DIR}/hostd/wasm/fault.c PROPERTIES
+    COMPILE_DEFINITIONS HANDLERS_SAVE_STATE=1)
+endif()
 if(SAN STREQUAL "thread")
   set_source_files_properties(${CMAKE_SOURCE_DIR}/hostd/wasm/vm.c PROPERTIES
     COMPILE_DEFINITIONS FAULT_RESTORES_MASK=1)

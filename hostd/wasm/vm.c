@@ -192,7 +192,7 @@ static struct trap_note *trap_note(struct wasm_vm *vm)
     return vm->trap_note;
 }
 
-/* Remembers who was running, innermost first; pc is NULL after a fault. */
+/* Remembers who was running, innermost first; pc may be NULL after a fault. */
 static void take_trace(struct wasm_vm *vm, const uint64_t *pc)
 {
     struct trap_note *note = trap_note(vm);
@@ -349,7 +349,6 @@ static void run_handlers(struct wasm_vm *vm)
         exec_of(vm->inst ? vm->inst->exec : EXEC_GUARDED)->run(vm);
     } else {
         vm->exit = EXIT_TRAP;
-        vm->regs.pc = NULL; /* where in the function is not known */
     }
     fault_guest(NULL);
 }

@@ -215,6 +215,51 @@ START_TEST(reports_name_functions)
 }
 END_TEST
 
+static void check_report(struct guest *g, struct wasm_func *f, const wasm_slot *args,
+                         const char *want)
+{
+    struct err e = ERR_INIT;
+    struct buf text = BUF_INIT;
+    wasm_vm_reset(g->vm);
+    ck_assert_msg(wasm_enter(g->vm, f, args, &e), "%s", e.text);
+    ck_assert_int_eq(wasm_run(g->vm), WASM_TRAPPED);
+    wasm_vm_trap_report(g->vm, &text);
+    ck_assert_msg(str_starts(buf_view(&text), str_of(want)), "%.*s, wanted %s",
+                  STR_ARG(buf_view(&text)), want);
+    buf_fini(&text);
+}
+
+/* Where guard pages are touched nobody compares: the place is found from the fault. */
+START_TEST(faults_know_their_place)
+{
+    use_exec(_i);
+    /* f(x, y): loads at x and at y;  g: calls itself, and again;  the start function: a load */
+    const struct span bytes =
+        MODULE(TYPES(2, 0x60, 2, I32, I32, 0, 0x60, 0, 0), FUNCS(3, 0, 1, 1), MEMORIES(1, 0, 1),
+               EXPORTS(2, 1, 'f', 0, 0, 1, 'g', 0, 1), START(2),
+               CODE(3, SIZED(0, GET(0), 0x28, 2, 0, 0x1a, GET(1), 0x28, 2, 0, 0x1a, END),
+                    SIZED(0, CALL(1), CALL(1), END), SIZED(0, CONST(0x7c), 0x28, 2, 0, 0x1a, END)));
+    struct guest g = guest_open(bytes, NULL);
+    struct wasm_func *f = guest_export(&g, "f").func;
+    const size_t n = bytes.n;
+    char want[120];
+    snprintf(want, sizeof want, "wasm trap: out of bounds memory access at 0x%zx in f (func 0)",
+             n - 27);
+    check_report(&g, f, ARGS(UINT32_MAX, 0), want);
+    snprintf(want, sizeof want, "wasm trap: out of bounds memory access at 0x%zx in f (func 0)",
+             n - 21);
+    check_report(&g, f, ARGS(0, UINT32_MAX), want);
+    snprintf(want, sizeof want,
+             "wasm trap: call stack exhausted at 0x%zx in g (func 1), called from at 0x%zx in g",
+             n - 14, n - 14);
+    check_report(&g, guest_export(&g, "g").func, NULL, want);
+    snprintf(want, sizeof want,
+             "wasm trap: out of bounds memory access at 0x%zx in function (func 2)", n - 5);
+    check_report(&g, wasm_inst_start(g.inst), NULL, want);
+    guest_close(&g);
+}
+END_TEST
+
 /* ---- fuel ---- */
 
 /* f(n) takes n backward branches */
@@ -445,6 +490,7 @@ int main(void)
         tail_calls_use_no_stack,
         traps,
         reports_name_functions,
+        faults_know_their_place,
         fuel_counts_and_slices,
         fuel_limit_traps,
         paused_by_another_thread,
