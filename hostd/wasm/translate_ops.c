@@ -134,7 +134,7 @@ static void binary(struct translation *t, const struct op_row *row)
     begin_result(t, row->to);
     if (row == op_row(OP_I32_SUB) && y.class == 'K') {
         row = op_row(OP_I32_ADD);
-        y.k = -(uint32_t)y.k;
+        y.k = (uint32_t)(0 - y.k);
     }
     enum handler h;
     uint32_t cell = emit_binary(t, row, &x, &y, &h);

@@ -79,7 +79,7 @@ bool make_sum(struct translation *t, const struct op_row *row)
     if (row == op_row(OP_I32_ADD))
         made = add(&sum, x, y);
     else if (row == op_row(OP_I32_SUB))
-        made = y->place == CONSTANT && plus_constant(&sum, x, -(uint32_t)y->v);
+        made = y->place == CONSTANT && plus_constant(&sum, x, (uint32_t)(0 - y->v));
     else if (row == op_row(OP_I32_SHL))
         made = shift_left(&sum, x, y);
     if (!made)
