@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Confined paths. Confinement is the kernel's (openat2, RESOLVE_BENEATH): there is no moment between a check and a use.
- * Without openat2 (before Linux 5.6) every path fails with ENOSYS; embedders ask wasi_preopen_check first.
+ * Without openat2 (Linux 5.6; setting times takes 5.8) every path fails with ENOSYS; embedders ask
+ * wasi_preopen_check first.
  * Keeps: a guest's path is resolved in open_beneath and nowhere else; a name in a `struct place` has no slash but at
  * its end and is not "..", so that calls which do not follow the last link stay in `parent`. */
 #include "hostd/wasi/files.h"
@@ -93,7 +94,7 @@ bool wasi_preopen_check(const struct wasi_preopen *dir, struct err *e)
 {
     int fd, error = files_look(dir->fd, STR("."), true, &fd);
     if (error)
-        return err_errno(e, error, "a guest's paths are confined by openat2 (Linux 5.6)");
+        return err_errno(e, error, "directories of guests need Linux 5.8 (openat2)");
     close(fd);
     return true;
 }

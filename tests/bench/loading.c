@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What it takes to load big guests: by one thread, by all, and again when the host knows them; what translating all of
- * a core module takes. Milliseconds, the least of several: wall-clock, which needs a quiet machine, and CPU of all threads
- * together. Usage: loading FILE.wasm... */
+ * a core module takes. Milliseconds, the least of several: wall-clock, which needs a quiet machine, and CPU of all
+ * threads together. Usage: loading FILE.wasm... */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
