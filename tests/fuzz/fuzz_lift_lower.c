@@ -13,7 +13,8 @@
 
 #define DEPTH_MAX 4
 #define NODES_MAX 400u
-#define BUDGET 20000u /* values lifted from hostile memory */
+#define RESULT_AT 40000u /* allocations begin far below */
+#define BUDGET 20000u    /* values lifted from hostile memory */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -87,7 +88,7 @@ static void lower_value(struct round *r)
     struct wit_value v = choose_value(&r->choice, r->type);
     struct comp_inst *g = &r->g->inst;
     struct allocator mine = {.next = 8 + choose(&r->choice, 64)};
-    uint32_t out_pointer = choose(&r->choice, 8) ? 1024 : 65500 + choose(&r->choice, 40);
+    uint32_t out_pointer = choose(&r->choice, 8) ? RESULT_AT : 65500 + choose(&r->choice, 40);
     if (choose(&r->choice, 4) == 1) {
         mine.lie_at = 1 + choose(&r->choice, 4);
         mine.lie = choose(&r->choice, 2) ? MODEL_MEMORY - choose(&r->choice, 20)
@@ -112,7 +113,7 @@ static void lower_value(struct round *r)
             disagree(r, "flat values");
         if (!r->params && r->abi->result_spill)
             flat[0] = out_pointer;
-        lift_again(r, flat, &v, !mine.lie_at);
+        lift_again(r, flat, &v, !mine.lie_at && mine.next <= RESULT_AT);
     }
     buf_fini(&mine.log);
     buf_fini(&r->m.allocator.log);
