@@ -109,6 +109,7 @@ size_t code_offset(struct func_code *code, enum exec_kind kind, const uint64_t *
 #define TECHNIQUES(X)                                                                     \
     X(ACCUMULATORS) /* a value that the next instruction uses stays in the accumulator */ \
     X(CONSTANTS)    /* constants are operands */                                          \
+    X(PICKING)      /* bytes of vectors are picked by pshufb, where there is one */       \
     X(FOLDED_SETS)  /* local.set is where its value's producer stores it */               \
     X(REMEMBERING)  /* a slot is known to equal the accumulator */                        \
     X(BRANCHES)     /* compare and branch in one */                                       \

@@ -80,6 +80,14 @@ static inline struct wasm_table *table_of(const struct wasm_vm *vm, uint32_t ind
     store_v128(bytes, load_v128(&SLOT(1)));      \
     store_v128(bytes + 16, load_v128(&SLOT(2))); \
     SET_v128(gather_bytes(bytes, (const uint8_t *)(pc + 2)))
+#define PRODUCE_I8X16_SWIZZLE \
+    SET_v128(swizzle((u8x16)load_v128(&SLOT(1)), (u8x16)load_v128(&SLOT(2))))
+#define PRODUCE_SHUFFLE_PICK                                                    \
+    SET_v128(pick_bytes((u8x16)load_v128(&SLOT(1)), (u8x16)load_v128(pc + 2)) | \
+             pick_bytes((u8x16)load_v128(&SLOT(2)), (u8x16)load_v128(pc + 4)))
+#define PRODUCE_SWIZZLE_PICK /* beyond the vector the sum has its sign bit */ \
+    SET_v128(pick_bytes((u8x16)load_v128(&SLOT(1)),                           \
+                        add_sat_u8((u8x16)load_v128(&SLOT(2)), splat8(0x70))))
 #define PRODUCE_VSELECT_S facc = load_v128((uint32_t)SLOT(3) ? &SLOT(1) : &SLOT(2))
 #define PRODUCE_VSELECT_A facc = load_v128((uint32_t)acc ? &SLOT(1) : &SLOT(2))
 #define PRODUCE_VGLOBAL_GET facc = load_v128(vm->inst->globals[imm32(pc)]->value)

@@ -123,6 +123,18 @@ LANES(dot_s16, i32x4, i16x8, _mm_madd_epi16)
 LANES(mul_even_u32, u64x2, u32x4, _mm_mul_epu32)
 #undef LANES
 
+/* Byte i becomes byte at[i] of x, or 0 where the sign bit of at[i] is set. Of SSSE3: translation
+ * asks whether this processor has it. */
+static inline u8x16 pick_bytes(u8x16 x, u8x16 at)
+{
+    __asm__("pshufb %1, %0" : "+x"(x) : "x"(at));
+    return x;
+}
+static inline int can_pick_bytes(void)
+{
+    return __builtin_cpu_supports("ssse3");
+}
+
 static inline uint32_t bitmask8(i8x16 x)
 {
     return (uint32_t)_mm_movemask_epi8((__m128i)x);
@@ -230,6 +242,18 @@ static inline i32x4 dot_s16(i16x8 x, i16x8 y)
 static inline u64x2 mul_even_u32(u32x4 x, u32x4 y)
 {
     return ((u64x2)x & UINT32_MAX) * ((u64x2)y & UINT32_MAX);
+}
+
+static inline u8x16 pick_bytes(u8x16 x, u8x16 at)
+{
+    u8x16 picked;
+    for (int i = 0; i < 16; i++)
+        picked[i] = at[i] & 0x80 ? 0 : x[at[i] & 15];
+    return picked;
+}
+static inline int can_pick_bytes(void)
+{
+    return 0; /* not in one instruction */
 }
 
 static inline uint32_t bitmask8(i8x16 x)

@@ -5,6 +5,7 @@
 #include "hostd/wasm/translate.h"
 
 #include <assert.h>
+#include "hostd/wasm/simd.h"
 
 /* ---- operands in the classes of a list ---- */
 
@@ -158,16 +159,40 @@ static uint64_t take_vector(struct translation *t)
     return bytes;
 }
 
-static void shuffle(struct translation *t)
+static bool picks_bytes(void)
+{
+    return uses(TECHNIQUE_PICKING) && can_pick_bytes();
+}
+
+/* A cell of two vectors that lie in slots. */
+static uint32_t of_slots(struct translation *t, enum handler h, uint32_t words)
 {
     uint32_t x = force_slot(t, t->sp - 2), y = force_slot(t, t->sp - 1);
     shrink(t, t->sp - 2);
     begin_result(t, WASM_V128);
-    uint32_t cell = emit(t, H_I8X16_SHUFFLE, 4);
+    uint32_t cell = emit(t, h, words);
     set_field(t, cell, 1, x);
     set_field(t, cell, 2, y);
-    put_vector(t, cell, take_vector(t));
-    end_result(t, cell, H_I8X16_SHUFFLE, WASM_V128);
+    end_result(t, cell, h, WASM_V128);
+    return cell;
+}
+
+static void shuffle(struct translation *t)
+{
+    uint64_t bytes = take_vector(t);
+    const uint8_t *at = (const uint8_t *)(uintptr_t)bytes;
+    if (!picks_bytes()) {
+        put_vector(t, of_slots(t, H_I8X16_SHUFFLE, 4), bytes);
+        return;
+    }
+    uint8_t of_x[16], of_y[16]; /* a sign bit where the byte is the other's */
+    for (int i = 0; i < 16; i++) {
+        of_x[i] = at[i] < 16 ? at[i] : 0x80;
+        of_y[i] = at[i] < 16 ? 0x80 : at[i] - 16;
+    }
+    uint32_t cell = of_slots(t, H_SHUFFLE_PICK, 6);
+    memcpy(&t->code[cell + 2], of_x, 16);
+    memcpy(&t->code[cell + 4], of_y, 16);
 }
 
 bool vector_other(struct translation *t, uint32_t op)
@@ -178,6 +203,10 @@ bool vector_other(struct translation *t, uint32_t op)
         return true;
     case OP_I8X16_SHUFFLE:
         shuffle(t);
+        return true;
+    case OP_I8X16_SWIZZLE:
+    case OP_I8X16_RELAXED_SWIZZLE:
+        of_slots(t, picks_bytes() ? H_SWIZZLE_PICK : H_I8X16_SWIZZLE, 2);
         return true;
     case OP_V128_LOAD8_LANE:
         load_lane(t, OP_I32_LOAD8_U, OP_I8X16_REPLACE_LANE);

@@ -284,6 +284,7 @@ START_TEST(numbers)
     static const char *const forms[] = {"SSS", "ASS", "SAS", "SSA", "AAA", "KSS",
                                         "SKS", "KAS", "AKS", "KKK", "SSK"};
     use_exec(_i % 2);
+    translate_without(_i % 2 ? "picking" : ""); /* as on a processor that cannot */
     for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
         check_case((size_t)_i / 2, forms[i], false);
         check_case((size_t)_i / 2, forms[i], true);
