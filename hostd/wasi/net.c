@@ -383,40 +383,77 @@ int net_set_option(int fd, int level, int name, int value)
     return setsockopt(fd, level, name, &value, sizeof value) < 0 ? errno : 0;
 }
 
-enum comp_host_status net_end_buffer_size(struct comp_host_call *hc, int fd, int name,
-                                          struct wit_value *result)
+/* ---- methods of sockets of either kind ---- */
+
+enum comp_host_status net_address_family(struct comp_host_call *hc, const struct wit_value *args,
+                                         struct wit_value *result)
 {
-    int value = 0, error = net_option(fd, SOL_SOCKET, name, &value);
+    const struct net_socket *s = args[0].obj;
+    *result = wasi_bare(s->v6 ? NET_IPV6 : NET_IPV4);
+    return wasi_done(hc);
+}
+
+enum comp_host_status net_hop_limit(struct comp_host_call *hc, const struct wit_value *args,
+                                    struct wit_value *result)
+{
+    const struct net_socket *s = args[0].obj;
+    int value = 0, error = s->v6 ? net_option(s->fd, IPPROTO_IPV6, IPV6_UNICAST_HOPS, &value)
+                                 : net_option(s->fd, IPPROTO_IP, IP_TTL, &value);
+    return error ? net_end(hc, error, result)
+                 : net_end_with(hc, wit_u64((uint64_t)value & 0xff), result);
+}
+
+enum comp_host_status net_set_hop_limit(struct comp_host_call *hc, const struct wit_value *args,
+                                        struct wit_value *result)
+{
+    const struct net_socket *s = args[0].obj;
+    int value = (int)args[1].u64;
+    if (value == 0)
+        return net_refuse(hc, NET_INVALID_ARGUMENT, result);
+    return net_end(hc,
+                   s->v6 ? net_set_option(s->fd, IPPROTO_IPV6, IPV6_UNICAST_HOPS, value)
+                         : net_set_option(s->fd, IPPROTO_IP, IP_TTL, value),
+                   result);
+}
+
+static enum comp_host_status buffer_size(struct comp_host_call *hc, const struct net_socket *s,
+                                         int name, struct wit_value *result)
+{
+    int value = 0, error = net_option(s->fd, SOL_SOCKET, name, &value);
     if (error)
         return net_end(hc, error, result);
     return net_end_with(hc, wit_u64((uint64_t)value / 2), result); /* Linux doubles what is asked */
 }
 
-enum comp_host_status net_end_set_buffer_size(struct comp_host_call *hc, int fd, int name,
-                                              uint64_t value, struct wit_value *result)
+static enum comp_host_status set_buffer_size(struct comp_host_call *hc, const struct net_socket *s,
+                                             int name, uint64_t value, struct wit_value *result)
 {
     if (value == 0)
         return net_refuse(hc, NET_INVALID_ARGUMENT, result);
-    return net_end(hc, net_set_option(fd, SOL_SOCKET, name, (int)MIN(value, INT32_MAX / 2)),
+    return net_end(hc, net_set_option(s->fd, SOL_SOCKET, name, (int)MIN(value, INT32_MAX / 2)),
                    result);
 }
 
-enum comp_host_status net_end_hop_limit(struct comp_host_call *hc, int fd, bool v6,
+enum comp_host_status net_receive_size(struct comp_host_call *hc, const struct wit_value *args,
+                                       struct wit_value *result)
+{
+    return buffer_size(hc, args[0].obj, SO_RCVBUF, result);
+}
+
+enum comp_host_status net_set_receive_size(struct comp_host_call *hc, const struct wit_value *args,
+                                           struct wit_value *result)
+{
+    return set_buffer_size(hc, args[0].obj, SO_RCVBUF, args[1].u64, result);
+}
+
+enum comp_host_status net_send_size(struct comp_host_call *hc, const struct wit_value *args,
+                                    struct wit_value *result)
+{
+    return buffer_size(hc, args[0].obj, SO_SNDBUF, result);
+}
+
+enum comp_host_status net_set_send_size(struct comp_host_call *hc, const struct wit_value *args,
                                         struct wit_value *result)
 {
-    int value = 0, error = v6 ? net_option(fd, IPPROTO_IPV6, IPV6_UNICAST_HOPS, &value)
-                              : net_option(fd, IPPROTO_IP, IP_TTL, &value);
-    return error ? net_end(hc, error, result)
-                 : net_end_with(hc, wit_u64((uint64_t)value & 0xff), result);
-}
-
-enum comp_host_status net_end_set_hop_limit(struct comp_host_call *hc, int fd, bool v6,
-                                            uint64_t value, struct wit_value *result)
-{
-    if (value == 0)
-        return net_refuse(hc, NET_INVALID_ARGUMENT, result);
-    return net_end(hc,
-                   v6 ? net_set_option(fd, IPPROTO_IPV6, IPV6_UNICAST_HOPS, (int)value)
-                      : net_set_option(fd, IPPROTO_IP, IP_TTL, (int)value),
-                   result);
+    return set_buffer_size(hc, args[0].obj, SO_SNDBUF, args[1].u64, result);
 }

@@ -72,15 +72,15 @@ bool net_ready(struct wasi_ctx *c, int fd, short events);
 /* Integers of getsockopt. */
 int net_option(int fd, int level, int name, int *value);
 int net_set_option(int fd, int level, int name, int value);
+
+/* Methods of sockets of either kind, whose objects begin with this. */
+struct net_socket {
+    int fd;
+    bool v6;
+};
+comp_host_fn net_address_family, net_hop_limit, net_set_hop_limit;
 /* The two buffers, as the guest sees them: what the system adds for itself left out. */
-enum comp_host_status net_end_buffer_size(struct comp_host_call *hc, int fd, int name,
-                                          struct wit_value *result);
-enum comp_host_status net_end_set_buffer_size(struct comp_host_call *hc, int fd, int name,
-                                              uint64_t value, struct wit_value *result);
-enum comp_host_status net_end_hop_limit(struct comp_host_call *hc, int fd, bool v6,
-                                        struct wit_value *result);
-enum comp_host_status net_end_set_hop_limit(struct comp_host_call *hc, int fd, bool v6,
-                                            uint64_t value, struct wit_value *result);
+comp_host_fn net_receive_size, net_set_receive_size, net_send_size, net_set_send_size;
 
 /* ---- tcp.c, udp.c, lookup.c ---- */
 

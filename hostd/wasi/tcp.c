@@ -32,10 +32,9 @@ enum state {
 enum { SHUT_RECEIVE, SHUT_SEND, SHUT_BOTH }; /* shutdown-type */
 
 struct tcp {
+    struct net_socket socket; /* first: for the functions of net.c */
     struct wasi_ctx *ctx;
     uint32_t holders;
-    int fd;
-    bool v6;
     enum state state;
     union net_addr pending; /* BINDING: to be bound to */
     int connect_error;      /* CONNECTING: it failed at once */
@@ -51,13 +50,14 @@ struct tcp {
     int write_error;
 };
 
+_Static_assert(offsetof(struct tcp, socket) == 0, "net.c takes it for its socket");
+
 static struct tcp *tcp_new(struct wasi_ctx *c, int fd, bool v6)
 {
     struct tcp *t = xnew(struct tcp);
     t->ctx = c;
     t->holders = 1;
-    t->fd = fd;
-    t->v6 = v6;
+    t->socket = (struct net_socket){fd, v6};
     t->backlog = BACKLOG_DEFAULT;
     return t;
 }
@@ -67,7 +67,7 @@ static size_t send_some(struct tcp *t, struct span data)
 {
     ssize_t n;
     do {
-        n = send(t->fd, data.p, data.n, MSG_NOSIGNAL);
+        n = send(t->socket.fd, data.p, data.n, MSG_NOSIGNAL);
     } while (n < 0 && errno == EINTR);
     if (n < 0 && errno != EAGAIN)
         t->write_error = errno;
@@ -80,7 +80,7 @@ static void pump(struct tcp *t)
     if (t->rest.n > 0 && !t->write_error)
         buf_drop(&t->rest, send_some(t, buf_span(&t->rest)));
     if (t->finishing && !t->finished && (t->rest.n == 0 || t->write_error)) {
-        shutdown(t->fd, SHUT_WR);
+        shutdown(t->socket.fd, SHUT_WR);
         t->finished = true;
     }
 }
@@ -90,7 +90,7 @@ static void release(struct tcp *t)
     if (--t->holders > 0)
         return;
     pump(t);
-    net_close(t->ctx, t->fd);
+    net_close(t->ctx, t->socket.fd);
     free(t->read);
     buf_fini(&t->rest);
     free(t);
@@ -129,12 +129,12 @@ static void read_ahead(struct tcp *t)
 {
     if (!t->read)
         t->read = xalloc(READ_BYTES);
-    ssize_t n = recv(t->fd, t->read, READ_BYTES, 0);
+    ssize_t n = recv(t->socket.fd, t->read, READ_BYTES, 0);
     t->from = 0;
     t->to = n > 0 ? (size_t)n : 0;
     t->ended = n == 0;
     if (n < 0 && errno == EAGAIN)
-        wasi_watch(t->ctx, t->fd);
+        wasi_watch(t->ctx, t->socket.fd);
     else if (n < 0 && errno != EINTR)
         t->read_error = errno;
     if (n <= 0) {
@@ -183,7 +183,7 @@ static enum wasi_state out_room(struct wasi_output *s, size_t *n)
         s->failure = failure_of(t->write_error);
     if (t->write_error || t->finishing)
         return t->write_error ? WASI_FAILED : WASI_CLOSED;
-    if (net_ready(t->ctx, t->fd, POLLOUT) && t->rest.n == 0)
+    if (net_ready(t->ctx, t->socket.fd, POLLOUT) && t->rest.n == 0)
         *n = WRITE_BYTES;
     return WASI_OPEN;
 }
@@ -202,7 +202,7 @@ static bool out_flushed(struct wasi_output *s)
     pump(t);
     if (t->rest.n == 0 || t->write_error)
         return true;
-    net_ready(t->ctx, t->fd, POLLOUT);
+    net_ready(t->ctx, t->socket.fd, POLLOUT);
     return false;
 }
 
@@ -234,7 +234,7 @@ static uint32_t check_start(const struct tcp *t, bool may)
 
 static bool of_family(const struct tcp *t, const union net_addr *a)
 {
-    return t->v6 == (a->sa.sa_family == AF_INET6);
+    return t->socket.v6 == (a->sa.sa_family == AF_INET6);
 }
 
 static enum comp_host_status start_bind(struct comp_host_call *hc, const struct wit_value *args,
@@ -260,7 +260,7 @@ static enum comp_host_status finish_bind(struct comp_host_call *hc, const struct
     struct tcp *t = args[0].obj;
     if (t->state != BINDING)
         return net_refuse(hc, NET_NOT_IN_PROGRESS, result);
-    int error = bind(t->fd, &t->pending.sa, net_addr_size(&t->pending)) < 0 ? errno : 0;
+    int error = bind(t->socket.fd, &t->pending.sa, net_addr_size(&t->pending)) < 0 ? errno : 0;
     t->state = error ? FRESH : BOUND;
     return net_end(hc, error, result);
 }
@@ -278,7 +278,7 @@ static enum comp_host_status start_connect(struct comp_host_call *hc, const stru
         refusal = NET_ACCESS_DENIED;
     if (refusal)
         return net_refuse(hc, refusal, result);
-    int error = connect(t->fd, &a.sa, net_addr_size(&a)) < 0 ? errno : 0;
+    int error = connect(t->socket.fd, &a.sa, net_addr_size(&a)) < 0 ? errno : 0;
     t->connect_error = error == EINPROGRESS || error == EINTR ? 0 : error;
     t->state = CONNECTING;
     return net_end(hc, 0, result);
@@ -292,10 +292,10 @@ static enum comp_host_status finish_connect(struct comp_host_call *hc, const str
     int error = t->connect_error;
     if (t->state != CONNECTING)
         return net_refuse(hc, NET_NOT_IN_PROGRESS, result);
-    if (!error && !net_ready(t->ctx, t->fd, POLLOUT))
+    if (!error && !net_ready(t->ctx, t->socket.fd, POLLOUT))
         return net_refuse(hc, NET_WOULD_BLOCK, result);
     if (!error)
-        net_option(t->fd, SOL_SOCKET, SO_ERROR, &error);
+        net_option(t->socket.fd, SOL_SOCKET, SO_ERROR, &error);
     t->state = error ? CLOSED : CONNECTED;
     if (error) /* no port is left for our side */
         return net_end(hc, error == EADDRNOTAVAIL ? EADDRINUSE : error, result);
@@ -310,7 +310,7 @@ static enum comp_host_status start_listen(struct comp_host_call *hc, const struc
     union net_addr a = {0};
     socklen_t n = sizeof a;
     uint32_t refusal = check_start(t, t->state == BOUND);
-    if (!refusal && (getsockname(t->fd, &a.sa, &n) < 0 || !net_allows(t->ctx, &a)))
+    if (!refusal && (getsockname(t->socket.fd, &a.sa, &n) < 0 || !net_allows(t->ctx, &a)))
         refusal = NET_ACCESS_DENIED;
     if (refusal)
         return net_refuse(hc, refusal, result);
@@ -324,7 +324,7 @@ static enum comp_host_status finish_listen(struct comp_host_call *hc, const stru
     struct tcp *t = args[0].obj;
     if (t->state != PREPARING)
         return net_refuse(hc, NET_NOT_IN_PROGRESS, result);
-    int error = listen(t->fd, t->backlog) < 0 ? errno : 0;
+    int error = listen(t->socket.fd, t->backlog) < 0 ? errno : 0;
     t->state = error ? CLOSED : LISTENING;
     return net_end(hc, error, result);
 }
@@ -337,13 +337,13 @@ static enum comp_host_status accept_one(struct comp_host_call *hc, const struct 
         return net_refuse(hc, NET_INVALID_STATE, result);
     if (!net_count(t->ctx))
         return net_refuse(hc, NET_NEW_SOCKET_LIMIT, result);
-    int fd = accept4(t->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd = accept4(t->socket.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
         int error = errno;
         t->ctx->nsockets--;
         return net_end(hc, error, result);
     }
-    struct tcp *peer = tcp_new(t->ctx, fd, t->v6);
+    struct tcp *peer = tcp_new(t->ctx, fd, t->socket.v6);
     peer->state = CONNECTED;
     struct wit_value triple[3] = {wasi_own(hc, &wasi_tcp_class, peer)};
     make_streams(hc, peer, triple + 1);
@@ -358,7 +358,7 @@ static enum comp_host_status end_shutdown(struct comp_host_call *hc, const struc
         return net_refuse(hc, NET_INVALID_STATE, result);
     if (args[1].n != SHUT_SEND) {
         t->stopped = true;
-        shutdown(t->fd, SHUT_RD);
+        shutdown(t->socket.fd, SHUT_RD);
     }
     if (args[1].n != SHUT_RECEIVE) {
         t->finishing = true;
@@ -375,9 +375,9 @@ static bool socket_ready(void *obj)
     pump(t);
     switch (t->state) {
     case CONNECTING:
-        return t->connect_error || net_ready(t->ctx, t->fd, POLLOUT);
+        return t->connect_error || net_ready(t->ctx, t->socket.fd, POLLOUT);
     case LISTENING:
-        return net_ready(t->ctx, t->fd, POLLIN);
+        return net_ready(t->ctx, t->socket.fd, POLLIN);
     default:
         return true;
     }
@@ -396,7 +396,7 @@ static enum comp_host_status local_address(struct comp_host_call *hc, const stru
     const struct tcp *t = args[0].obj;
     if (t->state == FRESH || t->state == BINDING || t->state == CLOSED)
         return net_refuse(hc, NET_INVALID_STATE, result);
-    return net_end_name(hc, t->fd, false, result);
+    return net_end_name(hc, t->socket.fd, false, result);
 }
 
 static enum comp_host_status remote_address(struct comp_host_call *hc, const struct wit_value *args,
@@ -405,7 +405,7 @@ static enum comp_host_status remote_address(struct comp_host_call *hc, const str
     const struct tcp *t = args[0].obj;
     if (t->state != CONNECTED)
         return net_refuse(hc, NET_INVALID_STATE, result);
-    return net_end_name(hc, t->fd, true, result);
+    return net_end_name(hc, t->socket.fd, true, result);
 }
 
 static enum comp_host_status is_listening(struct comp_host_call *hc, const struct wit_value *args,
@@ -413,14 +413,6 @@ static enum comp_host_status is_listening(struct comp_host_call *hc, const struc
 {
     const struct tcp *t = args[0].obj;
     *result = wit_u64(t->state == LISTENING);
-    return wasi_done(hc);
-}
-
-static enum comp_host_status address_family(struct comp_host_call *hc, const struct wit_value *args,
-                                            struct wit_value *result)
-{
-    const struct tcp *t = args[0].obj;
-    *result = wasi_bare(t->v6 ? NET_IPV6 : NET_IPV4);
     return wasi_done(hc);
 }
 
@@ -435,7 +427,7 @@ static enum comp_host_status set_backlog(struct comp_host_call *hc, const struct
     if (t->state == CONNECTING || t->state == CONNECTED || t->state == CLOSED)
         return net_refuse(hc, NET_INVALID_STATE, result);
     t->backlog = (int)MIN(args[1].u64, BACKLOG_MAX);
-    int error = t->state == LISTENING && listen(t->fd, t->backlog) < 0 ? errno : 0;
+    int error = t->state == LISTENING && listen(t->socket.fd, t->backlog) < 0 ? errno : 0;
     return net_end(hc, error, result);
 }
 
@@ -443,7 +435,7 @@ static enum comp_host_status keep_alive(struct comp_host_call *hc, const struct 
                                         struct wit_value *result)
 {
     const struct tcp *t = args[0].obj;
-    int value = 0, error = net_option(t->fd, SOL_SOCKET, SO_KEEPALIVE, &value);
+    int value = 0, error = net_option(t->socket.fd, SOL_SOCKET, SO_KEEPALIVE, &value);
     return error ? net_end(hc, error, result) : net_end_with(hc, wit_u64(value != 0), result);
 }
 
@@ -451,7 +443,8 @@ static enum comp_host_status set_keep_alive(struct comp_host_call *hc, const str
                                             struct wit_value *result)
 {
     const struct tcp *t = args[0].obj;
-    return net_end(hc, net_set_option(t->fd, SOL_SOCKET, SO_KEEPALIVE, args[1].u64 != 0), result);
+    return net_end(hc, net_set_option(t->socket.fd, SOL_SOCKET, SO_KEEPALIVE, args[1].u64 != 0),
+                   result);
 }
 
 /* Options of keep-alive: numbers whose unit is so many of the guest's. */
@@ -459,7 +452,7 @@ static enum comp_host_status get_probe(struct comp_host_call *hc, const struct w
                                        int name, uint64_t unit, struct wit_value *result)
 {
     const struct tcp *t = args[0].obj;
-    int value = 0, error = net_option(t->fd, IPPROTO_TCP, name, &value);
+    int value = 0, error = net_option(t->socket.fd, IPPROTO_TCP, name, &value);
     return error ? net_end(hc, error, result)
                  : net_end_with(hc, wit_u64((uint64_t)value * unit), result);
 }
@@ -473,7 +466,8 @@ static enum comp_host_status set_probe(struct comp_host_call *hc, const struct w
     uint64_t value = args[1].u64 / unit + (args[1].u64 % unit != 0);
     if (value == 0)
         return net_refuse(hc, NET_INVALID_ARGUMENT, result);
-    return net_end(hc, net_set_option(t->fd, IPPROTO_TCP, name, (int)MIN(value, max)), result);
+    return net_end(hc, net_set_option(t->socket.fd, IPPROTO_TCP, name, (int)MIN(value, max)),
+                   result);
 }
 
 #define PROBE_SECONDS_MAX 32767
@@ -515,48 +509,6 @@ static enum comp_host_status set_count(struct comp_host_call *hc, const struct w
     return set_probe(hc, args, TCP_KEEPCNT, 1, PROBE_COUNT_MAX, result);
 }
 
-static enum comp_host_status hop_limit(struct comp_host_call *hc, const struct wit_value *args,
-                                       struct wit_value *result)
-{
-    const struct tcp *t = args[0].obj;
-    return net_end_hop_limit(hc, t->fd, t->v6, result);
-}
-
-static enum comp_host_status set_hop_limit(struct comp_host_call *hc, const struct wit_value *args,
-                                           struct wit_value *result)
-{
-    const struct tcp *t = args[0].obj;
-    return net_end_set_hop_limit(hc, t->fd, t->v6, args[1].u64, result);
-}
-
-static enum comp_host_status receive_size(struct comp_host_call *hc, const struct wit_value *args,
-                                          struct wit_value *result)
-{
-    const struct tcp *t = args[0].obj;
-    return net_end_buffer_size(hc, t->fd, SO_RCVBUF, result);
-}
-
-static enum comp_host_status
-set_receive_size(struct comp_host_call *hc, const struct wit_value *args, struct wit_value *result)
-{
-    const struct tcp *t = args[0].obj;
-    return net_end_set_buffer_size(hc, t->fd, SO_RCVBUF, args[1].u64, result);
-}
-
-static enum comp_host_status send_size(struct comp_host_call *hc, const struct wit_value *args,
-                                       struct wit_value *result)
-{
-    const struct tcp *t = args[0].obj;
-    return net_end_buffer_size(hc, t->fd, SO_SNDBUF, result);
-}
-
-static enum comp_host_status set_send_size(struct comp_host_call *hc, const struct wit_value *args,
-                                           struct wit_value *result)
-{
-    const struct tcp *t = args[0].obj;
-    return net_end_set_buffer_size(hc, t->fd, SO_SNDBUF, args[1].u64, result);
-}
-
 #define METHOD(name) "[method]tcp-socket." name
 const struct comp_host_func wasi_tcp_funcs[] = {
     {METHOD("start-bind"), start_bind},
@@ -569,7 +521,7 @@ const struct comp_host_func wasi_tcp_funcs[] = {
     {METHOD("local-address"), local_address},
     {METHOD("remote-address"), remote_address},
     {METHOD("is-listening"), is_listening},
-    {METHOD("address-family"), address_family},
+    {METHOD("address-family"), net_address_family},
     {METHOD("set-listen-backlog-size"), set_backlog},
     {METHOD("keep-alive-enabled"), keep_alive},
     {METHOD("set-keep-alive-enabled"), set_keep_alive},
@@ -579,12 +531,12 @@ const struct comp_host_func wasi_tcp_funcs[] = {
     {METHOD("set-keep-alive-interval"), set_interval},
     {METHOD("keep-alive-count"), count},
     {METHOD("set-keep-alive-count"), set_count},
-    {METHOD("hop-limit"), hop_limit},
-    {METHOD("set-hop-limit"), set_hop_limit},
-    {METHOD("receive-buffer-size"), receive_size},
-    {METHOD("set-receive-buffer-size"), set_receive_size},
-    {METHOD("send-buffer-size"), send_size},
-    {METHOD("set-send-buffer-size"), set_send_size},
+    {METHOD("hop-limit"), net_hop_limit},
+    {METHOD("set-hop-limit"), net_set_hop_limit},
+    {METHOD("receive-buffer-size"), net_receive_size},
+    {METHOD("set-receive-buffer-size"), net_set_receive_size},
+    {METHOD("send-buffer-size"), net_send_size},
+    {METHOD("set-send-buffer-size"), net_set_send_size},
     {METHOD("subscribe"), subscribe},
     {METHOD("shutdown"), end_shutdown},
     {NULL, NULL},

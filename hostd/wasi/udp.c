@@ -18,10 +18,9 @@
 enum state { FRESH, BINDING, BOUND };
 
 struct udp {
+    struct net_socket socket; /* first: for the functions of net.c */
     struct wasi_ctx *ctx;
     uint32_t holders;
-    int fd;
-    bool v6;
     enum state state;
     bool open; /* bound to an address that the rules allow */
     union net_addr pending;
@@ -31,16 +30,18 @@ struct udp {
 };
 
 struct datagrams { /* either stream */
-    struct udp *socket;
+    struct udp *udp;
     uint32_t pair;
     uint32_t permit; /* out: datagrams that check-send allowed */
 };
+
+_Static_assert(offsetof(struct udp, socket) == 0, "net.c takes it for its socket");
 
 static void release(struct udp *u)
 {
     if (--u->holders > 0)
         return;
-    net_close(u->ctx, u->fd);
+    net_close(u->ctx, u->socket.fd);
     free(u);
 }
 
@@ -55,7 +56,7 @@ static void datagrams_drop(void *user, void *obj)
 {
     struct datagrams *d = obj;
     (void)user;
-    release(d->socket);
+    release(d->udp);
     free(d);
 }
 const struct comp_class wasi_datagrams_in_class = {"incoming-datagram-stream", datagrams_drop};
@@ -72,7 +73,7 @@ enum comp_host_status wasi_create_udp_socket(struct comp_host_call *hc,
     if (fd < 0)
         return net_end(hc, errno, result);
     struct udp *u = xnew(struct udp);
-    *u = (struct udp){.ctx = c, .holders = 1, .fd = fd, .v6 = v6};
+    *u = (struct udp){.ctx = c, .holders = 1, .socket = {fd, v6}};
     return net_end_with(hc, wasi_own(hc, &wasi_udp_class, u), result);
 }
 
@@ -80,7 +81,7 @@ enum comp_host_status wasi_create_udp_socket(struct comp_host_call *hc,
 
 static bool of_family(const struct udp *u, const union net_addr *a)
 {
-    return u->v6 == (a->sa.sa_family == AF_INET6);
+    return u->socket.v6 == (a->sa.sa_family == AF_INET6);
 }
 
 static bool may_be_target(const struct udp *u, const union net_addr *a)
@@ -113,9 +114,9 @@ static enum comp_host_status finish_bind(struct comp_host_call *hc, const struct
     socklen_t n = sizeof a;
     if (u->state != BINDING)
         return net_refuse(hc, NET_NOT_IN_PROGRESS, result);
-    int error = bind(u->fd, &u->pending.sa, net_addr_size(&u->pending)) < 0 ? errno : 0;
+    int error = bind(u->socket.fd, &u->pending.sa, net_addr_size(&u->pending)) < 0 ? errno : 0;
     u->state = error ? FRESH : BOUND;
-    if (!error && getsockname(u->fd, &a.sa, &n) == 0)
+    if (!error && getsockname(u->socket.fd, &a.sa, &n) == 0)
         u->open = net_allows(u->ctx, &a);
     return net_end(hc, error, result);
 }
@@ -124,7 +125,7 @@ static struct wit_value make_stream(struct comp_host_call *hc, struct udp *u,
                                     const struct comp_class *class)
 {
     struct datagrams *d = xnew(struct datagrams);
-    *d = (struct datagrams){.socket = u, .pair = u->pair};
+    *d = (struct datagrams){.udp = u, .pair = u->pair};
     u->holders++;
     return wasi_own(hc, class, d);
 }
@@ -156,12 +157,12 @@ static enum comp_host_status make_streams(struct comp_host_call *hc, const struc
 
 static bool is_current(const struct datagrams *d)
 {
-    return d->pair == d->socket->pair;
+    return d->pair == d->udp->pair;
 }
 
 static bool is_wanted(const struct datagrams *d, const union net_addr *from)
 {
-    const struct udp *u = d->socket;
+    const struct udp *u = d->udp;
     if (u->connected)
         return net_same(&u->remote, from);
     return u->open || net_allows(u->ctx, from);
@@ -172,7 +173,7 @@ static ssize_t receive_one(const struct datagrams *d, uint8_t *bytes, union net_
 {
     for (uint32_t i = 0; i < UNWANTED_MAX; i++) {
         socklen_t n = sizeof *from;
-        ssize_t got = recvfrom(d->socket->fd, bytes, DATAGRAM_BYTES_MAX, 0, &from->sa, &n);
+        ssize_t got = recvfrom(d->udp->socket.fd, bytes, DATAGRAM_BYTES_MAX, 0, &from->sa, &n);
         if (got < 0 || is_wanted(d, from))
             return got;
     }
@@ -209,7 +210,7 @@ static enum comp_host_status receive(struct comp_host_call *hc, const struct wit
 static bool in_ready(void *obj)
 {
     const struct datagrams *d = obj;
-    return !is_current(d) || net_ready(d->socket->ctx, d->socket->fd, POLLIN);
+    return !is_current(d) || net_ready(d->udp->ctx, d->udp->socket.fd, POLLIN);
 }
 
 static enum comp_host_status in_subscribe(struct comp_host_call *hc, const struct wit_value *args,
@@ -227,7 +228,7 @@ static enum comp_host_status check_send(struct comp_host_call *hc, const struct 
     struct datagrams *d = args[0].obj;
     if (!is_current(d))
         return net_refuse(hc, NET_INVALID_STATE, result);
-    d->permit = net_ready(d->socket->ctx, d->socket->fd, POLLOUT) ? DATAGRAMS_MAX : 0;
+    d->permit = net_ready(d->udp->ctx, d->udp->socket.fd, POLLOUT) ? DATAGRAMS_MAX : 0;
     return net_end_with(hc, wit_u64(d->permit), result);
 }
 
@@ -250,7 +251,7 @@ static uint32_t send_one(const struct udp *u, const struct wit_value *datagram)
     uint32_t refusal = find_target(u, &datagram->v[1], &to);
     if (refusal)
         return refusal;
-    ssize_t n = sendto(u->fd, data->p, data->n, MSG_NOSIGNAL, &to.sa, net_addr_size(&to));
+    ssize_t n = sendto(u->socket.fd, data->p, data->n, MSG_NOSIGNAL, &to.sa, net_addr_size(&to));
     return n < 0 ? net_code(errno) : 0;
 }
 
@@ -263,7 +264,7 @@ static enum comp_host_status send_all(struct comp_host_call *hc, const struct wi
         return net_refuse(hc, NET_INVALID_STATE, result);
     if (n > d->permit)
         return comp_trap(hc, "%u datagrams to send, check-send permitted %u", n, d->permit);
-    while (sent < n && !(refusal = send_one(d->socket, &args[1].v[sent])))
+    while (sent < n && !(refusal = send_one(d->udp, &args[1].v[sent])))
         sent++;
     d->permit -= sent;
     if (sent == 0 && refusal && refusal != NET_WOULD_BLOCK)
@@ -274,7 +275,7 @@ static enum comp_host_status send_all(struct comp_host_call *hc, const struct wi
 static bool out_ready(void *obj)
 {
     const struct datagrams *d = obj;
-    return !is_current(d) || net_ready(d->socket->ctx, d->socket->fd, POLLOUT);
+    return !is_current(d) || net_ready(d->udp->ctx, d->udp->socket.fd, POLLOUT);
 }
 
 static enum comp_host_status out_subscribe(struct comp_host_call *hc, const struct wit_value *args,
@@ -305,7 +306,7 @@ static enum comp_host_status local_address(struct comp_host_call *hc, const stru
     const struct udp *u = args[0].obj;
     if (u->state != BOUND)
         return net_refuse(hc, NET_INVALID_STATE, result);
-    return net_end_name(hc, u->fd, false, result);
+    return net_end_name(hc, u->socket.fd, false, result);
 }
 
 static enum comp_host_status remote_address(struct comp_host_call *hc, const struct wit_value *args,
@@ -317,58 +318,6 @@ static enum comp_host_status remote_address(struct comp_host_call *hc, const str
     return net_end_with(hc, net_addr_value(hc, &u->remote), result);
 }
 
-static enum comp_host_status address_family(struct comp_host_call *hc, const struct wit_value *args,
-                                            struct wit_value *result)
-{
-    const struct udp *u = args[0].obj;
-    *result = wasi_bare(u->v6 ? NET_IPV6 : NET_IPV4);
-    return wasi_done(hc);
-}
-
-/* ---- options ---- */
-
-static enum comp_host_status hop_limit(struct comp_host_call *hc, const struct wit_value *args,
-                                       struct wit_value *result)
-{
-    const struct udp *u = args[0].obj;
-    return net_end_hop_limit(hc, u->fd, u->v6, result);
-}
-
-static enum comp_host_status set_hop_limit(struct comp_host_call *hc, const struct wit_value *args,
-                                           struct wit_value *result)
-{
-    const struct udp *u = args[0].obj;
-    return net_end_set_hop_limit(hc, u->fd, u->v6, args[1].u64, result);
-}
-
-static enum comp_host_status receive_size(struct comp_host_call *hc, const struct wit_value *args,
-                                          struct wit_value *result)
-{
-    const struct udp *u = args[0].obj;
-    return net_end_buffer_size(hc, u->fd, SO_RCVBUF, result);
-}
-
-static enum comp_host_status
-set_receive_size(struct comp_host_call *hc, const struct wit_value *args, struct wit_value *result)
-{
-    const struct udp *u = args[0].obj;
-    return net_end_set_buffer_size(hc, u->fd, SO_RCVBUF, args[1].u64, result);
-}
-
-static enum comp_host_status send_size(struct comp_host_call *hc, const struct wit_value *args,
-                                       struct wit_value *result)
-{
-    const struct udp *u = args[0].obj;
-    return net_end_buffer_size(hc, u->fd, SO_SNDBUF, result);
-}
-
-static enum comp_host_status set_send_size(struct comp_host_call *hc, const struct wit_value *args,
-                                           struct wit_value *result)
-{
-    const struct udp *u = args[0].obj;
-    return net_end_set_buffer_size(hc, u->fd, SO_SNDBUF, args[1].u64, result);
-}
-
 #define METHOD(name) "[method]udp-socket." name
 const struct comp_host_func wasi_udp_funcs[] = {
     {METHOD("start-bind"), start_bind},
@@ -376,13 +325,13 @@ const struct comp_host_func wasi_udp_funcs[] = {
     {METHOD("stream"), make_streams},
     {METHOD("local-address"), local_address},
     {METHOD("remote-address"), remote_address},
-    {METHOD("address-family"), address_family},
-    {METHOD("unicast-hop-limit"), hop_limit},
-    {METHOD("set-unicast-hop-limit"), set_hop_limit},
-    {METHOD("receive-buffer-size"), receive_size},
-    {METHOD("set-receive-buffer-size"), set_receive_size},
-    {METHOD("send-buffer-size"), send_size},
-    {METHOD("set-send-buffer-size"), set_send_size},
+    {METHOD("address-family"), net_address_family},
+    {METHOD("unicast-hop-limit"), net_hop_limit},
+    {METHOD("set-unicast-hop-limit"), net_set_hop_limit},
+    {METHOD("receive-buffer-size"), net_receive_size},
+    {METHOD("set-receive-buffer-size"), net_set_receive_size},
+    {METHOD("send-buffer-size"), net_send_size},
+    {METHOD("set-send-buffer-size"), net_set_send_size},
     {METHOD("subscribe"), subscribe},
     {"[method]incoming-datagram-stream.receive", receive},
     {"[method]incoming-datagram-stream.subscribe", in_subscribe},
