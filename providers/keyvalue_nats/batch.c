@@ -42,9 +42,9 @@ static bool keep_found(struct item *it, struct span value, struct err *e)
     if (value.n > BATCH_FOUND_BYTES_MAX - c->found_bytes)
         return err_set(e, ERR_LIMIT, "the values are more than %u bytes, get fewer at once",
                        BATCH_FOUND_BYTES_MAX);
-    struct span copy = arena_span(&c->arena, value);
+    struct span copy = arena_span(c->arena, value);
     if (!copy.p && value.n)
-        return arena_full(&c->arena, e);
+        return arena_full(c->arena, e);
     c->found_bytes += value.n;
     it->pair[0] = it->key;
     it->pair[1] = wit_bytes(copy);
@@ -104,11 +104,11 @@ static void finish(struct call *c, bool answers_values)
         return;
     }
     struct err e = ERR_INIT;
-    struct wit_value *found = arena_array(&c->arena, struct wit_value, c->nitems);
+    struct wit_value *found = arena_array(c->arena, struct wit_value, c->nitems);
     if (!answers_values) {
         call_ok(c, NULL);
     } else if (!found) {
-        arena_full(&c->arena, &e);
+        arena_full(c->arena, &e);
         call_fail(c, &e);
     } else {
         for (uint32_t i = 0; i < c->nitems; i++)
@@ -124,7 +124,7 @@ static void pump(struct call *c, item_fn *start)
         struct item *it = &c->items[c->next_item++];
         struct err e = ERR_INIT;
         struct str key;
-        if (key_encode(wit_get_str(&it->key), &c->arena, &key, &e) && start(it, key, &e))
+        if (key_encode(wit_get_str(&it->key), c->arena, &key, &e) && start(it, key, &e))
             c->open_items++;
         else
             item_failed(c, &e);
@@ -141,8 +141,8 @@ static void begin(struct call *c, bool pairs, item_fn *start)
     bool ok = list->n <= BATCH_KEYS_MAX ||
               err_set(&e, ERR_LIMIT, "%u keys at once, the limit is %u", list->n, BATCH_KEYS_MAX);
     if (ok)
-        c->items = arena_array(&c->arena, struct item, list->n);
-    if (!ok || (!c->items && !arena_full(&c->arena, &e))) {
+        c->items = arena_array(c->arena, struct item, list->n);
+    if (!ok || (!c->items && !arena_full(c->arena, &e))) {
         call_fail(c, &e);
         return;
     }

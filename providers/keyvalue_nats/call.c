@@ -8,8 +8,6 @@
 #include "lattice/base/log.h"
 #include "lattice/base/num.h"
 
-#define CALL_ARENA_BYTES (32u << 20) /* decoded parameters and answer of one call */
-
 #define STORE "wrpc:keyvalue/store@0.2.0-draft"
 #define ATOMICS "wrpc:keyvalue/atomics@0.2.0-draft"
 #define BATCH "wrpc:keyvalue/batch@0.2.0-draft"
@@ -50,7 +48,7 @@ struct served {
     struct provider *provider;
     const struct wit_func *func;
     operation_fn *run;
-    struct wrpc_serve *serve;
+    struct sdk_func *handle;
 };
 
 /* ---- ends ---- */
@@ -60,10 +58,9 @@ static void call_free(struct call *c)
     struct provider *p = c->provider;
     loop_timer_stop(&c->timer);
     kv_unwatch(&c->watch);
-    wrpc_inv_free(c->inv);
+    if (c->typed)
+        sdk_drop(c->typed);
     DL_DELETE(p->calls, c);
-    arena_fini(&c->arena);
-    buf_fini(&c->root);
     free(c);
     if (p->stopped && !p->calls)
         sdk_stopped(p->sdk);
@@ -71,14 +68,7 @@ static void call_free(struct call *c)
 
 static void answer(struct call *c, const struct wit_value *result)
 {
-    struct err e = ERR_INIT;
-    struct buf out = BUF_INIT;
-    const struct wit_type *type = c->served->func->result;
-    bool ok =
-        wit_encode(&type, result, 1, &out, NULL, &e) && wrpc_inv_result(c->inv, buf_span(&out), &e);
-    buf_fini(&out);
-    if (!ok)
-        log_warn("answer lost", LS("function", c->served->func->name), LE(&e));
+    sdk_answer(MOVE(c->typed), c->served->func->result, result);
     call_free(c);
 }
 
@@ -107,12 +97,9 @@ void call_fail(struct call *c, const struct err *why)
 /* As upstream the bucket names one of the caller's links. Empty, or the bucket of the call's own link, is that link. */
 static struct store *find_store(const struct call *c)
 {
-    struct str source = wrpc_inv_header(c->inv, STR("source-id"));
-    struct str name = wrpc_inv_header(c->inv, STR("link-name"));
+    struct str source = sdk_caller(c->typed), name = sdk_caller_link(c->typed);
     struct str bucket = wit_get_str(&c->args[0]);
     struct store *own = NULL;
-    if (name.n == 0)
-        name = STR("default");
     for (struct store *s = c->provider->stores; s; s = s->next) {
         const struct proto_link_def *def = s->link->def;
         if (!str_eq(def->source_id, source))
@@ -136,7 +123,7 @@ static bool source_is_linked(const struct provider *p, struct str source)
 static void call_start(struct call *c)
 {
     struct err e = ERR_INIT;
-    struct str source = wrpc_inv_header(c->inv, STR("source-id"));
+    struct str source = sdk_caller(c->typed);
     char text[128];
     c->store = find_store(c);
     if (!c->store && source_is_linked(c->provider, source)) {
@@ -155,38 +142,17 @@ static void call_start(struct call *c)
     }
 }
 
-static void on_params(void *user, const struct wit_path *path, struct span piece)
-{
-    struct call *c = user;
-    const struct wit_func *f = c->served->func;
-    const struct wit_type *types[ARRAY_LEN(c->args)];
-    struct err e = ERR_INIT;
-    size_t used;
-    if (path->n != 0 || c->store)
-        return;
-    buf_put(&c->root, piece.p, piece.n); /* bounded by wRPC's root_bytes_max */
-    for (uint32_t i = 0; i < f->nparams; i++)
-        types[i] = f->params[i].type;
-    if (wit_decode(types, f->nparams, buf_span(&c->root), &c->arena, c->args, &used, NULL, &e)) {
-        call_start(c);
-    } else if (e.code != ERR_NONE) {
-        log_warn("malformed parameters", LS("function", f->name), LE(&e));
-        call_free(c);
-    } else if (piece.n == 0) {
-        call_free(c); /* cut short */
-    }
-}
-
-static void on_call(void *user, struct wrpc_inv *inv)
+static void on_call(void *user, struct sdk_typed *typed)
 {
     const struct served *s = user;
     struct call *c = xnew(struct call);
     c->provider = s->provider;
     c->served = s;
-    c->inv = inv;
-    arena_init(&c->arena, CALL_ARENA_BYTES);
+    c->typed = typed;
+    c->arena = sdk_arena(typed);
+    c->args = sdk_args(typed);
     DL_APPEND(c->provider->calls, c);
-    wrpc_inv_read(inv, on_params, c);
+    call_start(c);
 }
 
 /* ---- all of them ---- */
@@ -215,7 +181,6 @@ void calls_of_store_fail(struct store *s, const struct err *why)
 
 bool calls_serve(struct provider *p, struct err *e)
 {
-    static const struct wit_pendings none;
     const struct wit_iface *iface =
         wit_parse(&p->types, STR("wrpc:keyvalue"), str_of(functions_wit), NULL, 0, e);
     if (!iface)
@@ -224,8 +189,8 @@ bool calls_serve(struct provider *p, struct err *e)
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct served *s = &p->served[i];
         *s = (struct served){p, wit_iface_func(iface, rows[i].func), rows[i].run, NULL};
-        assert(s->func && s->func->nparams <= 3);
-        if (!sdk_serve(p->sdk, rows[i].instance, rows[i].func, &none, on_call, s, &s->serve, e))
+        assert(s->func);
+        if (!sdk_serve_typed(p->sdk, rows[i].instance, s->func, on_call, s, &s->handle, e))
             return false;
     }
     return true;
@@ -234,12 +199,14 @@ bool calls_serve(struct provider *p, struct err *e)
 void calls_unserve(struct provider *p)
 {
     for (size_t i = 0; p->served && i < ARRAY_LEN(rows); i++)
-        wrpc_serve_close(MOVE(p->served[i].serve));
+        sdk_func_stop(p->served[i].handle);
 }
 
 void calls_free(struct provider *p)
 {
     while (p->calls)
         call_free(p->calls);
+    for (size_t i = 0; p->served && i < ARRAY_LEN(rows); i++)
+        sdk_func_free(p->served[i].handle);
     free(MOVE(p->served));
 }

@@ -73,7 +73,7 @@ void atomics_increment(struct call *c)
 {
     struct err e = ERR_INIT;
     c->deadline_ms = loop_now_ms(sdk_loop(c->provider->sdk)) + CALL_WAIT_MS;
-    if (key_encode(wit_get_str(&c->args[1]), &c->arena, &c->key, &e))
+    if (key_encode(wit_get_str(&c->args[1]), c->arena, &c->key, &e))
         read_value(c);
     else
         call_fail(c, &e);

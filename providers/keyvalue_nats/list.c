@@ -33,7 +33,7 @@ static void add_key(struct call *c, const struct kv_entry *entry)
         return;
     if (c->nkeys == PAGE_KEYS_MAX || c->keys_bytes >= PAGE_BYTES_MAX) {
         end_page(c, true);
-    } else if (!key_decode(entry->key, &c->arena, &key, &e)) {
+    } else if (!key_decode(entry->key, c->arena, &key, &e)) {
         call_fail(c, &e);
     } else if (utf8_valid((const uint8_t *)key.p, key.n)) { /* else no caller can name it */
         c->keys[c->nkeys++] = wit_str(key);
@@ -60,8 +60,8 @@ static void on_key(void *user, const struct kv_entry *entry, const struct err *e
 void store_list_keys(struct call *c)
 {
     struct err e = ERR_INIT;
-    c->keys = arena_array(&c->arena, struct wit_value, PAGE_KEYS_MAX);
-    bool ok = c->keys || arena_full(&c->arena, &e);
+    c->keys = arena_array(c->arena, struct wit_value, PAGE_KEYS_MAX);
+    bool ok = c->keys || arena_full(c->arena, &e);
     if (ok && kv_watch_open(c->store->kv, STR(">"), false, on_key, c, &c->watch, &e))
         c->timer = loop_after(sdk_loop(c->provider->sdk), CALL_WAIT_MS, on_late, c);
     else

@@ -69,12 +69,11 @@ struct call {
     struct call *prev, *next;
     struct provider *provider;
     const struct served *served;
-    struct store *store; /* NULL: parameters are still coming */
-    struct wrpc_inv *inv;
-    struct buf root;
-    struct arena arena;
-    struct wit_value args[3]; /* bucket, key or keys, and what is set */
-    bool started;             /* false: waits for its store */
+    struct sdk_typed *typed;      /* NULL: answered */
+    struct arena *arena;          /* its */
+    const struct wit_value *args; /* bucket, key or keys, and what is set */
+    struct store *store;
+    bool started; /* false: waits for its store */
 
     struct loop_timer *timer; /* increment, list-keys */
     struct str key;           /* increment: as stored */

@@ -34,7 +34,7 @@ static void on_written(void *user, const struct kv_entry *entry, const struct er
 
 static bool key_of(struct call *c, struct str *key, struct err *e)
 {
-    return key_encode(wit_get_str(&c->args[1]), &c->arena, key, e);
+    return key_encode(wit_get_str(&c->args[1]), c->arena, key, e);
 }
 
 void store_get(struct call *c)

@@ -27,7 +27,8 @@ struct sdk {
     struct bus_sub *subs[5];
     size_t nsubs;
     struct wrpc_serve *serves[SERVES_MAX]; /* the provider's, who closes them when it stops */
-    uint32_t nserves, ndraining;
+    uint32_t nserves;
+    uint32_t holds; /* of what was sent, functions to drain and parameters to collect */
     bool stopping, stopped;
     uint64_t stop_until_ms;
     struct loop_timer *stop_timer;
@@ -243,6 +244,7 @@ void sdk_close(struct sdk *sdk)
 {
     if (!sdk)
         return;
+    sdk->stopped = true; /* from here on the provider is closed, not stopped */
     loop_timer_stop(&sdk->stop_timer);
     while (sdk->nsubs > 0)
         bus_unsubscribe(&sdk->subs[--sdk->nsubs]);
@@ -294,11 +296,21 @@ static void stop_provider(struct sdk *sdk)
         sdk_stopped(sdk);
 }
 
+void sdk_hold(struct sdk *sdk)
+{
+    sdk->holds++;
+}
+
+void sdk_unhold(struct sdk *sdk)
+{
+    assert(sdk->holds > 0);
+    if (--sdk->holds == 0 && sdk->stopping)
+        stop_provider(sdk);
+}
+
 static void on_drained(void *user)
 {
-    struct sdk *sdk = user;
-    if (--sdk->ndraining == 0)
-        stop_provider(sdk);
+    sdk_unhold(user);
 }
 
 /* What NATS has sent already is served, then the provider stops. */
@@ -309,11 +321,12 @@ void sdk_stop(struct sdk *sdk, uint64_t grace_ms)
     sdk->stopping = true;
     sdk->stop_until_ms = loop_now_ms(sdk_loop(sdk)) + grace_ms;
     sdk->stop_timer = loop_after(sdk_loop(sdk), grace_ms + 50, on_grace_over, sdk);
-    sdk->ndraining = sdk->nserves;
-    for (uint32_t i = 0; i < sdk->nserves; i++)
+    sdk_hold(sdk); /* until every function is being drained */
+    for (uint32_t i = 0; i < sdk->nserves; i++) {
+        sdk_hold(sdk);
         wrpc_serve_drain(sdk->serves[i], on_drained, sdk);
-    if (sdk->nserves == 0)
-        stop_provider(sdk);
+    }
+    sdk_unhold(sdk);
 }
 
 void sdk_lattice(struct sdk *sdk, bool up)

@@ -5,6 +5,12 @@
 
 #include "providers/sdk/sdk.h"
 
+/* ---- sdk.c ---- */
+
+/* What was sent before sdk_stop, and has not reached the provider: it is not told to stop before the last unhold. */
+void sdk_hold(struct sdk *sdk);
+void sdk_unhold(struct sdk *sdk);
+
 /* ---- host_data.c ---- */
 
 #define HOST_DATA_BYTES_MAX (16u << 20)

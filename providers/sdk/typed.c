@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Served functions whose parameters and result are plain values: a call is collected, decoded, answered.
- * Keeps: a call is its function's from fn() until sdk_answer or sdk_drop; before that it is ours. */
-#include "providers/sdk/sdk.h"
+ * Keeps: a call is its function's from fn() until sdk_answer or sdk_drop; before that it is ours, and holds the stop
+ * of the provider off. */
+#include "providers/sdk/sdk_int.h"
 
 #include <utlist.h>
 #include "lattice/base/alloc.h"
@@ -11,6 +12,7 @@
 #define CALL_ARENA_BYTES (32u << 20) /* decoded parameters, and what the answer is made of */
 
 struct sdk_func {
+    struct sdk *sdk;
     const struct wit_func *type;
     const struct wit_type *params[SDK_PARAMS_MAX];
     sdk_typed_fn *fn;
@@ -31,18 +33,21 @@ struct sdk_typed {
 
 static void leave(struct sdk_typed *c)
 {
-    if (c->home)
-        DL_DELETE(c->home->collecting, c);
+    DL_DELETE(c->home->collecting, c);
     c->home = NULL;
 }
 
 void sdk_drop(struct sdk_typed *c)
 {
-    leave(c);
+    struct sdk *held = c->home ? c->home->sdk : NULL;
+    if (held)
+        leave(c);
     wrpc_inv_free(c->inv);
     arena_fini(&c->arena);
     buf_fini(&c->root);
     free(c);
+    if (held)
+        sdk_unhold(held);
 }
 
 void sdk_answer(struct sdk_typed *c, const struct wit_type *type, const struct wit_value *result)
@@ -70,6 +75,7 @@ static void on_params(void *user, const struct wit_path *path, struct span piece
                    &e)) {
         leave(c);
         f->fn(f->user, c);
+        sdk_unhold(f->sdk);
     } else if (e.code != ERR_NONE) {
         log_warn("malformed parameters", LS("function", f->type->name), LE(&e));
         sdk_drop(c);
@@ -85,6 +91,7 @@ static void on_call(void *user, struct wrpc_inv *inv)
     *c = (struct sdk_typed){.func = f, .home = f, .inv = inv};
     arena_init(&c->arena, CALL_ARENA_BYTES);
     DL_APPEND(f->collecting, c);
+    sdk_hold(f->sdk);
     wrpc_inv_read(inv, on_params, c);
 }
 
@@ -96,7 +103,7 @@ bool sdk_serve_typed(struct sdk *sdk, struct str instance, const struct wit_func
         return err_set(e, ERR_LIMIT, "a function of %u parameters, at most %u are served",
                        type->nparams, SDK_PARAMS_MAX);
     struct sdk_func *f = xnew(struct sdk_func);
-    *f = (struct sdk_func){.type = type, .fn = fn, .user = user};
+    *f = (struct sdk_func){.sdk = sdk, .type = type, .fn = fn, .user = user};
     for (uint32_t i = 0; i < type->nparams; i++)
         f->params[i] = type->params[i].type;
     if (!sdk_serve(sdk, instance, type->name, &no_streams, on_call, f, &f->serve, e)) {

@@ -407,6 +407,52 @@ START_TEST(stopping_serves_what_was_sent)
 }
 END_TEST
 
+static void on_typed(void *user, struct sdk_typed *call)
+{
+    struct rig *r = user;
+    ck_assert_uint_eq(r->stopped, 0);
+    buf_printf(&r->seen, "%zu bytes ", wit_get_bytes(&sdk_args(call)[0]).n);
+    sdk_answer(call, NULL, NULL);
+}
+
+/* More than fits into a message: the rest is asked for when the call is already ours. */
+START_TEST(stopping_waits_for_parameters_on_their_way)
+{
+    enum { BYTES = 6 << 20 };
+    struct rig r;
+    struct wrpc_call *call;
+    struct sdk_func *func;
+    struct arena types;
+    struct buf params = BUF_INIT;
+    struct err e = ERR_INIT;
+    struct wit_pendings none = {0};
+    struct sdk_call to_me = {STR("me"), STR("a:b/c"), STR("f"), NULL, 0, 1000};
+    arena_init(&types, 1 << 20);
+    const struct wit_iface *iface =
+        wit_parse(&types, STR("a:b/c"), STR("f: func(x: list<u8>);\n"), NULL, 0, &e);
+    rig_open(&r, "", "");
+    ck_assert(sdk_serve_typed(r.sdk, STR("a:b/c"), wit_iface_func(iface, STR("f")), on_typed, &r,
+                              &func, &e));
+    loop_sim_advance(r.loop, 10);
+    seen(&r);
+    const struct wit_type *type = wit_iface_func(iface, STR("f"))->params[0].type;
+    AUTO_FREE uint8_t *bytes = xcalloc(BYTES, 1);
+    struct wit_value value = wit_bytes((struct span){bytes, BYTES});
+    ck_assert(wit_encode(&type, &value, 1, &params, NULL, &e));
+    bus_sim_faults(r.net, 0, 20);
+    ck_assert(sdk_invoke(r.sdk, &to_me, buf_span(&params), &none, on_bytes, on_end, &r, &call, &e));
+    sdk_stop(r.sdk, 1000);
+    loop_sim_advance(r.loop, 500);
+    ck_assert_ptr_nonnull(strstr(seen(&r), "6291456 bytes end "));
+    ck_assert_uint_eq(r.stopped, 1);
+    wrpc_call_free(call);
+    sdk_func_free(func);
+    rig_close(&r);
+    buf_fini(&params);
+    arena_fini(&types);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("provider sdk");
@@ -422,6 +468,7 @@ int main(void)
     tcase_add_test(t, shutdown);
     tcase_add_test(t, serve_and_invoke);
     tcase_add_test(t, stopping_serves_what_was_sent);
+    tcase_add_test(t, stopping_waits_for_parameters_on_their_way);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);
