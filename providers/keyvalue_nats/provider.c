@@ -2,7 +2,6 @@
 /* Links become stores; life and health of the provider. */
 #include "providers/keyvalue_nats/provider.h"
 
-#include <stdio.h>
 #include <utlist.h>
 #include "lattice/base/alloc.h"
 #include "lattice/base/log.h"
@@ -31,17 +30,9 @@ static void link_del(void *self, struct sdk_link *link)
 static void health(void *self, struct sdk_health *out)
 {
     const struct provider *p = self;
-    size_t used = 0;
-    for (const struct store *s = p->stores; s && used < sizeof out->message; s = s->next) {
-        if (s->problem.code == ERR_NONE)
-            continue;
-        out->healthy = false;
-        int n =
-            snprintf(out->message + used, sizeof out->message - used, "%slink of %.*s (%.*s): %s",
-                     used ? "; " : "", STR_ARG(s->link->def->source_id),
-                     STR_ARG(s->link->def->name), s->problem.text);
-        used += n > 0 ? (size_t)n : 0;
-    }
+    for (const struct store *s = p->stores; s; s = s->next)
+        if (s->problem.code != ERR_NONE)
+            sdk_health_link(out, s->link, &s->problem);
 }
 
 /* Every link, and with it every call that has a store, was taken away before. */

@@ -2,7 +2,6 @@
 /* Links become models that can be asked; life and health of the provider. */
 #include "providers/ollama/provider.h"
 
-#include <stdio.h>
 #include <utlist.h>
 #include "lattice/base/alloc.h"
 #include "lattice/base/log.h"
@@ -49,14 +48,9 @@ static void link_del(void *self, struct sdk_link *link)
 static void health(void *self, struct sdk_health *out)
 {
     const struct provider *p = self;
-    for (const struct model *m = p->models; m; m = m->next) {
-        if (m->problem.code == ERR_NONE)
-            continue;
-        out->healthy = false;
-        snprintf(out->message, sizeof out->message, "link of %.*s (%.*s): %.300s",
-                 STR_ARG(m->link->def->source_id), STR_ARG(m->link->def->name), m->problem.text);
-        return;
-    }
+    for (const struct model *m = p->models; m; m = m->next)
+        if (m->problem.code != ERR_NONE)
+            sdk_health_link(out, m->link, &m->problem);
 }
 
 /* Every link was taken away before, and with it every call. */

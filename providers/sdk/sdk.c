@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <string.h>
 #include "lattice/base/alloc.h"
 #include "lattice/base/log.h"
 #include "lattice/base/num.h"
@@ -254,6 +255,14 @@ void sdk_close(struct sdk *sdk)
     wrpc_close(sdk->wrpc);
     arena_fini(&sdk->arena);
     free(sdk);
+}
+
+void sdk_health_link(struct sdk_health *out, const struct sdk_link *link, const struct err *why)
+{
+    size_t used = strlen(out->message);
+    out->healthy = false;
+    snprintf(out->message + used, sizeof out->message - used, "%slink of %.*s (%.*s): %s",
+             used ? "; " : "", STR_ARG(link->def->source_id), STR_ARG(link->def->name), why->text);
 }
 
 /* ---- stopping ---- */

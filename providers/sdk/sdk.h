@@ -71,6 +71,8 @@ struct bus *sdk_bus(const struct sdk *sdk);
 struct wrpc *sdk_wrpc(const struct sdk *sdk);
 void *sdk_self(const struct sdk *sdk);
 void sdk_stopped(struct sdk *sdk);
+/* For health: this link is not served, and why; in the message as far as there is room. */
+void sdk_health_link(struct sdk_health *out, const struct sdk_link *link, const struct err *why);
 
 struct sdk_call {
     struct str target; /* component id */
