@@ -80,7 +80,7 @@ struct thread {
     pthread_barrier_t *start;
     struct wasm_module *module;
     uint32_t first; /* function it begins with */
-    char problem[160];
+    char problem[ERR_TEXT_MAX];
 };
 
 static bool check(struct thread *t, struct wasm_inst *inst, struct wasm_vm *vm, uint32_t n)
