@@ -155,11 +155,14 @@ static inline v128 with_f64(v128 v, double x)
         CHECK_ACCESS(ea, sizeof(v));       \
         memcpy(&(v), mem + ea, sizeof(v)); \
     } while (0)
-#define WRITE_MEMORY(v, address)           \
-    do {                                   \
-        const uint64_t ea = (address);     \
-        CHECK_ACCESS(ea, sizeof(v));       \
-        memcpy(mem + ea, &(v), sizeof(v)); \
+/* 16 bytes may be two writes to the machine: across the end of memory it has to fault before the first. */
+#define WRITE_MEMORY(v, address)                                         \
+    do {                                                                 \
+        const uint64_t ea = (address);                                   \
+        CHECK_ACCESS(ea, sizeof(v));                                     \
+        if (sizeof(v) > 8)                                               \
+            (void)*(const volatile uint8_t *)(mem + ea + sizeof(v) - 1); \
+        memcpy(mem + ea, &(v), sizeof(v));                               \
     } while (0)
 
 /* Of the v128 in slot 1, the lane that field 2 says. */

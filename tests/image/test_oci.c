@@ -60,7 +60,7 @@ START_TEST(names_come_apart)
 END_TEST
 
 static const char *const bad_names[] = {
-    "ghcr.io/", "ghcr.io/a:", "ghcr.io/a@sha256:12", "ghcr.io//a", "ghcr.io/a@md5:" HEX, ":1",
+    "ghcr.io/", "ghcr.io/a:", "ghcr.io/a@sha256:12", "ghcr.io//a", ("ghcr.io/a@md5:" HEX), ":1",
 };
 
 START_TEST(other_names_are_refused)
