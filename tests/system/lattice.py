@@ -222,6 +222,13 @@ class Lattice:
         finally:
             c.close()
 
+    def http_linked(self, port, path="/", method="GET", body=None, timeout=20):
+        """The same once providers know the links of the component: a provider may be up a moment before them."""
+        def ask():
+            reply = self.http(port, path, method, body, timeout=timeout)
+            return None if b"no link to this provider" in reply.body else reply
+        return until(ask, 10, "the provider never got its link")
+
     def answers(self, port, path="/"):
         try:
             return self.http(port, path, timeout=5).status == 200

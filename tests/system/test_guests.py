@@ -112,7 +112,7 @@ class Guests(unittest.TestCase):
         until(lambda: "Deployed" in lat.app_status(guest.stem), 30, lambda: lat.app_status(guest.stem) + host.tail())
         until(lambda: self.there(lat, port), 20, lambda: lat.app_status(guest.stem) + host.tail())
         for body, target, status, answer in HTTP[guest]:
-            reply = lat.http(port, target, "GET" if body is None else "POST", body, timeout=20 * PATIENCE)
+            reply = lat.http_linked(port, target, "GET" if body is None else "POST", body, 20 * PATIENCE)
             self.assertEqual((reply.status, reply.body), (status, answer), f"{target}\n{host.tail(5)}")
         lat.ctl("app", "delete", guest.stem)
 

@@ -40,7 +40,7 @@ class SmartCMS(unittest.TestCase):
             return False
 
     def post(self, lat, port, route, body=""):
-        return lat.http(port, f"/api/{route}", "POST", body.encode(), timeout=60)
+        return lat.http_linked(port, f"/api/{route}", "POST", body.encode(), 60)
 
     def stories(self, lat, port, ai):
         self.assertEqual(self.post(lat, port, "create", "dawn\nThe sun rose.\nSlowly, ü.").body, b"Stored dawn\n")
