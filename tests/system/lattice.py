@@ -223,11 +223,13 @@ class Lattice:
             c.close()
 
     def http_linked(self, port, path="/", method="GET", body=None, timeout=20):
-        """The same once providers know the links of the component: a provider may be up a moment before them."""
+        """The same once the component's providers serve it: they may be up a moment before they know its links, and the
+        component a moment before them."""
         def ask():
             reply = self.http(port, path, method, body, timeout=timeout)
-            return None if b"no link to this provider" in reply.body else reply
-        return until(ask, 10, "the provider never got its link")
+            early = b"no link to this provider" in reply.body or b"the component failed" in reply.body
+            return None if early else reply
+        return until(ask, 10, lambda: f"still {self.http(port, path, method, body, timeout=timeout)}")
 
     def answers(self, port, path="/"):
         try:
