@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <unistd.h>
 #include "hostd/image/files.h"
 #include "hostd/image/par.h"
@@ -42,10 +43,9 @@ struct images {
     uint32_t pulling;
 };
 
-/* source: where the bytes are. */
 struct job {
     struct job *next;
-    struct images *im; /* NULL: closed meanwhile */
+    struct images *im; /* not to be looked at once shared->stop */
     struct loop *loop;
     struct shared *shared;
     enum image_kind kind;
@@ -313,14 +313,15 @@ static bool check_ca_files(struct str files, struct err *e)
 
 char *image_cache_folder(struct str given)
 {
-    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME"), *tmp = getenv("TMPDIR");
     if (given.n)
         return str_dup(given);
     if (cache && cache[0] == '/')
         return xasprintf("%s/hostd", cache);
     if (home && home[0] == '/')
         return xasprintf("%s/.cache/hostd", home);
-    return xasprintf("/tmp/hostd-cache-%u", (unsigned)geteuid());
+    return xasprintf("%s/hostd-cache-%u", tmp && tmp[0] == '/' ? tmp : P_tmpdir,
+                     (unsigned)geteuid());
 }
 
 const char *images_cache(const struct images *im)
