@@ -193,7 +193,7 @@ static inline void env_start_real(void)
 {
     env = (struct env){.real = true, .loop = loop_new(), .port = env_free_port()};
     snprintf(env.url, sizeof env.url, "nats://127.0.0.1:%d", env.port);
-    snprintf(env.dir, sizeof env.dir, "/tmp/test-bus-XXXXXX");
+    snprintf(env.dir, sizeof env.dir, P_tmpdir "/test-bus-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(env.dir));
     env_server_start();
 }

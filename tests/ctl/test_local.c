@@ -21,7 +21,7 @@ static void set_up(void)
     c = (struct ctl){.json = true}; /* no notices */
     e = (struct err)ERR_INIT;
     arena_init(&c.arena, 1 << 20);
-    snprintf(folder, sizeof folder, "/tmp/test-ctl-XXXXXX");
+    snprintf(folder, sizeof folder, P_tmpdir "/test-ctl-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(folder));
     setenv("HOSTCTL_DATA_DIR", folder, 1);
 }

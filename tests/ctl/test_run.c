@@ -222,7 +222,7 @@ static bool write_module(const char *name, const uint8_t *bytes, size_t n)
 int main(void)
 {
     char command[128];
-    snprintf(directory, sizeof directory, "/tmp/hostd-run-XXXXXX");
+    snprintf(directory, sizeof directory, P_tmpdir "/hostd-run-XXXXXX");
     if (!mkdtemp(directory) || !write_module("numbers", numbers, sizeof numbers) ||
         !write_module("stranger", stranger, sizeof stranger))
         return 1;

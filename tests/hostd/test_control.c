@@ -352,7 +352,7 @@ static struct str signed_ref(const char *extra, bool changed)
     ck_assert(id_component_embed(buf_span(&plain), buf_view(&token), &out, &we));
     if (changed)
         out.p[plain.n / 2] ^= 1;
-    snprintf(path, sizeof path, "/tmp/hostd-signed-XXXXXX");
+    snprintf(path, sizeof path, P_tmpdir "/hostd-signed-XXXXXX");
     int fd = mkstemp(path);
     ck_assert_int_eq(write(fd, out.p, out.n), (ssize_t)out.n);
     close(fd);

@@ -87,7 +87,7 @@ static char *slurp(const char *name)
 static void setup_loop(void)
 {
     e = (struct err)ERR_INIT;
-    snprintf(dir, sizeof dir, "/tmp/test-sidecar-XXXXXX");
+    snprintf(dir, sizeof dir, P_tmpdir "/test-sidecar-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(dir));
     loop = loop_new();
 }

@@ -21,7 +21,7 @@ static void set_up(void)
     arena_init(&arena, 1 << 16);
     e = (struct err)ERR_INIT;
     loop = loop_new();
-    snprintf(folder, sizeof folder, "/tmp/test-image-XXXXXX");
+    snprintf(folder, sizeof folder, P_tmpdir "/test-image-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(folder));
 }
 

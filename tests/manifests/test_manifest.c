@@ -362,7 +362,7 @@ END_TEST
 
 START_TEST(images_become_absolute)
 {
-    char dir[] = "/tmp/manifest_test_XXXXXX";
+    char dir[] = P_tmpdir "/manifest_test_XXXXXX";
     ck_assert(mkdtemp(dir) != NULL);
     AUTO_FREE char *image = xasprintf("%s/a b.wasm", dir);
     FILE *f = fopen(image, "w");

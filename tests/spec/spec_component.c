@@ -581,7 +581,7 @@ static bool command_ok(char *const argv[])
 /* A folder to read from: the argument itself, or a temporary one with the archive in it. */
 static bool unpack(const char *archive, char *folder)
 {
-    snprintf(folder, FOLDER_MAX, "/tmp/spec_component.XXXXXX");
+    snprintf(folder, FOLDER_MAX, P_tmpdir "/spec_component.XXXXXX");
     if (!mkdtemp(folder))
         return false;
     char *const tar[] = {"tar", "-xJf", (char *)(uintptr_t)archive, "-C", folder, NULL};

@@ -36,7 +36,7 @@ static void make_file(const char *name, const char *text)
 /* BASE/secret is outside; BASE/box is what the guest gets. */
 static void set_up(void)
 {
-    snprintf(base, sizeof base, "/tmp/hostd-files-XXXXXX");
+    snprintf(base, sizeof base, P_tmpdir "/hostd-files-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(base));
     ck_assert_int_eq(mkdir(at("box"), 0755), 0);
     ck_assert_int_eq(mkdir(at("box/dir"), 0755), 0);
