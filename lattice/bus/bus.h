@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Messages, request/reply, queue groups and key-value buckets: the only door to NATS. Two builds of the same
- * interface: bus_nats_open (over the nats.c library, which nats.c alone may call) and bus_sim_open (in
+ * interface: bus_nats_open (over the nats.c library, which nats*.c alone may call) and bus_sim_open (in
  * process, deterministic, with faults). Everything is asynchronous; every call and every callback is on the
  * loop thread. Callbacks may call any function here, closing and unsubscribing themselves included; after
  * bus_unsubscribe, bus_cancel or kv_unwatch returned, the callback is never called again. */

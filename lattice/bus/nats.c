@@ -1,206 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The bus over the nats.c library; no other file calls that library.
+/* The bus over the nats.c library, which the files nats*.c alone call. This one publishes, subscribes, delivers on the
+ * loop and says what state the connection is in.
  *
- * Threads: the library reads, connects and calls back on threads of its own. Those only append to the inlet, a
- * locked list that the loop empties in batches with one wake-up for many messages. The loop in turn never waits
- * for the library: connecting runs on the pool, and while the connection is down (the library then holds its lock
- * through whole connection attempts) nothing is asked of it: what is published waits in the outbox.
+ * Threads: the library reads, connects and calls back on threads of its own, which only fill the inlet (nats_inlet.c).
+ * The loop in turn never waits for the library: connecting runs on the pool (nats_connect.c), and while the connection
+ * is down (the library then holds its lock through whole connection attempts) nothing is asked of it: what is
+ * published waits in the outbox.
  *
  * Keeps, for libnats 3.4.1:
  *   - one delivery thread for the process, so that messages arrive in the order of the wire across subscriptions;
  *   - every write goes out at once (SendAsap): the flusher thread would add a millisecond;
  *   - a subscription is unsubscribed, then the server is asked for an echo, and only when that has come back is it
  *     destroyed: until then the library's reader may still be using it;
- *   - the inlet outlives the bus until the library has said "closed";
  *   - messages are destroyed by the dozen: the library frees on a thread of its own, and wakes it for a single one. */
-#include "lattice/bus/bus_int.h"
+#include "lattice/bus/nats_int.h"
 
-#include <errno.h>
-#include <nats/nats.h>
-#include <pthread.h>
-#include <stdio.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 #include "lattice/base/alloc.h"
 #include "lattice/base/num.h"
 
-#define CONNECT_TIMEOUT_MS 2000
-#define WRITE_DEADLINE_MS 2000
-#define PING_INTERVAL_MS 20000
-#define RECONNECT_FIRST_MS 50
-#define RECONNECT_MAX_MS 2000
 #define CLOSE_FLUSH_MS 1000
 #define REAP_TIMEOUT_MS 5000
-#define USED_MAX 64
 #define USED_BYTES_MAX (1u << 20)
-
-struct nats_bus;
-
-enum event_kind { EVENT_MSG, EVENT_UP, EVENT_DOWN, EVENT_SHUT };
-
-/* One thing that happened on a library thread. */
-struct event {
-    struct event *next;
-    enum event_kind kind;
-    struct nats_sub *sub;
-    natsMsg *msg;
-    size_t size;
-};
-
-/* Where the library's threads leave what came in. */
-struct inlet {
-    pthread_mutex_t lock; /* guards everything but bus; a leaf */
-    struct event *first, **last;
-    size_t bytes;
-    int refs; /* the bus, its connect job, each subscription, the connection until closed */
-    int wake; /* eventfd, watched by the loop; -1 once closed */
-    struct loop_fd *watch;
-    struct nats_bus *bus; /* loop thread only; NULL once closed */
-    char *jwt, *seed;     /* read by the library whenever it connects */
-    char why[256];        /* last error */
-    enum err_code why_code;
-};
-
-struct nats_sub {
-    struct bus_sub base;
-    struct nats_sub *next, **at; /* in live, dead or reaping of the bus */
-    natsSubscription *sub;       /* NULL: not sent yet */
-    struct inlet *inlet;
-    char *subject, *queue;
-    int refs; /* the bus, the library until it called back for the last time; under the inlet's lock */
-};
-
-struct nats_bus {
-    struct bus base;
-    struct inlet *inlet;
-    natsConnection *conn; /* NULL until the first attempt has been made */
-    struct connect_job *job;
-    struct nats_sub *live, *dead, *reaping;
-    struct bus_copy *outbox, **outbox_last;
-    size_t outbox_bytes;
-    natsMsg *used[USED_MAX]; /* messages that wait for their destruction */
-    size_t nused, used_bytes;
-};
-
-/* Attempts to connect for the first time, on a pool thread each; the last one may outlive the bus. From then on the
- * library reconnects by itself. */
-struct connect_job {
-    struct nats_bus *bus; /* NULL: closed meanwhile */
-    struct inlet *inlet;
-    natsOptions *opts;
-    natsConnection *conn;
-    natsStatus status;
-    char why[256];
-    int attempts;
-    struct loop_timer *timer; /* between two attempts */
-};
-
-/* ---- the inlet ------------------------------------------------------------------------------------ */
-
-static void inlet_unref(struct inlet *in)
-{
-    pthread_mutex_lock(&in->lock);
-    bool last = --in->refs == 0;
-    pthread_mutex_unlock(&in->lock);
-    if (!last)
-        return;
-    pthread_mutex_destroy(&in->lock);
-    free(in->jwt);
-    free(in->seed);
-    free(in);
-}
-
-static struct inlet *inlet_ref(struct inlet *in)
-{
-    pthread_mutex_lock(&in->lock);
-    in->refs++;
-    pthread_mutex_unlock(&in->lock);
-    return in;
-}
-
-static void event_free(struct event *ev)
-{
-    natsMsg_Destroy(ev->msg);
-    free(ev);
-}
-
-/* Any thread. Takes the message. */
-static void inlet_put(struct inlet *in, enum event_kind kind, struct nats_sub *sub, natsMsg *msg)
-{
-    struct event *ev = xnew(struct event);
-    *ev = (struct event){.kind = kind, .sub = sub, .msg = msg, .size = sizeof *ev};
-    if (msg)
-        ev->size += (size_t)natsMsg_GetDataLength(msg);
-    pthread_mutex_lock(&in->lock);
-    bool take = in->wake >= 0 && (!msg || in->bytes + ev->size <= BUS_INLET_BYTES_MAX);
-    if (take) {
-        if (!in->first) /* under the lock, or bus_close might close it in between */
-            eventfd_write(in->wake, 1);
-        *in->last = ev;
-        in->last = &ev->next;
-        in->bytes += ev->size;
-    }
-    pthread_mutex_unlock(&in->lock);
-    if (!take)
-        event_free(ev);
-}
-
-static void on_nats_msg(natsConnection *nc, natsSubscription *s, natsMsg *msg, void *closure)
-{
-    struct nats_sub *sub = closure;
-    (void)nc;
-    (void)s;
-    inlet_put(sub->inlet, EVENT_MSG, sub, msg);
-}
-
-static void on_nats_up(natsConnection *nc, void *closure)
-{
-    (void)nc;
-    inlet_put(closure, EVENT_UP, NULL, NULL);
-}
-
-static void note_error(struct inlet *in, natsConnection *nc, enum err_code code)
-{
-    const char *text = NULL;
-    natsConnection_GetLastError(nc, &text);
-    pthread_mutex_lock(&in->lock);
-    snprintf(in->why, sizeof in->why, "%s", text && *text ? text : "the server went away");
-    in->why_code = code;
-    pthread_mutex_unlock(&in->lock);
-}
-
-static void on_nats_down(natsConnection *nc, void *closure)
-{
-    note_error(closure, nc, ERR_IO);
-    inlet_put(closure, EVENT_DOWN, NULL, NULL);
-}
-
-/* The library's last callback for this connection. */
-static void on_nats_closed(natsConnection *nc, void *closure)
-{
-    note_error(closure, nc, ERR_CLOSED);
-    inlet_put(closure, EVENT_SHUT, NULL, NULL);
-    inlet_unref(closure);
-}
-
-/* Slow consumer, permission violations: the connection goes on. Without this the library prints to stderr. */
-static void on_nats_error(natsConnection *nc, natsSubscription *s, natsStatus status, void *closure)
-{
-    (void)nc;
-    (void)s;
-    (void)status;
-    (void)closure;
-}
-
-static int64_t reconnect_delay_ms(natsConnection *nc, int attempts, void *closure)
-{
-    (void)nc;
-    (void)closure;
-    int shift = attempts < 1 ? 0 : attempts > 6 ? 6 : attempts - 1;
-    int64_t delay = MIN((int64_t)RECONNECT_FIRST_MS << shift, RECONNECT_MAX_MS);
-    return delay + (int64_t)(rand_u64() %
-                             (uint64_t)(delay / 2 + 1)); /* a crowd must not come back at once */
-}
 
 /* ---- used messages -------------------------------------------------------------------------------- */
 
@@ -212,7 +32,7 @@ static void used_destroy(struct nats_bus *b)
 }
 
 /* Takes the message, which may be NULL. */
-static void used_put(struct nats_bus *b, natsMsg *msg)
+void nbus_used(struct nats_bus *b, natsMsg *msg)
 {
     if (!msg)
         return;
@@ -261,7 +81,7 @@ static void deliver(struct nats_sub *sub, natsMsg *nm)
     sub->base.fn(sub->base.user, &m);
 }
 
-static void set_state(struct nats_bus *b, enum bus_state state)
+void nbus_set_state(struct nats_bus *b, enum bus_state state)
 {
     struct err why = ERR_INIT;
     pthread_mutex_lock(&b->inlet->lock);
@@ -271,9 +91,7 @@ static void set_state(struct nats_bus *b, enum bus_state state)
     bus_set_state(&b->base, state, &why);
 }
 
-static void go_up(struct nats_bus *b);
-
-static void handle_event(struct nats_bus *b, const struct event *ev)
+void nbus_handle(struct nats_bus *b, const struct event *ev)
 {
     switch (ev->kind) {
     case EVENT_MSG:
@@ -282,44 +100,15 @@ static void handle_event(struct nats_bus *b, const struct event *ev)
         break;
     case EVENT_UP: /* may come before connect_done, which looks for itself */
         if (b->conn && b->base.state != BUS_UP)
-            go_up(b);
+            nbus_up(b);
         break;
     case EVENT_DOWN:
-        set_state(b, BUS_DOWN);
+        nbus_set_state(b, BUS_DOWN);
         break;
     case EVENT_SHUT:
-        set_state(b, BUS_SHUT);
+        nbus_set_state(b, BUS_SHUT);
         break;
     }
-}
-
-static struct event *inlet_take(struct inlet *in)
-{
-    pthread_mutex_lock(&in->lock);
-    struct event *ev = in->first;
-    in->first = NULL;
-    in->last = &in->first;
-    in->bytes = 0;
-    pthread_mutex_unlock(&in->lock);
-    return ev;
-}
-
-static void inlet_drain(void *user)
-{
-    struct inlet *in = inlet_ref(user); /* a callback may close the bus */
-    eventfd_t count;
-    eventfd_read(in->wake, &count);
-    struct event *ev = inlet_take(in);
-    while (ev) {
-        struct event *next = ev->next;
-        if (in->bus)
-            handle_event(in->bus, ev);
-        if (in->bus)
-            used_put(in->bus, MOVE(ev->msg));
-        event_free(ev);
-        ev = next;
-    }
-    inlet_unref(in);
 }
 
 /* ---- publish -------------------------------------------------------------------------------------- */
@@ -348,7 +137,7 @@ static natsStatus send_with_headers(struct nats_bus *b, const char *subject, con
     }
     if (s == NATS_OK)
         s = natsConnection_PublishMsg(b->conn, nm);
-    used_put(b, nm);
+    nbus_used(b, nm);
     return s;
 }
 
@@ -457,8 +246,8 @@ static bool sub_send(struct nats_bus *b, struct nats_sub *sub, struct err *e)
 {
     natsStatus s =
         sub->queue ? natsConnection_QueueSubscribe(&sub->sub, b->conn, sub->subject, sub->queue,
-                                                   on_nats_msg, sub)
-                   : natsConnection_Subscribe(&sub->sub, b->conn, sub->subject, on_nats_msg, sub);
+                                                   inlet_on_msg, sub)
+                   : natsConnection_Subscribe(&sub->sub, b->conn, sub->subject, inlet_on_msg, sub);
     if (s != NATS_OK)
         return nats_failed(b, s, "subscribe", e);
     natsSubscription_SetPendingLimits(sub->sub, -1, -1); /* ours is BUS_INLET_BYTES_MAX */
@@ -535,15 +324,15 @@ static void nats_unsubscribe(struct bus_sub *base)
     list_remove(sub);
     list_add(&b->dead, sub);
     if (base->bus->state != BUS_UP)
-        return; /* go_up says it to the server, or the bus is closing */
+        return; /* nbus_up says it to the server, or the bus is closing */
     if (sub->sub)
         natsSubscription_Unsubscribe(sub->sub);
     reap(b);
 }
 
-/* ---- connecting ----------------------------------------------------------------------------------- */
+/* ---- up ------------------------------------------------------------------------------------------ */
 
-static void go_up(struct nats_bus *b)
+void nbus_up(struct nats_bus *b)
 {
     char url[sizeof b->base.url];
     int64_t max_payload = natsConnection_GetMaxPayload(b->conn);
@@ -557,150 +346,17 @@ static void go_up(struct nats_bus *b)
     for (struct nats_sub *sub = b->live; sub; sub = sub->next) {
         struct err e = ERR_INIT;
         if (!sub->sub)
-            sub_send(b, sub, &e); /* failing means down again; the next go_up repeats it */
+            sub_send(b, sub, &e); /* failing means down again; the next nbus_up repeats it */
     }
     outbox_send(b);
     b->base.state = BUS_UP;
     reap(b);
-    set_state(b, BUS_UP);
-}
-
-static natsStatus give_jwt(char **jwt, char **error, void *closure)
-{
-    const struct inlet *in = closure;
-    (void)error;
-    *jwt = str_dup(str_of(in->jwt));
-    return NATS_OK;
-}
-
-static natsStatus sign_nonce(char **error, unsigned char **signature, int *length,
-                             const char *nonce, void *closure)
-{
-    const struct inlet *in = closure;
-    (void)error;
-    return nats_Sign(in->seed, nonce, signature, length);
-}
-
-static natsStatus set_options(natsOptions *o, struct inlet *in, const struct bus_opts *opts)
-{
-    natsStatus s = natsOptions_SetURL(o, opts->url);
-    s = s ? s : natsOptions_SetName(o, opts->name ? opts->name : "hostd");
-    s = s ? s : natsOptions_SetSendAsap(o, true);
-    s = s ? s : natsOptions_UseGlobalMessageDelivery(o, true);
-    s = s ? s : natsOptions_SetTimeout(o, CONNECT_TIMEOUT_MS);
-    s = s ? s : natsOptions_SetWriteDeadline(o, WRITE_DEADLINE_MS);
-    s = s ? s : natsOptions_SetPingInterval(o, PING_INTERVAL_MS);
-    s = s ? s : natsOptions_SetMaxReconnect(o, -1);
-    s = s ? s : natsOptions_SetCustomReconnectDelay(o, reconnect_delay_ms, NULL);
-    s = s ? s : natsOptions_SetReconnectedCB(o, on_nats_up, in);
-    s = s ? s : natsOptions_SetDisconnectedCB(o, on_nats_down, in);
-    s = s ? s : natsOptions_SetClosedCB(o, on_nats_closed, in);
-    s = s ? s : natsOptions_SetErrorHandler(o, on_nats_error, NULL);
-    if (opts->tls)
-        s = s ? s : natsOptions_SetSecure(o, true);
-    if (opts->creds)
-        s = s ? s : natsOptions_SetUserCredentialsFromFiles(o, opts->creds, NULL);
-    if (in->jwt)
-        s = s ? s : natsOptions_SetUserCredentialsCallbacks(o, give_jwt, in, sign_nonce, in);
-    return s;
-}
-
-static void connect_work(void *user)
-{
-    struct connect_job *job = user;
-    inlet_ref(job->inlet); /* the connection's, until on_nats_closed */
-    job->status = natsConnection_Connect(&job->conn, job->opts);
-    if (job->status == NATS_OK)
-        return;
-    natsStatus last;
-    const char *text = nats_GetLastError(&last);
-    const char *place = text ? strstr(text, "): ") : NULL;
-    if (place) /* "(file:line): " of the library's source */
-        text = place + 3;
-    if (job->status == NATS_NO_SERVER)
-        text = "no NATS server answers there";
-    snprintf(job->why, sizeof job->why, "%s",
-             text && *text ? text : natsStatus_GetText(job->status));
-    inlet_unref(job->inlet);
-}
-
-static void job_free(struct connect_job *job)
-{
-    natsOptions_Destroy(job->opts);
-    inlet_unref(job->inlet);
-    free(job);
-}
-
-static void connect_done(void *user);
-
-static void connect_again(void *user)
-{
-    struct connect_job *job = user;
-    job->timer = NULL;
-    loop_work(job->bus->base.loop, connect_work, connect_done, job);
-}
-
-static void connect_failed(struct nats_bus *b, struct connect_job *job)
-{
-    bool denied = job->status == NATS_CONNECTION_AUTH_FAILED;
-    bool hopeless =
-        denied || job->status == NATS_INVALID_ARG || job->status == NATS_ADDRESS_MISSING;
-    pthread_mutex_lock(&b->inlet->lock);
-    memcpy(b->inlet->why, job->why, sizeof job->why);
-    b->inlet->why_code = denied ? ERR_DENIED : hopeless ? ERR_INVALID : ERR_IO;
-    pthread_mutex_unlock(&b->inlet->lock);
-    if (hopeless) {
-        b->job = NULL;
-        job_free(job);
-        set_state(b, BUS_SHUT);
-        return;
-    }
-    uint64_t delay_ms = (uint64_t)reconnect_delay_ms(NULL, ++job->attempts, NULL);
-    job->timer = loop_after(b->base.loop, delay_ms, connect_again, job);
-    if (b->base.state == BUS_CONNECTING)
-        set_state(b, BUS_DOWN);
-}
-
-static void connect_done(void *user)
-{
-    struct connect_job *job = user;
-    struct nats_bus *b = job->bus;
-    if (b && !job->conn) {
-        connect_failed(b, job);
-        return;
-    }
-    natsConnection *conn = job->conn;
-    job_free(job);
-    if (!b && conn) {
-        natsConnection_Close(conn); /* ends in on_nats_closed */
-        natsConnection_Destroy(conn);
-    } else if (b) {
-        b->job = NULL;
-        b->conn = conn;
-        if (natsConnection_Status(conn) == NATS_CONN_STATUS_CONNECTED)
-            go_up(b);
-        else if (b->base.state != BUS_DOWN)
-            set_state(b, BUS_DOWN);
-    }
+    nbus_set_state(b, BUS_UP);
 }
 
 /* ---- life ----------------------------------------------------------------------------------------- */
 
 /* Nothing more is taken from the library's threads. */
-static void inlet_close(struct inlet *in)
-{
-    loop_fd_close(&in->watch);
-    pthread_mutex_lock(&in->lock);
-    close(in->wake);
-    in->wake = -1;
-    pthread_mutex_unlock(&in->lock);
-    in->bus = NULL;
-    for (struct event *ev = inlet_take(in), *next; ev; ev = next) {
-        next = ev->next;
-        event_free(ev);
-    }
-}
-
 static void nats_close(struct bus *base)
 {
     struct nats_bus *b = (struct nats_bus *)base;
@@ -710,12 +366,7 @@ static void nats_close(struct bus *base)
     if (was_up)
         natsConnection_FlushTimeout(b->conn, CLOSE_FLUSH_MS);
     inlet_close(in);
-    if (b->job && b->job->timer) {
-        loop_timer_stop(&b->job->timer);
-        job_free(b->job);
-    } else if (b->job) {
-        b->job->bus = NULL;
-    }
+    connect_end(b);
     if (b->conn)
         natsConnection_Close(b->conn); /* joins the reader: subscriptions can go */
     struct nats_sub **lists[] = {&b->live, &b->dead, &b->reaping};
@@ -737,38 +388,6 @@ static void library_init(void)
     nats_SetMessageDeliveryPoolSize(1);
 }
 
-static struct inlet *inlet_new(struct loop *loop, const struct bus_opts *opts, struct err *e)
-{
-    struct inlet *in = xnew(struct inlet);
-    pthread_mutex_init(&in->lock, NULL);
-    in->last = &in->first;
-    in->refs = 1;
-    in->jwt = opts->jwt ? str_dup(str_of(opts->jwt)) : NULL;
-    in->seed = opts->seed ? str_dup(str_of(opts->seed)) : NULL;
-    in->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (in->wake < 0)
-        err_errno(e, errno, "eventfd");
-    else
-        in->watch = loop_fd_open(loop, in->wake, inlet_drain, in, e);
-    if (in->watch)
-        return in;
-    inlet_close(in);
-    inlet_unref(in);
-    return NULL;
-}
-
-static natsOptions *options_new(struct inlet *in, const struct bus_opts *opts, struct err *e)
-{
-    natsOptions *o = NULL;
-    natsStatus s = natsOptions_Create(&o);
-    s = s ? s : set_options(o, in, opts);
-    if (s == NATS_OK)
-        return o;
-    natsOptions_Destroy(o);
-    err_set(e, ERR_INVALID, "NATS options for %s: %s", opts->url, natsStatus_GetText(s));
-    return NULL;
-}
-
 bool bus_nats_open(struct loop *loop, const struct bus_opts *opts, struct bus **out, struct err *e)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -784,15 +403,10 @@ bool bus_nats_open(struct loop *loop, const struct bus_opts *opts, struct bus **
     b->inlet = in;
     b->outbox_last = &b->outbox;
     in->bus = b;
-    natsOptions *o = options_new(in, opts, e);
-    if (!o || !bus_base_init(&b->base, &nats_ops, loop, opts, e)) {
-        natsOptions_Destroy(o);
+    if (!bus_base_init(&b->base, &nats_ops, loop, opts, e) || !connect_begin(b, opts, e)) {
         nats_close(&b->base);
         return false;
     }
-    b->job = xnew(struct connect_job);
-    *b->job = (struct connect_job){.bus = b, .inlet = inlet_ref(in), .opts = o};
-    loop_work(loop, connect_work, connect_done, b->job);
     *out = &b->base;
     return true;
 }
