@@ -21,13 +21,24 @@ const char *http_gone_text(enum http_gone why)
 
 /* ---- life ---- */
 
+static void apply_limits(struct http_exchange *x)
+{
+    const struct http_limits *limits = &x->conn->server->limits;
+    x->fields.max = x->trailers.max = limits->headers_max;
+    x->fields.bytes.max = x->trailers.bytes.max = limits->head_bytes_max;
+}
+
 void exchange_init(struct http_exchange *x, struct http_conn *c)
 {
-    const struct http_limits *limits = &c->server->limits;
     x->conn = c;
-    x->fields.max = x->trailers.max = limits->headers_max;
-    buf_init(&x->fields.bytes, limits->head_bytes_max);
-    buf_init(&x->trailers.bytes, limits->head_bytes_max);
+    apply_limits(x);
+}
+
+/* The limits may have changed since the request before. */
+void exchange_begin(struct http_exchange *x)
+{
+    x->begun = true;
+    apply_limits(x);
 }
 
 /* Keeps the memory of the fields for the next request. */

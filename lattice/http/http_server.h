@@ -66,22 +66,23 @@ struct http_handler {
 };
 
 /* Rows: field, default, what it bounds. 0 in the struct means the default. */
-#define HTTP_LIMITS(X)                                                                      \
-    X(uint32_t, connections_max, 10000)             /* open at a time */                    \
-    X(uint32_t, connections_per_address_max, 10000) /* of them, from one client address */  \
-    X(uint32_t, head_bytes_max, 64 * 1024) /* request line and fields; trailers likewise */ \
-    X(uint32_t, headers_max, 128)          /* fields in a head, and in trailers */          \
-    X(uint32_t, target_bytes_max, 16 * 1024)                                                \
-    X(uint64_t, body_bytes_max, UINT64_MAX)    /* of one request */                         \
-    X(uint32_t, body_window_bytes, 256 * 1024) /* delivered, not consumed: reading stops */ \
-    X(uint32_t, pipeline_bytes_max, 16 * 1024) /* read ahead while a reply is pending */    \
-    X(uint32_t, write_high_bytes, 256 * 1024)  /* queued: drained() will be called */       \
-    X(uint32_t, write_low_bytes, 64 * 1024)                                                 \
-    X(uint32_t, header_timeout_ms, 15000) /* first byte to last of a head */                \
-    X(uint32_t, idle_timeout_ms, 75000)   /* between requests */                            \
-    X(uint32_t, body_timeout_ms, 30000)   /* no byte of the body came */                    \
-    X(uint32_t, body_rate_min, 64)        /* bytes per second, after the first 20 s */      \
-    X(uint32_t, write_timeout_ms, 30000)  /* the client took no byte */                     \
+#define HTTP_LIMITS(X)                                                                         \
+    X(uint32_t, connections_max, 10000)             /* open at a time */                       \
+    X(uint32_t, connections_per_address_max, 10000) /* of them, from one client address */     \
+    X(uint32_t, requests_max, UINT32_MAX)           /* on one connection, which then closes */ \
+    X(uint32_t, head_bytes_max, 64 * 1024) /* request line and fields; trailers likewise */    \
+    X(uint32_t, headers_max, 128)          /* fields in a head, and in trailers */             \
+    X(uint32_t, target_bytes_max, 16 * 1024)                                                   \
+    X(uint64_t, body_bytes_max, UINT64_MAX)    /* of one request */                            \
+    X(uint32_t, body_window_bytes, 256 * 1024) /* delivered, not consumed: reading stops */    \
+    X(uint32_t, pipeline_bytes_max, 16 * 1024) /* read ahead while a reply is pending */       \
+    X(uint32_t, write_high_bytes, 256 * 1024)  /* queued: drained() will be called */          \
+    X(uint32_t, write_low_bytes, 64 * 1024)                                                    \
+    X(uint32_t, header_timeout_ms, 15000) /* first byte to last of a head */                   \
+    X(uint32_t, idle_timeout_ms, 75000)   /* between requests */                               \
+    X(uint32_t, body_timeout_ms, 30000)   /* no byte of the body came */                       \
+    X(uint32_t, body_rate_min, 64)        /* bytes per second, after the first 20 s */         \
+    X(uint32_t, write_timeout_ms, 30000)  /* the client took no byte */                        \
     X(uint32_t, linger_ms, 2000)          /* for a client to read our last words */
 
 struct http_limits {
@@ -107,6 +108,9 @@ struct http_server_opts {
 /* ERR_EXISTS: the address is in use; ERR_DENIED; ERR_INVALID: not an address. The text names the address. */
 bool http_server_open(struct loop *loop, const struct http_server_opts *opts,
                       struct http_server **out, struct err *e);
+/* Goes on with other limits, certificate and user, for requests under way too. The address stays as it is, and so do
+ * open connections, whatever certificate they began with; opts must be with TLS if those it was opened with were. */
+void http_server_change(struct http_server *s, const struct http_server_opts *opts);
 struct str http_server_address(const struct http_server *s); /* as bound, with the real port */
 uint32_t http_server_connections(const struct http_server *s);
 uint32_t http_server_exchanges(const struct http_server *s); /* requests being answered */

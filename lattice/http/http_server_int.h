@@ -77,6 +77,7 @@ struct http_exchange {
 #define UNWANTED_BYTES_MAX (256u * 1024)
 
 void exchange_init(struct http_exchange *x, struct http_conn *c);
+void exchange_begin(struct http_exchange *x); /* its first byte is in */
 void exchange_reset(struct http_exchange *x);
 void exchange_fini(struct http_exchange *x);
 void exchange_continue(struct http_exchange *x); /* 100, when the client waits for it */
@@ -115,6 +116,7 @@ struct http_conn {
     llhttp_t parser;
     struct http_exchange x;
     uint64_t raw_bytes; /* read since the head began */
+    uint32_t nrequests;
     uint16_t refuse;
     enum conn_phase phase;
 

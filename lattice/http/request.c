@@ -16,7 +16,7 @@ static int refuse(struct http_conn *c, uint16_t status)
 static int on_begin(llhttp_t *p)
 {
     struct http_conn *c = p->data;
-    c->x.begun = true;
+    exchange_begin(&c->x);
     return 0;
 }
 
@@ -221,7 +221,8 @@ static int on_head(llhttp_t *p)
         return refuse(c, 400);
     if (x->head.length_bytes > s->limits.body_bytes_max)
         return refuse(c, 413);
-    if (!llhttp_should_keep_alive(p) || s->stopping)
+    c->nrequests++;
+    if (!llhttp_should_keep_alive(p) || s->stopping || c->nrequests >= s->limits.requests_max)
         c->closing = true;
     x->head_done = x->active = true;
     s->nexchanges++;

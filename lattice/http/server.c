@@ -40,6 +40,15 @@ bool http_server_open(struct loop *loop, const struct http_server_opts *opts,
     return true;
 }
 
+void http_server_change(struct http_server *s, const struct http_server_opts *opts)
+{
+    assert(!s->tls == !opts->tls);
+    s->limits = with_defaults(&opts->limits);
+    s->tls = opts->tls;
+    s->handler = opts->handler;
+    s->user = opts->user;
+}
+
 struct str http_server_address(const struct http_server *s)
 {
     return str_of(s->address);

@@ -466,6 +466,43 @@ START_TEST(connection_limits)
 }
 END_TEST
 
+START_TEST(last_request_of_a_connection)
+{
+    struct harness h;
+    harness_open(&h, ANSWER_HELLO, &(struct http_limits){.requests_max = 2});
+    harness_put(&h, "GET /1 HTTP/1.1\r\nHost: h\r\n\r\n");
+    ck_assert(!strstr(harness_got(&h), "connection:"));
+    ck_assert(!http_sim_ended(h.client));
+    harness_put(&h, "GET /2 HTTP/1.1\r\nHost: h\r\n\r\nGET /3 HTTP/1.1\r\nHost: h\r\n\r\n");
+    ck_assert(strstr(harness_got(&h), "connection: close\r\n"));
+    ck_assert(http_sim_ended(h.client));
+    ck_assert_uint_eq(h.requests, 2);
+    harness_close(&h);
+}
+END_TEST
+
+/* New limits and a new user from the next request on, on connections that are open. */
+START_TEST(options_change_under_way)
+{
+    struct harness h, other = {.answer = ANSWER_HELLO};
+    struct http_server_opts opts = {
+        .limits = {.headers_max = 1}, .handler = &handler, .user = &other};
+    harness_open(&h, ANSWER_LATER, NULL);
+    harness_put(&h, "GET /1 HTTP/1.1\r\nHost: h\r\na: b\r\n\r\n");
+    http_server_change(h.server, &opts);
+    harness_hello(&h);
+    ck_assert(starts(harness_got(&h), "HTTP/1.1 200 "));
+    harness_put(&h, "GET /2 HTTP/1.1\r\nHost: h\r\n\r\n");
+    ck_assert(starts(harness_got(&h), "HTTP/1.1 200 "));
+    ck_assert_uint_eq(h.requests, 1);
+    ck_assert_uint_eq(other.requests, 1);
+    harness_put(&h, "GET /3 HTTP/1.1\r\nHost: h\r\na: b\r\n\r\n");
+    ck_assert(starts(harness_got(&h), "HTTP/1.1 431 "));
+    buf_fini(&other.log);
+    harness_close(&h);
+}
+END_TEST
+
 /* ---- the end ---- */
 
 static void on_stopped(void *user)
@@ -569,6 +606,8 @@ int main(void)
     tcase_add_test(t, trickling_body);
     tcase_add_test(t, client_that_does_not_read);
     tcase_add_test(t, connection_limits);
+    tcase_add_test(t, last_request_of_a_connection);
+    tcase_add_test(t, options_change_under_way);
     tcase_add_test(t, graceful_stop);
     tcase_add_test(t, stop_sends_what_was_answered);
     tcase_add_test(t, stop_does_not_wait_for_ever);
