@@ -11,18 +11,22 @@ enum { REQUEST_PROMPT, REQUEST_IMAGES };
 
 /* ---- the request ---- */
 
-static json_t *text(struct str s)
+static json_t *text(struct str s) /* NULL: not UTF-8 */
 {
-    return json_stringn(s.p, s.n);
+    return json_stringn(s.n ? s.p : "", s.n);
 }
 
-static json_t *images_of(const struct wit_value *option)
+static bool add_images(json_t *message, const struct wit_value *option)
 {
     json_t *out = json_array();
     const struct wit_value *list = option->v;
-    for (uint32_t i = 0; option->n && i < list->n; i++)
-        json_array_append_new(out, text(wit_get_str(&list->v[i])));
-    return out;
+    bool ok = true;
+    for (uint32_t i = 0; option->n && ok && i < list->n; i++)
+        ok = json_array_append_new(out, text(wit_get_str(&list->v[i]))) == 0;
+    if (ok && option->n)
+        json_object_set(message, "images", out);
+    json_decref(out);
+    return ok;
 }
 
 /* A number is a number of seconds; anything else is a duration such as "5m". */
@@ -56,8 +60,8 @@ char *message_request(const struct settings *s, const struct wit_value *request,
     if (!ok)
         err_set(e, ERR_INVALID, "model_name or prompt is not UTF-8");
     json_object_set_new(message, "stream", json_false());
-    if (request->v[REQUEST_IMAGES].n)
-        json_object_set_new(message, "images", images_of(&request->v[REQUEST_IMAGES]));
+    if (ok && !add_images(message, &request->v[REQUEST_IMAGES]))
+        ok = err_set(e, ERR_INVALID, "images: not UTF-8, and they should be base64");
     if (s->keep_alive.n)
         json_object_set_new(message, "keep_alive", keep_alive_of(s->keep_alive));
     ok = ok && (s->options.n == 0 || add_options(message, s->options, e));

@@ -51,12 +51,40 @@ START_TEST(addresses)
 }
 END_TEST
 
+/* What a link says wins over what the provider was started with, under either name of the address. */
+static const struct {
+    struct proto_pair link, provider;
+    const char *authority;
+} precedence[] = {
+    {{STR_INIT("host"), STR_INIT("link")}, {STR_INIT("url"), STR_INIT("provider")}, "link"},
+    {{STR_INIT("URL"), STR_INIT("link")}, {STR_INIT("host"), STR_INIT("provider")}, "link"},
+    {{STR_INIT("other"), STR_INIT("link")}, {STR_INIT("url"), STR_INIT("provider")}, "provider"},
+};
+
+START_TEST(a_link_wins_over_the_provider)
+{
+    const struct proto_map link = {&precedence[_i].link, 1},
+                           provider = {&precedence[_i].provider, 1};
+    ck_assert_msg(settings_read(&link, &provider, &arena, &s, &e), "%s", e.text);
+    ck_assert(str_eqz(s.authority, precedence[_i].authority));
+}
+END_TEST
+
+START_TEST(a_link_need_not_set_anything)
+{
+    ck_assert_msg(read_settings(NULL, 0), "%s", e.text);
+    ck_assert(str_eqz(s.model_name, "llama3"));
+    ck_assert(str_eqz(s.authority, "127.0.0.1:11434"));
+    ck_assert_uint_eq(s.timeout_ms, 600000);
+}
+END_TEST
+
 static const struct {
     struct proto_pair pairs[2];
     uint32_t n;
     const char *text;
 } bad_settings[] = {
-    {{{STR_INIT("url"), STR_INIT("http://x")}}, 1, "model_name"},
+    {{{STR_INIT("model_name"), STR_INIT("")}}, 1, "model_name"},
     {{{STR_INIT("model_name"), STR_INIT("m")}, {STR_INIT("url"), STR_INIT("http://")}}, 2, "url"},
     {{{STR_INIT("model_name"), STR_INIT("m")}, {STR_INIT("url"), STR_INIT("http://a:b@c")}},
      2,
@@ -94,8 +122,17 @@ START_TEST(a_request_says_what_was_set)
     ck_assert_str_eq(json, "{\"model\":\"tiny\",\"prompt\":\"why \\\"so\\\"?\",\"stream\":false,"
                            "\"images\":[\"aGk=\"],\"keep_alive\":\"5m\",\"options\":{\"seed\":7}}");
     free(json);
+    struct wit_value none = wit_str(STR_NONE), bad = wit_str(STR("\xff"));
     s.options = STR_NONE;
     s.keep_alive = STR("300");
+    images.v = &none;
+    json = request_of("", &images);
+    ck_assert_str_eq(json, "{\"model\":\"tiny\",\"prompt\":\"\",\"stream\":false,"
+                           "\"images\":[\"\"],\"keep_alive\":300}");
+    free(json);
+    images.v = &bad;
+    ck_assert_ptr_null(request_of("", &images));
+    ck_assert_ptr_nonnull(strstr(e.text, "images"));
     json = request_of("", NULL);
     ck_assert_str_eq(json, "{\"model\":\"tiny\",\"prompt\":\"\",\"stream\":false,"
                            "\"keep_alive\":300}");
@@ -173,6 +210,8 @@ int main(void)
     TCase *t = tcase_create("messages");
     tcase_add_checked_fixture(t, set_up, tear_down);
     tcase_add_loop_test(t, addresses, 0, ARRAY_LEN(urls));
+    tcase_add_loop_test(t, a_link_wins_over_the_provider, 0, ARRAY_LEN(precedence));
+    tcase_add_test(t, a_link_need_not_set_anything);
     tcase_add_loop_test(t, settings_that_make_no_sense_are_named, 0, ARRAY_LEN(bad_settings));
     tcase_add_test(t, a_request_says_what_was_set);
     tcase_add_test(t, options_that_are_no_object_are_refused);

@@ -1,9 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ollama's route on loopback, with a model that answers by rule; it can also stall, break off, talk nonsense or be away."""
+"""Ollama's route on loopback, with a model that answers by rule; it can also stall, break off, talk nonsense or be away.
+And a call of the ollama provider without a component."""
 
+import contextlib
 import http.server
 import json
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
 import threading
+import urllib.request
 
 MODEL = "tiny"
 
@@ -11,14 +19,18 @@ MODEL = "tiny"
 class FakeOllama:
     """with FakeOllama() as ai: ... ai.url"""
 
-    def __init__(self):
-        self.asked = []
+    def __init__(self, port=0):
+        self.asked, self.connections = [], []
         self.behave = None  # a function of the request handler, in place of the model
         self.release = threading.Event()
         ai = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+
+            def setup(self):
+                super().setup()
+                ai.connections.append(self.connection)
 
             def do_POST(self):
                 size = int(self.headers["Content-Length"])
@@ -27,7 +39,7 @@ class FakeOllama:
             def log_message(self, *args):
                 pass
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self.server.daemon_threads = True
         self.server.handle_error = lambda *_: None  # clients that went
         self.url = f"http://127.0.0.1:{self.server.server_port}"
@@ -40,6 +52,9 @@ class FakeOllama:
         self.release.set()
         self.server.shutdown()
         self.server.server_close()
+        for connection in self.connections:  # those that clients keep, too
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def answer(self, request, message):
         self.asked.append((request.path, message, request.client_address))
@@ -60,3 +75,126 @@ class FakeOllama:
         request.send_header("Content-Length", str(len(body)))
         request.end_headers()
         request.wfile.write(body)
+
+
+class RealOllama:
+    """The same routes before a model that llama.cpp runs: with RealOllama() as ai: ... ai.url"""
+
+    MODEL = "untaught"
+    CACHE = pathlib.Path(os.environ.get("HOSTD_OLLAMA") or
+                         pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "hostd/ollama")
+    FOLDER = pathlib.Path(__file__).resolve().parents[1] / "ollama/real"
+    MISSING = "no real model here: tests/ollama/real/build fetches one"
+
+    @classmethod
+    def available(cls):
+        return (cls.CACHE / "untaught.gguf").exists() and shutil.which("node") is not None
+
+    def __enter__(self):
+        args = ["node", self.FOLDER / "serve.mjs", self.CACHE / "node_modules", f"{self.MODEL}={self.CACHE}/untaught.gguf"]
+        self.server = subprocess.Popen(args, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.url = f"http://127.0.0.1:{int(self.server.stdout.readline())}"
+        return self
+
+    def __exit__(self, *_):
+        self.server.kill()
+        self.server.communicate()
+
+    def loaded(self):
+        with urllib.request.urlopen(f"{self.url}/api/ps", timeout=20) as reply:
+            return [m["name"] for m in json.loads(reply.read())["models"]]
+
+    def foreign(self, prompt, options):
+        """What Ollama's own client hears."""
+        args = ["node", self.FOLDER / "client.mjs", self.CACHE / "node_modules", self.url, self.MODEL, prompt]
+        done = subprocess.run([*args, json.dumps(options)], capture_output=True, text=True, timeout=60, check=True)
+        return json.loads(done.stdout)
+
+
+# ---- a call of the provider, byte by byte, as a member that is not ours makes it (protocol: wRPC 2 and 4.7)
+
+
+def leb(n):
+    out = b""
+    while n > 0x7f:
+        out, n = out + bytes([n & 0x7f | 0x80]), n >> 7
+    return out + bytes([n])
+
+
+def text(s):
+    return leb(len(s.encode())) + s.encode()
+
+
+class Reader:
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def byte(self):
+        self.at += 1
+        return self.data[self.at - 1]
+
+    def number(self):
+        n = shift = 0
+        while True:
+            b = self.byte()
+            n, shift = n | (b & 0x7f) << shift, shift + 7
+            if b < 0x80:
+                return n
+
+    def signed(self):
+        at = self.at
+        n = self.number()
+        bits = 7 * (self.at - at)
+        return n - (1 << bits) if n >> (bits - 1) else n
+
+    def text(self):
+        n = self.number()
+        self.at += n
+        return self.data[self.at - n:self.at].decode()
+
+    def option(self, read):
+        return read() if self.byte() else None
+
+
+NUMBERS = ("total_duration", "load_duration", "prompt_eval_count", "prompt_eval_duration", "eval_count", "eval_duration")
+
+
+def decode(data):
+    """The record as a dictionary, or the error as a text."""
+    r = Reader(data)
+    if r.byte():
+        return r.text()
+    out = {name: r.text() for name in ("model", "created_at", "response")}
+    out["done"] = bool(r.byte())
+    out["context"] = r.option(lambda: [r.signed() for _ in range(r.number())])
+    for name in NUMBERS:
+        out[name] = r.option(r.number)
+    assert r.at == len(data), data
+    return out
+
+
+def generate(nats_port, provider, source, prompt, images=None, timeout=30, link="default"):
+    """thomastaylor312:ollama/generate.generate of that provider, in the name of a component."""
+    params = text(prompt) + (b"\0" if images is None else b"\1" + leb(len(images)) + b"".join(map(text, images)))
+    head = f"NATS/1.0\r\nsource-id: {source}\r\nlink-name: {link}\r\n\r\n".encode()
+    subject = f"default.{provider}.wrpc.0.0.1.thomastaylor312:ollama/generate.generate"
+    with socket.create_connection(("127.0.0.1", nats_port), timeout) as s, s.makefile("rb") as f:
+        s.sendall(b'CONNECT {"verbose":false,"headers":true,"no_responders":true}\r\nSUB ask.1 1\r\nSUB ask.1.> 2\r\n'
+                  + f"HPUB {subject} ask.1 {len(head)} {len(head) + len(params)}\r\n".encode() + head + params + b"\r\n")
+        result = b""
+        for line in f:
+            words = line.decode().split()
+            if words[0] == "PING":
+                s.sendall(b"PONG\r\n")
+            if words[0] not in ("MSG", "HMSG"):
+                continue
+            payload = f.read(int(words[-1]) + 2)[:-2]
+            if words[0] == "HMSG":
+                return f"nobody serves {subject}"
+            if words[1] == "ask.1":  # whom we may send more to: that there is no more
+                s.sendall(f"PUB {words[3]}.params 0\r\n\r\n".encode())
+            elif payload:
+                result += payload
+            else:
+                return decode(result)
+    return "the connection ended"

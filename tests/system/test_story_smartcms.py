@@ -2,6 +2,7 @@
 """SmartCMS: stories in a key-value bucket, new ones by a language model, 100 instances over two zones, and its page."""
 
 import concurrent.futures
+import json
 import os
 import pathlib
 import re
@@ -10,7 +11,7 @@ import subprocess
 import unittest
 
 from lattice import BIN, ROOT, Lattice, free_port, main, until
-from ollama import MODEL, FakeOllama
+from ollama import MODEL, FakeOllama, RealOllama
 
 EXAMPLE = ROOT / "deploy/examples/smartcms"
 CACHE = pathlib.Path(os.environ.get("HOSTD_GUESTS") or
@@ -18,13 +19,14 @@ CACHE = pathlib.Path(os.environ.get("HOSTD_GUESTS") or
 
 
 class SmartCMS(unittest.TestCase):
-    def deploy(self, lat, ai_url, image=EXAMPLE / "smartcms.wasm", model=MODEL, timeout_ms=60000):
+    def deploy(self, lat, ai_url, image=EXAMPLE / "smartcms.wasm", model=MODEL, timeout_ms=60000, options=None):
         """The example's manifest with its own port, model and image."""
         port = free_port()
         text = (EXAMPLE / "wadm.yaml").read_text()
         text = text.replace("./smartcms.wasm", str(image)).replace("127.0.0.1:8000", f"127.0.0.1:{port}")
         text = text.replace("llama3.2", model).replace("http://127.0.0.1:11434", ai_url)
-        text = re.sub(r"( +)model_name: .*\n", rf'\g<0>\1timeout_ms: "{timeout_ms}"\n', text)
+        text = re.sub(r"( +)model_name: .*\n", rf'\g<0>\1timeout_ms: "{timeout_ms}"\n'
+                      + rf"\1options: '{json.dumps(options or {})}'\n", text)
         path = lat.dir / "wadm.yaml"
         path.write_text(text.replace("v0.1.0", f"port-{port}"))
         lat.ctl("app", "deploy", path)
@@ -99,6 +101,20 @@ class SmartCMS(unittest.TestCase):
                 self.assertNotIn("\x1b", reply.body.decode())
             ai.behave = None
             self.assertEqual(self.post(lat, port, "generate", "x").status, 200)
+
+    @unittest.skipUnless(RealOllama.available(), RealOllama.MISSING)
+    def test_with_a_real_model(self):
+        with Lattice() as lat, RealOllama() as ai:
+            lat.start("us-east-1", "us-west-1")
+            port = self.deploy(lat, ai.url, model=ai.MODEL, options={"temperature": 0, "num_predict": 24})
+            name, story = self.post(lat, port, "generate", "A dog came").body.decode().split("\n", 1)
+            said = ai.foreign("A dog came", {"temperature": 0, "num_predict": 24})["whole"]["response"]
+            self.assertEqual((name, story), ("generated1", f"A dog came{said}\n"))
+            self.assertEqual(self.post(lat, port, "retrieve", name).body.decode(), story)
+            with concurrent.futures.ThreadPoolExecutor(10) as pool:
+                stories = list(pool.map(lambda _: self.post(lat, port, "generate", "A dog came").body, range(20)))
+            self.assertEqual({s.split(b"\n", 1)[1].decode() for s in stories}, {story}, "at temperature 0 it repeats itself")
+            print(f"21 stories by a real model; one of them: {story}")
 
     def test_no_model_and_no_server(self):
         with Lattice() as lat, FakeOllama() as ai:
