@@ -36,6 +36,13 @@ void arena_fini(struct arena *a)
     *a = (struct arena){.max_bytes = a->max_bytes};
 }
 
+void arena_wipe(struct arena *a)
+{
+    for (struct arena_block *b = a->head; b; b = b->next)
+        explicit_bzero(b->data, b->size);
+    arena_fini(a);
+}
+
 void arena_reset(struct arena *a)
 {
     struct arena_block *b = a->head;

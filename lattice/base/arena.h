@@ -20,6 +20,7 @@ struct arena {
 
 void arena_init(struct arena *a, size_t max_bytes);
 void arena_fini(struct arena *a);  /* takes a zeroed arena */
+void arena_wipe(struct arena *a);  /* the same for one that held secrets: overwrites them first */
 void arena_reset(struct arena *a); /* empties it, keeps one block */
 
 /* Zeroed memory, or NULL at the ceiling. Size 0 gives a unique non-NULL pointer. */

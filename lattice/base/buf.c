@@ -12,10 +12,17 @@ void buf_init(struct buf *b, size_t max)
     *b = (struct buf){.max = max};
 }
 
+static void let_go(const struct buf *b)
+{
+    if (b->p && b->secret)
+        explicit_bzero(b->p, b->cap);
+    free(b->p);
+}
+
 void buf_fini(struct buf *b)
 {
-    free(b->p);
-    *b = (struct buf){.max = b->max};
+    let_go(b);
+    *b = (struct buf){.max = b->max, .secret = b->secret};
 }
 
 void buf_clear(struct buf *b)
@@ -29,6 +36,16 @@ bool buf_ok(const struct buf *b, struct err *e)
     return !b->full || err_set(e, ERR_LIMIT, "needs more than %zu bytes", b->max);
 }
 
+/* realloc would leave the old bytes behind. */
+static void move(struct buf *b, size_t cap)
+{
+    uint8_t *p = xalloc(cap);
+    if (b->n)
+        memcpy(p, b->p, b->n);
+    let_go(b);
+    b->p = p;
+}
+
 static bool reserve(struct buf *b, size_t n)
 {
     size_t need;
@@ -38,9 +55,12 @@ static bool reserve(struct buf *b, size_t n)
     }
     if (need < b->cap) /* one byte stays spare */
         return true;
-    size_t cap = MAX(need + 1, b->cap * 2);
-    b->p = xrealloc(b->p, MAX(cap, (size_t)64));
-    b->cap = MAX(cap, (size_t)64);
+    size_t cap = MAX(MAX(need + 1, b->cap * 2), (size_t)64);
+    if (b->secret)
+        move(b, cap);
+    else
+        b->p = xrealloc(b->p, cap);
+    b->cap = cap;
     return true;
 }
 

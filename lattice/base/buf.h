@@ -12,6 +12,7 @@ struct buf {
     size_t n, cap;
     size_t max; /* 0: no ceiling, for sizes we chose ourselves */
     bool full;
+    bool secret; /* set before anything is in it: memory that it lets go of is overwritten first */
 };
 
 #define BUF_INIT \

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who is who on a lattice: nkeys (Ed25519 keys in text form) and claims (signed tokens about components,
- * providers and hosts). Everything here is pure, bounded by its input and for any thread.
+/* Who is who on a lattice: nkeys (Ed25519 and X25519 keys in text form), boxes sealed between them, and claims (signed
+ * tokens about components, providers and hosts). Everything here is pure, bounded by its input and for any thread.
  *
  *   host:      id_key_generate(ID_SERVER, &key); id_key_public(&key, text)
  *   component: id_component_claims(wasm, now, &arena, &claims, &found, &e)
@@ -56,6 +56,29 @@ bool id_key_type_parse(struct str name, enum id_key_type *out);
 void id_sign(const struct id_key *k, struct span message, uint8_t out[ID_SIGNATURE_BYTES]);
 bool id_verify(const uint8_t public_key[ID_RAW_BYTES], struct span message,
                const uint8_t signature[ID_SIGNATURE_BYTES]);
+
+/* ---- sealed boxes: xkey.c --------------------------------------------------------------------------- */
+
+#define ID_BOX_EXTRA 44u       /* bytes that sealing adds: version, nonce, tag */
+#define ID_BOX_MAX (16u << 20) /* bytes of one box */
+#define ID_NONCE_BYTES 24
+
+/* From one ID_CURVE key for the public half of another: whoever has either of the two private keys can open it.
+ * Appends. */
+bool id_seal(const struct id_key *from, const uint8_t to[ID_RAW_BYTES], struct span message,
+             struct buf *out, struct err *e);
+/* The same with a nonce that the caller answers for: never the same twice between the same keys. */
+bool id_seal_nonce(const struct id_key *from, const uint8_t to[ID_RAW_BYTES],
+                   const uint8_t nonce[ID_NONCE_BYTES], struct span message, struct buf *out,
+                   struct err *e);
+/* Appends the message; out should be a `secret` one. ERR_DENIED: not sealed from that key for this one, or changed
+ * since. */
+bool id_open(const struct id_key *to, const uint8_t from[ID_RAW_BYTES], struct span box,
+             struct buf *out, struct err *e);
+/* A public key's text that must be one of curve type. */
+bool id_xkey_parse(struct str text, uint8_t raw[ID_RAW_BYTES], struct err *e);
+
+/* ---- hashes: nkey.c --------------------------------------------------------------------------------- */
 
 /* Upper-case hexadecimal SHA-256. */
 #define ID_HASH_LEN 64
