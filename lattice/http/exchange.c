@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One request and its reply: what the handler sees of it, and the framing of replies (RFC 9112, 6 and 7).
- * Keeps: a head is checked whole before its first byte is queued; no field that frames a message comes from a
- * handler; `active` turns false exactly once, by the handler's end or abort, or by gone(). */
+/* One request and its reply, as the handler sees them whichever protocol carries them.
+ * Keeps: a head is checked whole before its protocol is given it; no field that frames a message comes from a
+ * handler, and no body longer or shorter than its content-length leaves as a complete one; `active` turns false
+ * exactly once, by the handler's end or abort, or by gone(). */
 #include "lattice/http/http_server_int.h"
 
 #include <assert.h>
@@ -76,7 +77,7 @@ void exchange_gone(struct http_exchange *x, enum http_gone why)
 void http_exchange_abort(struct http_exchange *x)
 {
     deactivate(x);
-    conn_kill(x->conn, HTTP_GONE_CLOSED);
+    x->conn->protocol->abort(x);
 }
 
 const struct http_head *http_exchange_head(const struct http_exchange *x)
@@ -103,7 +104,7 @@ void http_body_consumed(struct http_exchange *x, size_t n)
 {
     assert(x->active && n <= x->unconsumed_bytes);
     x->unconsumed_bytes -= n;
-    conn_go_on(x->conn);
+    x->conn->protocol->consumed(x, n);
 }
 
 void exchange_continue(struct http_exchange *x)
@@ -111,13 +112,12 @@ void exchange_continue(struct http_exchange *x)
     if (!x->expects_continue || !x->active || x->reply_started)
         return;
     x->expects_continue = false;
-    buf_str(&x->conn->out, STR("HTTP/1.1 100 Continue\r\n\r\n"));
-    conn_touch(x->conn);
+    x->conn->protocol->proceed(x);
 }
 
 /* ---- reply heads ---- */
 
-static const char *reason(uint16_t status)
+const char *status_reason(uint16_t status)
 {
     static const struct {
         uint16_t status;
@@ -221,55 +221,41 @@ static enum field_kind field_kind(struct str name)
     return FIELD_PLAIN;
 }
 
-#define LENGTH_UNKNOWN UINT64_MAX
+bool reply_field_travels(const struct http_header *h)
+{
+    enum field_kind kind = field_kind(h->name);
+    return kind != FIELD_HOP && kind != FIELD_LENGTH;
+}
 
-struct head_facts {
-    uint64_t length; /* of the body */
-    bool has_date;
-};
+bool reply_trailer_travels(const struct http_header *h)
+{
+    return name_ok(h->name) && value_ok(h->value) && field_kind(h->name) == FIELD_PLAIN;
+}
 
-static bool check_headers(const struct http_header *h, size_t n, struct head_facts *out,
+/* Fills in what a head's fields say. */
+static bool check_headers(const struct http_header *h, size_t n, struct reply_head *out,
                           struct err *e)
 {
     char text[128];
-    struct head_facts facts = {.length = LENGTH_UNKNOWN};
+    uint64_t known = LENGTH_UNKNOWN;
     for (size_t i = 0; i < n; i++) {
         if (!name_ok(h[i].name) || !value_ok(h[i].value))
             return err_set(e, ERR_INVALID, "header '%s' has bytes that must not be sent",
                            str_escape(h[i].name, text, sizeof text));
         enum field_kind kind = field_kind(h[i].name);
-        facts.has_date |= kind == FIELD_DATE;
+        out->has_date |= kind == FIELD_DATE;
         if (kind != FIELD_LENGTH)
             continue;
         uint64_t length;
         if (!str_u64(h[i].value, &length) || length == LENGTH_UNKNOWN ||
-            (facts.length != LENGTH_UNKNOWN && facts.length != length))
+            (known != LENGTH_UNKNOWN && known != length))
             return err_set(e, ERR_INVALID,
                            "content-length '%s' is not a number, or not the only one",
                            str_escape(h[i].value, text, sizeof text));
-        facts.length = length;
+        known = length;
     }
-    *out = facts;
+    out->length = known;
     return true;
-}
-
-static void put_number(struct buf *out, uint64_t v, unsigned base)
-{
-    char text[24];
-    size_t at = sizeof text;
-    do {
-        text[--at] = "0123456789abcdef"[v % base];
-        v /= base;
-    } while (v);
-    buf_put(out, text + at, sizeof text - at);
-}
-
-static void put_field(struct buf *out, struct str name, struct str value)
-{
-    buf_str(out, name);
-    buf_put(out, ": ", 2);
-    buf_str(out, value);
-    buf_put(out, "\r\n", 2);
 }
 
 static enum reply_framing choose_framing(const struct http_exchange *x, uint16_t status,
@@ -279,62 +265,25 @@ static enum reply_framing choose_framing(const struct http_exchange *x, uint16_t
         return REPLY_EMPTY;
     if (length != LENGTH_UNKNOWN)
         return REPLY_LENGTH;
-    return x->head.minor ? REPLY_CHUNKED : REPLY_UNTIL_CLOSE;
-}
-
-static void put_framing(struct http_exchange *x, uint16_t status, uint64_t length, struct buf *out)
-{
-    struct http_conn *c = x->conn;
-    if (length != LENGTH_UNKNOWN && status != 204) {
-        buf_str(out, STR("content-length: "));
-        put_number(out, length, 10);
-        buf_put(out, "\r\n", 2);
-    } else if (x->framing == REPLY_CHUNKED) {
-        buf_str(out, STR("transfer-encoding: chunked\r\n"));
-    }
-    if (c->closing)
-        buf_str(out, STR("connection: close\r\n"));
-    else if (x->head.minor == 0)
-        buf_str(out, STR("connection: keep-alive\r\n"));
+    return REPLY_OPEN;
 }
 
 /* length overrides a content-length field unless it is LENGTH_UNKNOWN. */
 static bool put_head(struct http_exchange *x, uint16_t status, const struct http_header *h,
                      size_t n, uint64_t length, struct err *e)
 {
-    struct http_conn *c = x->conn;
-    struct head_facts facts = {0};
+    struct reply_head head = {.status = status, .headers = h, .nheaders = n};
     assert(!x->reply_started);
     if (status < 200 || status > 999)
         return err_set(e, ERR_INVALID, "status %u cannot be sent", status);
-    if (!check_headers(h, n, &facts, e))
+    if (!check_headers(h, n, &head, e))
         return false;
-    if (length == LENGTH_UNKNOWN)
-        length = facts.length;
-    x->framing = choose_framing(x, status, length);
-    x->reply_left = x->framing == REPLY_LENGTH ? length : 0;
-    if (x->framing == REPLY_UNTIL_CLOSE || x->expects_continue || c->server->stopping)
-        c->closing = true;
-
-    struct buf *out = &c->out;
-    x->head_at = out->n;
-    x->head_run = c->sends;
-    buf_str(out, STR("HTTP/1.1 "));
-    put_number(out, status, 10);
-    buf_put(out, " ", 1);
-    buf_str(out, str_of(reason(status)));
-    buf_put(out, "\r\n", 2);
-    for (size_t i = 0; i < n; i++) {
-        enum field_kind kind = field_kind(h[i].name);
-        if (kind != FIELD_HOP && kind != FIELD_LENGTH)
-            put_field(out, h[i].name, h[i].value);
-    }
-    if (!facts.has_date)
-        put_field(out, STR("date"), server_date(c->server));
-    put_framing(x, status, length, out);
-    buf_put(out, "\r\n", 2);
+    if (length != LENGTH_UNKNOWN)
+        head.length = length;
+    x->framing = choose_framing(x, status, head.length);
+    x->reply_left = x->framing == REPLY_LENGTH ? head.length : 0;
     x->reply_started = true;
-    conn_touch(c);
+    x->conn->protocol->head(x, &head);
     return true;
 }
 
@@ -347,11 +296,9 @@ bool http_reply_head(struct http_exchange *x, uint16_t status, const struct http
 
 bool http_reply_retract(struct http_exchange *x)
 {
-    struct http_conn *c = x->conn;
     assert(x->active && x->reply_started);
-    if (c->sends != x->head_run)
+    if (!x->conn->protocol->retract(x))
         return false;
-    c->out.n = x->head_at;
     x->reply_started = x->above_high = false;
     x->framing = REPLY_NONE;
     return true;
@@ -361,73 +308,38 @@ bool http_reply_retract(struct http_exchange *x)
 
 static void put_body(struct http_exchange *x, struct span data)
 {
-    struct http_conn *c = x->conn;
-    switch (x->framing) {
-    case REPLY_NONE:
-    case REPLY_EMPTY:
-        return;
-    case REPLY_LENGTH:
+    if (x->framing == REPLY_LENGTH) {
         if (data.n > x->reply_left) {
-            data.n =
-                (size_t)x
-                    ->reply_left; /* the promise holds; what is behind it would be read as a reply */
-            c->closing = true;
+            /* the promise holds; what is behind it would be read as a reply */
+            data.n = (size_t)x->reply_left;
+            x->conn->closing = true;
         }
         x->reply_left -= data.n;
-        buf_put(&c->out, data.p, data.n);
-        break;
-    case REPLY_CHUNKED:
-        if (data.n == 0)
-            return; /* would be the end */
-        put_number(&c->out, data.n, 16);
-        buf_put(&c->out, "\r\n", 2);
-        buf_put(&c->out, data.p, data.n);
-        buf_put(&c->out, "\r\n", 2);
-        break;
-    case REPLY_UNTIL_CLOSE:
-        buf_put(&c->out, data.p, data.n);
-        break;
     }
-    conn_touch(c);
+    if (x->framing != REPLY_EMPTY && data.n > 0)
+        x->conn->protocol->body(x, data);
 }
 
 size_t http_reply_body(struct http_exchange *x, struct span data)
 {
     assert(x->active && x->reply_started);
     put_body(x, data);
-    size_t queued = conn_queued(x->conn);
+    size_t queued = x->conn->protocol->queued(x);
     if (queued >= x->conn->server->limits.write_high_bytes)
         x->above_high = true;
     return queued;
 }
 
-static void put_last_chunk(struct http_conn *c, const struct http_header *trailers, size_t n)
-{
-    buf_str(&c->out, STR("0\r\n"));
-    for (size_t i = 0; i < n; i++) {
-        const struct http_header *t = &trailers[i];
-        if (name_ok(t->name) && value_ok(t->value) && field_kind(t->name) == FIELD_PLAIN)
-            put_field(&c->out, t->name, t->value);
-    }
-    buf_put(&c->out, "\r\n", 2);
-    conn_touch(c);
-}
-
 void http_reply_end(struct http_exchange *x, const struct http_header *trailers, size_t n)
 {
-    struct http_conn *c = x->conn;
     assert(x->active && x->reply_started);
     if (x->framing == REPLY_LENGTH && x->reply_left > 0) {
         http_exchange_abort(x);
         return;
     }
-    if (x->framing == REPLY_CHUNKED)
-        put_last_chunk(c, trailers, n);
     deactivate(x);
     x->reply_done = true;
-    if (x->expects_continue)
-        c->closing = true;
-    conn_go_on(c);
+    x->conn->protocol->end(x, trailers, n);
 }
 
 bool http_reply_full(struct http_exchange *x, uint16_t status, const struct http_header *headers,
@@ -447,9 +359,9 @@ void exchange_refuse(struct http_exchange *x, uint16_t status)
     char text[64];
     struct err e = ERR_INIT;
     assert(!x->active && !x->reply_started);
-    int n = snprintf(text, sizeof text, "%u %s\n", status, reason(status));
-    x->conn->closing = true;
+    int n = snprintf(text, sizeof text, "%u %s\n", status, status_reason(status));
     put_head(x, status, plain, ARRAY_LEN(plain), (uint64_t)n, &e);
     put_body(x, (struct span){(const uint8_t *)text, (size_t)n});
     x->reply_done = true;
+    x->conn->protocol->end(x, NULL, 0);
 }

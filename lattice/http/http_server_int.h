@@ -46,9 +46,51 @@ bool fields_name(struct fields *f, bool starts, struct str piece);
 bool fields_value(struct fields *f, bool starts, struct str piece);
 void fields_views(struct fields *f);
 
+/* ---- what a protocol makes of connections and exchanges (h1.c) ---- */
+
+#define LENGTH_UNKNOWN UINT64_MAX
+
+struct reply_head { /* as a handler gave it, checked */
+    uint16_t status;
+    const struct http_header *headers;
+    size_t nheaders;
+    uint64_t length; /* of the body, or LENGTH_UNKNOWN */
+    bool has_date;
+};
+
+struct http_protocol {
+    void (*input)(struct http_conn *c, struct span in);    /* not while lingering; may free c */
+    size_t (*room)(const struct http_conn *c);             /* see conn_room */
+    bool (*busy)(const struct http_conn *c);               /* an exchange is the handler's */
+    void (*gone)(struct http_conn *c, enum http_gone why); /* tells it of all that are */
+    void (*retire)(struct http_conn *c);                   /* no request after those under way */
+    bool (*fill)(struct http_conn *c); /* moves on to the empty `out` what may go; false: nothing */
+    void (*sent)(struct http_conn *c); /* all that can be sent for now was; may free c */
+    uint64_t (*deadline_ms)(const struct http_conn *c);
+    void (*check)(struct http_conn *c, uint64_t now_ms); /* that may have passed */
+    void (*fini)(struct http_conn *c);
+
+    void (*head)(struct http_exchange *x, const struct reply_head *h);
+    void (*body)(struct http_exchange *x,
+                 struct span data); /* of a reply that has one; not empty */
+    void (*end)(struct http_exchange *x, const struct http_header *trailers, size_t n);
+    bool (*retract)(struct http_exchange *x);
+    void (*abort)(struct http_exchange *x);
+    void (*consumed)(struct http_exchange *x, size_t n); /* may free the connection */
+    void (*proceed)(struct http_exchange *x);            /* 100 */
+    size_t (*queued)(const struct http_exchange *x);     /* of the reply */
+};
+
+extern const struct http_protocol h1_protocol;
+
 /* ---- one request and its reply (exchange.c) ---- */
 
-enum reply_framing { REPLY_NONE, REPLY_EMPTY, REPLY_LENGTH, REPLY_CHUNKED, REPLY_UNTIL_CLOSE };
+enum reply_framing {
+    REPLY_NONE,
+    REPLY_EMPTY,  /* no body, whatever its length would be */
+    REPLY_LENGTH, /* known beforehand */
+    REPLY_OPEN,   /* until it ends */
+};
 
 struct http_exchange {
     struct http_conn *conn;
@@ -82,10 +124,20 @@ void exchange_reset(struct http_exchange *x);
 void exchange_fini(struct http_exchange *x);
 void exchange_continue(struct http_exchange *x); /* 100, when the client waits for it */
 void exchange_gone(struct http_exchange *x, enum http_gone why); /* tells the handler, once */
-/* A reply of the server's own; the connection closes after it. */
-void exchange_refuse(struct http_exchange *x, uint16_t status);
+void exchange_refuse(struct http_exchange *x, uint16_t status);  /* a reply of the server's own */
+const char *status_reason(uint16_t status);
+/* What of a handler's fields goes into a head and into trailers. */
+bool reply_field_travels(const struct http_header *h);
+bool reply_trailer_travels(const struct http_header *h);
 
-/* ---- parsing (request.c) ---- */
+/* ---- HTTP/1.1: parsing (request.c), replies (h1_reply.c), whose turn it is (h1.c) ---- */
+
+void h1_put_head(struct http_exchange *x, const struct reply_head *h);
+void h1_put_body(struct http_exchange *x, struct span data);
+void h1_put_trailers(struct http_exchange *x, const struct http_header *trailers, size_t n);
+bool h1_retract(struct http_exchange *x);
+void h1_put_continue(struct http_exchange *x);
+void h1_body_begins(struct http_conn *c);
 
 extern const llhttp_settings_t http_request_settings;
 /* Tokenises in; the callbacks drive the exchange. *used is what was taken. False: the request must be refused with
@@ -104,6 +156,7 @@ enum conn_phase {
 
 struct http_conn {
     struct http_server *server;
+    const struct http_protocol *protocol;
     const struct http_transport *transport;
     void *carrier;
     struct http_conn *prev, *next;             /* of all */
@@ -139,18 +192,18 @@ struct http_conn {
 
 struct http_conn *conn_new(struct http_server *s, const struct http_transport *t, void *carrier,
                            struct str peer);
-size_t conn_room(
-    const struct http_conn *c); /* how much the carrier may read for it now; not 0 while reading */
+/* How much the carrier may read for it now; not 0 while reading. */
+size_t conn_room(const struct http_conn *c);
 void conn_input(struct http_conn *c, struct span in);
-void conn_lost(struct http_conn *c,
-               bool eof); /* the client sends no more, or the connection broke */
+/* The client sends no more (eof), or the connection broke. */
+void conn_lost(struct http_conn *c, bool eof);
 void conn_sent(struct http_conn *c);
 
-void conn_body_begins(struct http_conn *c);
-void conn_touch(struct http_conn *c); /* out has bytes: flush at the end of this turn */
+void conn_touch(struct http_conn *c); /* something is to be sent: flush at the end of this turn */
 void conn_flush(struct http_conn *c);
-void conn_go_on(struct http_conn *c);  /* the exchange changed; may free the connection */
-void conn_retire(struct http_conn *c); /* closes when idle, else after the reply at hand */
+void conn_settle(struct http_conn *c, bool reading); /* the end of every way in; may free c */
+void conn_linger(struct http_conn *c);
+void conn_retire(struct http_conn *c); /* closes when idle, else after what is at hand */
 void conn_kill(struct http_conn *c, enum http_gone why);
 uint64_t conn_deadline_ms(const struct http_conn *c);  /* UINT64_MAX: none */
 void conn_check(struct http_conn *c, uint64_t now_ms); /* the wheel came by */

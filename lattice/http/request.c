@@ -226,7 +226,7 @@ static int on_head(llhttp_t *p)
         c->closing = true;
     x->head_done = x->active = true;
     s->nexchanges++;
-    conn_body_begins(c);
+    h1_body_begins(c);
     s->handler->request(s->user, x);
     exchange_continue(x);
     return c->dead ? refuse(c, 0) : 0;
