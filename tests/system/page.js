@@ -9,32 +9,49 @@ const args = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run
               '--disable-component-update', '--disable-sync'];
 
 const says = (page, text) => page.locator('#answer', { hasText: text }).waitFor({ timeout: 20000 });
+const form = (page, route) => page.locator(`form[data-route=${route}]`);
+const focused = (page) => page.evaluate(() => document.activeElement.textContent || document.activeElement.name);
 
 async function byMouse(page) {
   await page.goto(url);
-  const keep = page.locator('form[data-route=create]');
+  const keep = form(page, 'create'), read = form(page, 'retrieve');
   await keep.getByLabel('Name').fill('harbour');
   await keep.getByLabel('Story').fill('Boats came in.\nThen it rained.');
   await keep.getByRole('button').click();
   await says(page, 'Stored harbour');
-  const read = page.locator('form[data-route=retrieve]');
-  await read.getByLabel('Name').fill('harbour');
+  assert.strictEqual(await read.getByLabel('Name').inputValue(), 'harbour', 'what was kept is ready to be read');
   await read.getByRole('button').click();
   await says(page, 'Then it rained.');
+  assert.strictEqual(await page.locator('#title').textContent(), 'harbour');
   await page.screenshot({ path: `${folder}/smartcms.png` });
+  await page.emulateMedia({ colorScheme: 'dark' });
+  await page.screenshot({ path: `${folder}/smartcms-dark.png` });
+  await page.emulateMedia({ colorScheme: 'light' });
 }
 
 // Tab from the top: name, story, button, name, button, first words, button.
 async function byKeyboard(page) {
   await page.goto(url);
-  for (let i = 0; i < 6; i++) await page.keyboard.press('Tab');
+  await page.keyboard.press('Tab');
+  await page.keyboard.type('by hand');
+  await page.keyboard.press('Tab');
+  await page.keyboard.type('Without a mouse.');
+  await page.keyboard.press('Control+Enter');
+  await says(page, 'Stored by hand');
+  for (let i = 0; i < 3; i++) await page.keyboard.press('Tab');
+  assert.strictEqual(await focused(page), 'Read it');
+  await page.keyboard.press('Space');
+  await says(page, 'Without a mouse.');
+  assert.strictEqual(await focused(page), 'Read it', 'a button keeps the focus when it is used');
+  await page.keyboard.press('Tab');
   await page.keyboard.type('A cat');
   await page.keyboard.press('Enter');
-  await says(page, /generated\d+\s+A cat, said the model/);
-  await page.locator('form[data-route=retrieve]').getByLabel('Name').fill('nobody');
+  await says(page, 'A cat, said the model');
+  assert.match(await page.locator('#title').textContent(), /^generated\d+$/);
+  await form(page, 'retrieve').getByLabel('Name').fill('nobody');
   await page.keyboard.press('Enter');
   await says(page, 'Story not found');
-  assert.ok(await page.locator('#answer.failed').count(), 'a failure looks like one');
+  assert.ok(await page.locator('article.failed').count(), 'a failure looks like one');
 }
 
 async function onPhone(browser) {
@@ -42,10 +59,14 @@ async function onPhone(browser) {
   await page.goto(url);
   const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
   assert.ok(overflow <= 0, `${overflow} pixels too wide`);
+  for (const field of await page.locator('input, textarea').all())
+    assert.ok(parseFloat(await field.evaluate((f) => getComputedStyle(f).fontSize)) >= 16, 'a phone would zoom in');
   for (const button of await page.getByRole('button').all())
     assert.ok((await button.boundingBox()).height >= 44, 'a button is too small for a finger');
-  await page.locator('form[data-route=generate]').getByRole('button').tap();
+  await form(page, 'generate').getByRole('button').tap();
   await says(page, 'Once upon a time');
+  const { y, height } = await page.locator('article').boundingBox();
+  assert.ok(y >= 0 && y + height <= 740, 'the story is on the screen, not above it');
   await page.screenshot({ path: `${folder}/smartcms-phone.png`, fullPage: true });
 }
 

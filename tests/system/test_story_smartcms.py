@@ -109,7 +109,7 @@ class SmartCMS(unittest.TestCase):
             port = self.deploy(lat, ai.url, model=ai.MODEL, options={"temperature": 0, "num_predict": 24})
             name, story = self.post(lat, port, "generate", "A dog came").body.decode().split("\n", 1)
             said = ai.foreign("A dog came", {"temperature": 0, "num_predict": 24})["whole"]["response"]
-            self.assertEqual((name, story), ("generated1", f"A dog came{said}\n"))
+            self.assertEqual((name, story), ("generated1", f"A dog came {said}\n"))
             self.assertEqual(self.post(lat, port, "retrieve", name).body.decode(), story)
             with concurrent.futures.ThreadPoolExecutor(10) as pool:
                 stories = list(pool.map(lambda _: self.post(lat, port, "generate", "A dog came").body, range(20)))

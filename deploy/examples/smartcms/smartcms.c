@@ -40,6 +40,18 @@ static struct text trim(struct text s)
     return s;
 }
 
+/* What a model says goes on where the first words end: with a blank when neither has one and a word begins. */
+static struct text go_on(struct text first_words, struct text said)
+{
+    static const char marks[] = ".,;:!?)";
+    for (size_t i = 0; said.n && i < sizeof marks - 1; i++)
+        if (said.p[0] == marks[i])
+            return join(first_words, said);
+    if (!said.n || (uint8_t)said.p[0] <= ' ')
+        return join(first_words, said);
+    return join(join(first_words, TEXT(" ")), said);
+}
+
 static void create(handle_t bucket, struct text body, handle_t out)
 {
     struct result r;
@@ -87,7 +99,7 @@ static void generate(handle_t bucket, struct text body, handle_t out)
         answer(out, 502, join(g.error, TEXT("\n")));
         return;
     }
-    struct text story = join(prompt, g.ok.response);
+    struct text story = go_on(prompt, g.ok.response);
     bucket_increment(bucket, "generated", 9, 1, &number);
     if (number.is_err & 1) {
         answer_error(out, &number.error);

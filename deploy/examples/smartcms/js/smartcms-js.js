@@ -7,6 +7,9 @@ import { generate } from 'thomastaylor312:ollama/generate';
 const bytes = (text) => new TextEncoder().encode(text);
 const plain = (text, status = 200) => new Response(text, { status, headers: { 'content-type': 'text/plain; charset=utf-8' } });
 
+// With a blank when neither has one and a word begins.
+const goOn = (first, said) => first + (/^(?:$|[\s.,;:!?)])/.test(said) ? '' : ' ') + said;
+
 const routes = {
   '/api/create': (body) => {
     const [first, ...rest] = body.split('\n');
@@ -21,7 +24,7 @@ const routes = {
   },
   '/api/generate': (body) => {
     const prompt = body.trim() || 'Once upon a time';
-    const story = prompt + generate({ prompt, images: undefined }).response;
+    const story = goOn(prompt, generate({ prompt, images: undefined }).response);
     const bucket = open('default');
     const name = `generated${increment(bucket, 'generated', 1n)}`;
     bucket.set(name, bytes(story));
