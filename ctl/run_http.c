@@ -50,7 +50,8 @@ static void on_head(void *user, uint16_t status, const struct http_fetch_field *
 static void on_body(void *user, struct span data)
 {
     const struct fetch *f = user;
-    wasi_body_push(f->http->ctx, f->exchange, data); /* fits: the client keeps its window */
+    struct err ignored = ERR_INIT; /* it fits: the client keeps its window */
+    wasi_body_push(f->http->ctx, f->exchange, data, &ignored);
     look_again(f->http);
 }
 

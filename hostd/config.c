@@ -119,6 +119,12 @@ static const struct row {
       "one component or provider image"),
     N("max-queue", "HOSTD_MAX_QUEUE", queue_max, "1024", 1, 1000000,
       "invocations of one component waiting for an instance"),
+    N("max-unread-bytes", "HOSTD_MAX_UNREAD_BYTES", unread_bytes_max, "1073741824", 0,
+      1099511627776,
+      "one body that its sender does not pace and its guest has not read; what is "
+      "over 2 MiB waits in a temporary file"),
+    N("max-spool-bytes", "HOSTD_MAX_SPOOL_BYTES", spool_bytes_max, "8589934592", 0, 1099511627776,
+      "all such files together"),
     N("workers", "HOSTD_WORKERS", workers, "0", 0, 1024,
       "threads that run guests, 0: one per core"),
     N("heartbeat-interval-seconds", "WASMCLOUD_HEARTBEAT_INTERVAL", heartbeat_s, "30", 1, 3600,

@@ -32,6 +32,7 @@ struct settings {
     const char *log_level;
     bool log_json;
     uint64_t execution_ms_max, memory_bytes_max, image_bytes_max, instances_max, queue_max, workers;
+    uint64_t unread_bytes_max, spool_bytes_max;
     uint64_t heartbeat_s, probe_interval_ms;
     bool component_auction, provider_auction;
     bool no_scheduler;

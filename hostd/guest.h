@@ -65,6 +65,7 @@ struct guest_opts {
     void *user;
     struct config_map *config;  /* a reference is taken; NULL: empty */
     const struct wasi_net *net; /* what its sockets may reach; NULL: nothing */
+    struct spool_disk *spool;   /* for bodies that come faster than it reads; NULL: they are cut */
 };
 
 /* Takes inst over: it comes back through guest_take_instance when it can serve another call. */

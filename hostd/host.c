@@ -206,12 +206,15 @@ static bool open_net(struct host *h, struct err *e)
 static void open_workloads(struct host *h)
 {
     const struct settings *s = h->settings;
+    h->spool.file_bytes_max = s->unread_bytes_max;
+    h->spool.bytes_max = s->spool_bytes_max;
     struct workload_opts opts = {.loop = h->loop,
                                  .rpc = h->wrpc,
                                  .grants = h->grants,
                                  .images = h->images,
                                  .client = h->client,
                                  .net = h->net,
+                                 .spool = &h->spool,
                                  .lattice = h->space.lattice,
                                  .workers = (uint32_t)s->workers,
                                  .execution_ms_max = s->execution_ms_max,

@@ -8,6 +8,7 @@
 #include "hostd/room.h"
 #include "hostd/sidecar.h"
 #include "hostd/workload.h"
+#include "lattice/base/spool.h"
 #include "lattice/id/id.h"
 
 #define HOST_LABELS_MAX 256u
@@ -32,6 +33,7 @@ struct host {
     struct images *images;
     struct http_client *client; /* NULL: guests' requests go by links only */
     struct wasi_net *net;       /* NULL: guests have no sockets */
+    struct spool_disk spool;    /* bodies that guests have not read */
     struct workloads *workloads;
     struct sidecars *sidecars;
     struct scheduler *scheduler; /* NULL: not offered */

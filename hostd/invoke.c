@@ -494,6 +494,7 @@ static void begin(struct invocation *v)
                               .ops = &guest_ops,
                               .user = v,
                               .net = s->opts.host->net,
+                              .spool = s->opts.host->spool,
                               .config = s->opts.config ? grant_config_now(s->opts.config)
                                                        : s->last_config};
     v->guest = v->feed.guest = guest_new(&opts, inst);

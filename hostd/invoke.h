@@ -19,6 +19,7 @@ struct invoke_host {
     struct workers *workers;
     struct http_client *client; /* of guests' requests; NULL: the host makes none */
     const struct wasi_net *net; /* of guests' sockets; NULL: nothing */
+    struct spool_disk *spool;   /* of bodies that guests have not read */
     struct str lattice;
     uint32_t queue_max, instances_max;
     uint32_t instances;       /* running now */

@@ -580,6 +580,7 @@ struct workloads *workloads_open(const struct workload_opts *opts)
                                     .grants = opts->grants,
                                     .client = opts->client,
                                     .net = opts->net,
+                                    .spool = opts->spool,
                                     .workers = workers_new(threads, start_thread),
                                     .lattice = str_of(ws->lattice),
                                     .queue_max = opts->queue_max,

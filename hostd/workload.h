@@ -20,6 +20,7 @@ struct workload_opts {
     struct images *images;      /* outlives the workloads */
     struct http_client *client; /* for requests of guests; NULL: none; outlives the workloads */
     const struct wasi_net *net; /* for sockets of guests; the same */
+    struct spool_disk *spool;   /* must outlive it */
     struct str lattice;         /* copied */
     uint32_t workers;          /* threads that run guests; 0: one per core */
     uint64_t execution_ms_max; /* one invocation, waiting included */

@@ -34,6 +34,7 @@ struct wasi_inbody *wasi_inbody_new(struct wasi_ctx *c, uint32_t exchange)
     b->ctx = c;
     b->exchange = exchange;
     b->failed = WASI_NO_HTTP_CODE;
+    spool_init(&b->data, c->opts.buffered_bytes_max, c->opts.spool);
     return b;
 }
 
@@ -50,28 +51,30 @@ void wasi_inbody_release(struct wasi_inbody *b)
     if (b->fetch)
         wasi_fetch_unused(b->fetch);
     wasi_fields_release(b->trailers);
-    buf_fini(&b->data);
+    spool_fini(&b->data);
     free(b);
 }
 
-/* Forgets n bytes and tells the embedder. The consumed front goes when it outweighs the rest, which keeps many small
- * reads linear. */
-static void inbody_take(struct wasi_inbody *b, size_t n)
+static void tell_consumed(struct wasi_ctx *c, uint32_t exchange, size_t n)
 {
-    const struct wasi_opts *o = &b->ctx->opts;
-    b->at += n;
-    if (b->at >= b->data.n - b->at) {
-        buf_drop(&b->data, b->at);
-        b->at = 0;
-    }
-    if (n > 0 && o->world->body_consumed)
-        o->world->body_consumed(o->user, b->exchange, n);
+    if (n > 0 && c->opts.world->body_consumed)
+        c->opts.world->body_consumed(c->opts.user, exchange, n);
 }
 
 void wasi_inbody_discard(struct wasi_inbody *b)
 {
+    size_t n = (size_t)spool_size(&b->data);
     b->discard = true;
-    inbody_take(b, b->data.n - b->at);
+    spool_clear(&b->data);
+    tell_consumed(b->ctx, b->exchange, n);
+}
+
+/* Nothing more comes. What a server has answered in full it does not read on. */
+static void end_inbody(struct wasi_inbody *b)
+{
+    b->ended = true;
+    if (b->fetch)
+        wasi_flow_lose(&b->fetch->request);
 }
 
 static void inbody_drop(void *user, void *obj)
@@ -84,8 +87,14 @@ const struct comp_class wasi_incoming_body_class = {"incoming-body", inbody_drop
 
 static enum wasi_state inbody_peek(struct wasi_input *s, struct span *view)
 {
-    const struct wasi_inbody *b = s->source;
-    *view = (struct span){b->data.p + b->at, b->data.n - b->at};
+    struct wasi_inbody *b = s->source;
+    struct err e = ERR_INIT;
+    *view = (struct span){0};
+    if (!spool_peek(&b->data, view, &e)) {
+        wasi_inbody_discard(b); /* a hole in the middle would be worse */
+        b->failed = HTTP_INTERNAL_ERROR;
+        end_inbody(b);
+    }
     if (view->n > 0 || !b->ended)
         return WASI_OPEN;
     if (b->failed == WASI_NO_HTTP_CODE)
@@ -96,7 +105,9 @@ static enum wasi_state inbody_peek(struct wasi_input *s, struct span *view)
 
 static void inbody_stream_take(struct wasi_input *s, size_t n)
 {
-    inbody_take(s->source, n);
+    struct wasi_inbody *b = s->source;
+    spool_take(&b->data, n);
+    tell_consumed(b->ctx, b->exchange, n);
 }
 
 static void inbody_stream_drop(struct wasi_input *s)
@@ -418,29 +429,15 @@ static struct wasi_inbody *find_inbody(const struct wasi_ctx *c, uint32_t exchan
     return f ? f->body : exchange == WASI_SERVED ? c->request_body : NULL;
 }
 
-bool wasi_body_push(struct wasi_ctx *c, uint32_t exchange, struct span data)
+bool wasi_body_push(struct wasi_ctx *c, uint32_t exchange, struct span data, struct err *e)
 {
     struct wasi_inbody *b = find_inbody(c, exchange);
     if (!b || b->ended)
         return true; /* late bytes */
-    if (b->discard) {
-        if (data.n > 0 && c->opts.world->body_consumed)
-            c->opts.world->body_consumed(c->opts.user, exchange, data.n);
-        return true;
-    }
-    size_t waiting = b->data.n - b->at;
-    if (waiting > c->opts.buffered_bytes_max || data.n > c->opts.buffered_bytes_max - waiting)
-        return false;
-    buf_put(&b->data, data.p, data.n);
+    if (!b->discard)
+        return spool_put(&b->data, data, e);
+    tell_consumed(c, exchange, data.n);
     return true;
-}
-
-/* What a server has answered in full it does not read on. */
-static void end_inbody(struct wasi_inbody *b)
-{
-    b->ended = true;
-    if (b->fetch)
-        wasi_flow_lose(&b->fetch->request);
 }
 
 void wasi_body_end(struct wasi_ctx *c, uint32_t exchange, const struct http_field *trailers,

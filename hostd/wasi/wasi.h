@@ -15,6 +15,7 @@
 #include "hostd/component/component.h"
 #include "wrpc/http.h"
 
+struct spool_disk;
 struct wasi_ctx;
 
 /* ---- linking ---- any thread, static data after wasi_init */
@@ -96,6 +97,7 @@ struct wasi_opts {
     size_t npreopens;
     const struct wasi_net *net;  /* must outlive it; NULL: no network */
     uint32_t buffered_bytes_max; /* of one body, waiting for the guest: 0 = 1 MiB */
+    struct spool_disk *spool;    /* takes what is over that; must outlive it; NULL: refused */
 };
 struct wasi_ctx *wasi_ctx_new(const struct wasi_opts *opts); /* opts->args, env must outlive it */
 /* After the instance was freed or reset. A response body that has not ended ends here, as aborted. */
@@ -108,9 +110,10 @@ bool wasi_http_args(struct wasi_ctx *c, const struct http_request *request,
 /* How a request that the guest made went: one of them, once. */
 void wasi_fetch_response(struct wasi_ctx *c, uint32_t exchange, const struct http_response *r);
 void wasi_fetch_error(struct wasi_ctx *c, uint32_t exchange, const struct http_error *error);
-/* What came in for a body: of the request that is served, or behind wasi_fetch_response. push copies; false: over
- * buffered_bytes_max (the peer ignored back-pressure). Of exchanges that are over nothing is wanted. */
-bool wasi_body_push(struct wasi_ctx *c, uint32_t exchange, struct span data);
+/* What came in for a body: of the request that is served, or behind wasi_fetch_response. push copies; false: what the
+ * peer sends without minding back-pressure fits neither memory nor the spool. Of exchanges that are over nothing is
+ * wanted. */
+bool wasi_body_push(struct wasi_ctx *c, uint32_t exchange, struct span data, struct err *e);
 void wasi_body_end(struct wasi_ctx *c, uint32_t exchange, const struct http_field *trailers,
                    size_t ntrailers);
 void wasi_body_fail(struct wasi_ctx *c, uint32_t exchange, enum http_error_code why);

@@ -6,6 +6,7 @@
 #define HOSTD_WASI_INT_H
 
 #include "hostd/wasi/wasi.h"
+#include "lattice/base/spool.h"
 
 /* ---- rows (registry.c) ---- */
 
@@ -229,8 +230,7 @@ struct wasi_inbody {
     struct wasi_ctx *ctx;
     uint32_t exchange;
     struct wasi_fetch *fetch; /* whose response it is; NULL: the request that is served */
-    struct buf data;
-    size_t at; /* consumed part of data */
+    struct spool data;
     bool ended, discard, stream_taken, stream_open;
     uint32_t failed; /* error-code, or WASI_NO_HTTP_CODE */
     struct wasi_fields *trailers;

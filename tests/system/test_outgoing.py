@@ -12,11 +12,10 @@ import threading
 import time
 import unittest
 
-from lattice import BIN, PATIENCE, ROOT, Lattice, free_port, main, until
+from lattice import BIN, PATIENCE, ROOT, Lattice, free_port, main, sanitized, until
 from origin import Authority, Origin, Raw, status_of
 
 FETCH = ROOT / "tests/guests/fetch/fetch.wasm"
-SANITIZED = b"__asan_" in (BIN / "hostd").read_bytes()  # keeps what is freed
 COURIER = ROOT / "tests/guests/courier/courier.wasm"
 CODES = {name: number for number, name in enumerate("""DNS-timeout DNS-error destination-not-found destination-unavailable
     destination-IP-prohibited destination-IP-unroutable connection-refused connection-terminated connection-timeout
@@ -224,7 +223,7 @@ class Outgoing(unittest.TestCase):
             self.assertEqual(n, size)
             grown = status_of(self.host.pid, "VmHWM") - before
             print(f"64 MiB up and down by HTTPS: peak +{grown} kB")
-            if not SANITIZED:
+            if not sanitized():
                 self.assertLess(grown, 24 << 10)
 
     def upload(self, url, size, block):

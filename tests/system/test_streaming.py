@@ -8,14 +8,16 @@ import threading
 import time
 import unittest
 
-from lattice import PATIENCE, WORKBENCH, Lattice, main
+from lattice import PATIENCE, WORKBENCH, Lattice, main, sanitized
+from origin import status_of
+from peer import Peer
 
 
 class Streaming(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.lat = Lattice()
-        cls.lat.start("us-east-1")
+        cls.host, = cls.lat.start("us-east-1")
         cls.port = cls.lat.deploy(WORKBENCH, "bench", count=20, spread={"us-east-1": 100})
         cls.lat.wait_for_answer(cls.port, app="bench")
 
@@ -109,6 +111,22 @@ class Streaming(unittest.TestCase):
         begin = time.monotonic()
         self.assertEqual(self.lat.http(self.port, "/").status, 200)
         self.assertLess(time.monotonic() - begin, 15)
+
+    def test_an_upload_that_nobody_paces_arrives_whole(self):
+        """From a peer of another make, to a guest that first sleeps: it waits in a file, not in memory."""
+        data = b"".join(hashlib.sha256(str(i).encode()).digest() for i in range(1 << 16)) * 32  # 64 MiB
+        peer = Peer(self.lat.nats_port)
+        self.assertEqual(peer.handle("default.bench", "POST", "/echo", b"small"), (200, b"small"))
+        before = status_of(self.host.pid, "VmRSS")
+        status, body = peer.handle("default.bench", "POST", "/echo/2000", data)
+        grown = status_of(self.host.pid, "VmHWM") - before
+        peer.close()
+        self.assertEqual(status, 200)
+        self.assertEqual(len(body), len(data))
+        self.assertEqual(hashlib.sha256(body).digest(), hashlib.sha256(data).digest())
+        print(f"64 MiB unpaced: peak +{grown} kB")
+        if not sanitized():
+            self.assertLess(grown, 24 << 10)
 
 
 if __name__ == "__main__":

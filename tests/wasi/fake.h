@@ -36,6 +36,12 @@ struct fake {
     char end[64]; /* "finished", "finished name=value", "aborted"; empty before */
 };
 
+static inline bool fake_push(const struct fake *f, uint32_t exchange, struct span data)
+{
+    struct err e = ERR_INIT;
+    return wasi_body_push(f->ctx, exchange, data, &e);
+}
+
 /* ---- the runtime ---- */
 
 enum comp_host_status comp_trap(struct comp_host_call *hc, const char *fmt, ...)

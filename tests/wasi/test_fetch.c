@@ -160,7 +160,7 @@ START_TEST(a_response_is_had_once_and_its_body_streams)
     fake_drop(f, HTTP, "incoming-response", r);
     void *s = fake_make(f, HTTP, "[method]incoming-body.stream", ARGS(OBJ(body)));
     buf_clear(&f->fetched);
-    ck_assert(wasi_body_push(f->ctx, 1, str_span(STR("ab"))));
+    ck_assert(fake_push(f, 1, str_span(STR("ab"))));
     EXPECT("ok([97, 98])", f, STREAMS, "[method]input-stream.read", ARGS(OBJ(s), wit_u64(9)));
     FETCHED("1 consumed 2|");
     const struct http_field trailer = {STR("t"), STR("v")};
@@ -187,7 +187,7 @@ START_TEST(an_unread_response_is_dropped)
     buf_clear(&f->fetched);
     fake_drop(f, HTTP, "incoming-response", r);
     FETCHED("1 dropped|");
-    ck_assert(wasi_body_push(f->ctx, 1, str_span(STR("late")))); /* of no interest */
+    ck_assert(fake_push(f, 1, str_span(STR("late")))); /* of no interest */
     wasi_body_end(f->ctx, 1, NULL, 0);
     wasi_body_credit(f->ctx, 1, 5);
     fake_free(f);

@@ -130,8 +130,9 @@ static struct comp_linked *load(const char *name)
 static bool feed(struct wasi_ctx *ctx, struct span *body)
 {
     struct span part = {body->p, MIN(body->n, STEP)};
+    struct err e = ERR_INIT;
     if (part.n > 0)
-        ck_assert(wasi_body_push(ctx, WASI_SERVED, part));
+        ck_assert_msg(wasi_body_push(ctx, WASI_SERVED, part, &e), "%s", e.text);
     else
         wasi_body_end(ctx, WASI_SERVED, NULL, 0);
     body->p += part.n;

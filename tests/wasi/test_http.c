@@ -189,10 +189,10 @@ END_TEST
 START_TEST(an_unread_body_is_discarded)
 {
     struct call c = call_new("POST");
-    ck_assert(wasi_body_push(c.f->ctx, WASI_SERVED, str_span(STR("abc"))));
+    ck_assert(fake_push(c.f, WASI_SERVED, str_span(STR("abc"))));
     fake_drop(c.f, HTTP, "incoming-request", c.request);
     ck_assert_uint_eq(c.f->consumed, 3);
-    ck_assert(wasi_body_push(c.f->ctx, WASI_SERVED, str_span(STR("de"))));
+    ck_assert(fake_push(c.f, WASI_SERVED, str_span(STR("de"))));
     ck_assert_uint_eq(c.f->consumed, 5);
     fake_free(c.f);
 }
@@ -218,7 +218,7 @@ START_TEST(trailers_come_once_after_the_end)
     const struct http_field trailer = {STR_INIT("Checksum"), STR_INIT("1")};
     static const char get[] = "[method]future-trailers.get";
     void *body = fake_make(c.f, HTTP, "[method]incoming-request.consume", ARGS(OBJ(c.request)));
-    ck_assert(wasi_body_push(c.f->ctx, WASI_SERVED, str_span(STR("abc"))));
+    ck_assert(fake_push(c.f, WASI_SERVED, str_span(STR("abc"))));
     void *future = fake_make(c.f, HTTP, "[static]incoming-body.finish", ARGS(OBJ(body)));
     ck_assert_uint_eq(c.f->consumed, 3);
     EXPECT("none", c.f, HTTP, get, ARGS(OBJ(future)));

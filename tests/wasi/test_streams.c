@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Clocks, pollables and the rules of streams, over request and response bodies as sources and sinks that can be made
  * to wait. */
+#include "lattice/base/spool.h"
 #include "tests/wasi/fake.h"
 
 #define CLOCK "wasi:clocks/monotonic-clock@0.2.0"
@@ -10,9 +11,9 @@ static const struct http_request request = {.method = STR_INIT("POST"),
                                             .path_with_query = STR_INIT("/")};
 
 /* A guest with the stream of its request's body. */
-static struct fake *with_input(void **body, void **stream)
+static struct fake *with_spool(void **body, void **stream, struct spool_disk *disk)
 {
-    struct fake *f = fake_new(&(struct wasi_opts){.buffered_bytes_max = 200000});
+    struct fake *f = fake_new(&(struct wasi_opts){.buffered_bytes_max = 200000, .spool = disk});
     struct wit_value args[2];
     struct err e = ERR_INIT;
     ck_assert(wasi_http_args(f->ctx, &request, args, &e));
@@ -20,6 +21,11 @@ static struct fake *with_input(void **body, void **stream)
     *stream = fake_make(f, HTTP, "[method]incoming-body.stream", ARGS(OBJ(*body)));
     fake_drop(f, HTTP, "incoming-request", args[0].obj);
     return f;
+}
+
+static struct fake *with_input(void **body, void **stream)
+{
+    return with_spool(body, stream, NULL);
 }
 
 static void input_free(struct fake *f, void *body, void *stream)
@@ -144,7 +150,7 @@ START_TEST(reading_takes_what_is_there)
         fake_try(f, STREAMS, "[method]input-stream.blocking-read", ARGS(OBJ(in), wit_u64(9))),
         COMP_HOST_PENDING);
     ck_assert(!wasi_ready(f->ctx) && wasi_wake_at(f->ctx) == UINT64_MAX);
-    ck_assert(wasi_body_push(f->ctx, WASI_SERVED, str_span(STR("\x01\x02\x03"))));
+    ck_assert(fake_push(f, WASI_SERVED, str_span(STR("\x01\x02\x03"))));
     ck_assert(wasi_ready(f->ctx));
     EXPECT("ok([1, 2])", f, STREAMS, "[method]input-stream.blocking-read",
            ARGS(OBJ(in), wit_u64(2)));
@@ -165,12 +171,11 @@ START_TEST(one_read_is_capped)
     void *body, *in;
     struct fake *f = with_input(&body, &in);
     uint8_t *big = xalloc(100000);
-    ck_assert(wasi_body_push(f->ctx, WASI_SERVED, (struct span){big, 100000}));
+    ck_assert(fake_push(f, WASI_SERVED, (struct span){big, 100000}));
     fake_call(f, STREAMS, "[method]input-stream.read", ARGS(OBJ(in), wit_u64(UINT64_MAX)));
     ck_assert_uint_eq(f->result.v->n, 65536);
-    ck_assert(wasi_body_push(f->ctx, WASI_SERVED, (struct span){big, 100000}));
-    ck_assert(!wasi_body_push(f->ctx, WASI_SERVED,
-                              (struct span){big, 100000})); /* over buffered_bytes_max */
+    ck_assert(fake_push(f, WASI_SERVED, (struct span){big, 100000}));
+    ck_assert(!fake_push(f, WASI_SERVED, (struct span){big, 100000})); /* over buffered_bytes_max */
     free(big);
     input_free(f, body, in);
 }
@@ -185,7 +190,7 @@ START_TEST(small_reads_keep_the_order)
         uint8_t chunk[100];
         for (size_t i = 0; i < sizeof chunk; i++)
             chunk[i] = next_in++;
-        ck_assert(wasi_body_push(f->ctx, WASI_SERVED, (struct span){chunk, sizeof chunk}));
+        ck_assert(fake_push(f, WASI_SERVED, (struct span){chunk, sizeof chunk}));
         for (int i = 0; i < 9; i++) {
             fake_call(f, STREAMS, "[method]input-stream.read", ARGS(OBJ(in), wit_u64(11)));
             for (uint32_t k = 0; k < f->result.v->n; k++)
@@ -197,11 +202,59 @@ START_TEST(small_reads_keep_the_order)
 }
 END_TEST
 
+/* Reads a few bytes, each of which must be what, and skips the rest of n. */
+static void pass(struct fake *f, void *in, size_t n, uint8_t what)
+{
+    fake_call(f, STREAMS, "[method]input-stream.read", ARGS(OBJ(in), wit_u64(5)));
+    ck_assert_uint_eq(f->result.v->n, 5);
+    for (uint32_t i = 0; i < 5; i++)
+        ck_assert_uint_eq(f->result.v->p[i], what);
+    for (n -= 5; n > 0; n -= f->result.v->u64) {
+        fake_call(f, STREAMS, "[method]input-stream.skip", ARGS(OBJ(in), wit_u64(n)));
+        ck_assert(f->result.n == 0 && f->result.v->u64 > 0);
+    }
+}
+
+START_TEST(what_memory_does_not_hold_waits_in_a_file)
+{
+    struct spool_disk disk = {.file_bytes_max = 300000, .bytes_max = 1000000};
+    void *body, *in;
+    struct fake *f = with_spool(&body, &in, &disk);
+    static uint8_t block[150000];
+    for (uint8_t i = 1; i <= 3; i++) {
+        memset(block, i, sizeof block);
+        ck_assert(fake_push(f, WASI_SERVED, (struct span){block, sizeof block}));
+    }
+    ck_assert_uint_eq(disk.bytes, 2 * sizeof block);
+    ck_assert(!fake_push(f, WASI_SERVED, (struct span){block, 1})); /* over file_bytes_max */
+    wasi_body_end(f->ctx, WASI_SERVED, NULL, 0);
+    for (uint8_t i = 1; i <= 3; i++)
+        pass(f, in, sizeof block, i);
+    ck_assert_uint_eq(f->consumed, 3 * sizeof block);
+    EXPECT("err(closed)", f, STREAMS, "[method]input-stream.read", ARGS(OBJ(in), wit_u64(9)));
+    input_free(f, body, in);
+    ck_assert_uint_eq(disk.bytes, 0);
+}
+END_TEST
+
+START_TEST(an_unread_body_leaves_the_disk_with_its_guest)
+{
+    struct spool_disk disk = {.file_bytes_max = 1000000, .bytes_max = 1000000};
+    void *body, *in;
+    struct fake *f = with_spool(&body, &in, &disk);
+    static const uint8_t block[300000];
+    ck_assert(fake_push(f, WASI_SERVED, (struct span){block, sizeof block}));
+    ck_assert_uint_eq(disk.bytes, sizeof block);
+    input_free(f, body, in);
+    ck_assert_uint_eq(disk.bytes, 0);
+}
+END_TEST
+
 START_TEST(a_failure_is_told_once)
 {
     void *body, *in;
     struct fake *f = with_input(&body, &in);
-    ck_assert(wasi_body_push(f->ctx, WASI_SERVED, str_span(STR("\x01"))));
+    ck_assert(fake_push(f, WASI_SERVED, str_span(STR("\x01"))));
     wasi_body_fail(f->ctx, WASI_SERVED, HTTP_CONNECTION_TERMINATED);
     EXPECT("ok([1])", f, STREAMS, "[method]input-stream.read", ARGS(OBJ(in), wit_u64(5)));
     fake_call(f, STREAMS, "[method]input-stream.read", ARGS(OBJ(in), wit_u64(5)));
@@ -360,6 +413,8 @@ int main(void)
     tcase_add_test(c, reading_takes_what_is_there);
     tcase_add_test(c, one_read_is_capped);
     tcase_add_test(c, small_reads_keep_the_order);
+    tcase_add_test(c, what_memory_does_not_hold_waits_in_a_file);
+    tcase_add_test(c, an_unread_body_leaves_the_disk_with_its_guest);
     tcase_add_test(c, a_failure_is_told_once);
     tcase_add_test(c, input_can_be_polled);
     tcase_add_test(c, writing_needs_a_permit);

@@ -2,6 +2,7 @@
 /* A component whose paths provoke what the platform must survive or do well:
  *   /echo        streams the request body back as it comes      /sleep/MS    answers after MS milliseconds
  *   /big/N       N bytes of body, N decimal                     /late        head first, body 50 ms later, in pieces
+ *   /echo/MS     the same after MS milliseconds
  *   /trap        traps before answering                         /trap-body   traps in the middle of the body
  *   /loop        never ends                                     /silent      returns without answering
  *   /log         writes a line to stderr, then answers        /ask/TEXT    asks the linked oracle
@@ -233,6 +234,7 @@ EXPORT("wasi:http/incoming-handler@0.2.2#handle") void handle(handle_t request, 
     struct text path = {got.p, got.some & 1 ? got.n : 0};
 
     if (starts(path, TEXT("/echo"))) {
+        sleep_ms(number_after(path, 6)); /* "/echo/300" reads nothing before */
         echo(request, out);
     } else if (starts(path, TEXT("/sleep/"))) {
         sleep_ms(number_after(path, 7));
