@@ -474,6 +474,9 @@ static struct http_request wire_request(const struct call *c, struct http_field 
     };
     for (size_t i = 0; i < head->nheaders && r.nfields < FIELDS_MAX; i++) {
         struct str name = head->headers[i].name, value = head->headers[i].value;
+        if (str_ieq(name, STR("host")))
+            value =
+                head->authority; /* of an absolute target, whatever Host says (RFC 9112, 3.2.2) */
         if (!is_hop(name))
             fields[r.nfields++] = (struct http_field){name, value};
     }

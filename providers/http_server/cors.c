@@ -14,6 +14,12 @@ static struct str find(const struct http_header *headers, size_t n, struct str n
     return STR_NONE;
 }
 
+/* In a list an origin may end with a slash; browsers send none. */
+static struct str without_slash(struct str origin)
+{
+    return origin.n && origin.p[origin.n - 1] == '/' ? str_sub(origin, 0, origin.n - 1) : origin;
+}
+
 /* What to answer this origin: "*", itself, or nothing. */
 static struct str allowed(const struct cors *c, struct str origin)
 {
@@ -21,7 +27,7 @@ static struct str allowed(const struct cors *c, struct str origin)
     if (c->origins.n == 0)
         return STR("*");
     while (str_cut(&rest, ',', &one))
-        if (str_ieq(str_trim(one), origin) || str_eqz(str_trim(one), "*"))
+        if (str_ieq(without_slash(str_trim(one)), origin) || str_eqz(str_trim(one), "*"))
             return origin;
     return STR_NONE;
 }

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Links become listeners, or routes of one that they share.
  * Keeps: a listener that cannot listen says why in health and log, and tries again with growing delay, since what is
- * in its way may go. No two routes of a shared one are the same. */
+ * in its way may go. No two routes of a shared one are the same.
+ * A changed link is deleted and then put again, by whoever commands. So one that was deleted is served on for
+ * LEAVING_MS: a link that is put meanwhile takes over its server, connections and all, or opens another first. */
 #include "providers/http_server/provider.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <utlist.h>
 #include "lattice/base/alloc.h"
@@ -38,13 +41,125 @@ static void fail(struct listener *l, const struct err *e, bool retry)
     l->retry = loop_after(sdk_loop(l->provider->sdk), l->retry_ms, on_retry, l);
 }
 
+/* ---- links that leave ---- */
+
+static void listener_free(struct listener *l)
+{
+    http_server_close(l->server);
+    http_tls_free(l->tls);
+    loop_timer_stop(&l->retry);
+    arena_fini(&l->arena);
+    free(l->source);
+    free(l->target);
+    free(l->name);
+    free(l);
+}
+
+static void on_drained(void *user)
+{
+    struct listener *l = user;
+    DL_DELETE(l->provider->draining, l);
+    listener_free(l);
+}
+
+static bool is_draining(const struct listener *l)
+{
+    const struct listener *d = l->provider->draining;
+    while (d && d != l)
+        d = d->next;
+    return d != NULL;
+}
+
+/* Without a server of its own it stays for its requests; else it ends with its server. */
+void listener_call_ended(struct listener *l)
+{
+    if (--l->ncalls == 0 && !l->server && is_draining(l))
+        on_drained(l);
+}
+
+/* No request comes to it any more; those under way may end, unless everything does. */
+static void drain(struct listener *l)
+{
+    if (l->server ? l->provider->stopped : l->ncalls == 0) {
+        listener_free(l);
+        return;
+    }
+    DL_APPEND(l->provider->draining, l);
+    if (!l->server)
+        return;
+    log_info("listener closed", LS("address", http_server_address(l->server)),
+             LZ("target", l->target));
+    http_server_stop(l->server, DRAIN_GRACE_MS, on_drained, l);
+}
+
+static void let_go(struct listener *l)
+{
+    loop_timer_stop(&l->retry);
+    DL_DELETE(l->provider->leaving, l);
+    drain(l);
+}
+
+static void on_left(void *user)
+{
+    struct listener *l = user;
+    l->retry = NULL;
+    let_go(l);
+}
+
+static bool same_link(const struct listener *a, const struct listener *b)
+{
+    return strcmp(a->source, b->source) == 0 && strcmp(a->target, b->target) == 0 &&
+           strcmp(a->name, b->name) == 0;
+}
+
+/* l is served: what it replaces need not be any more. */
+static void let_go_of_old(const struct listener *l)
+{
+    struct listener *old, *next;
+    DL_FOREACH_SAFE(l->provider->leaving, old, next)
+    {
+        if (same_link(old, l))
+            let_go(old);
+    }
+}
+
+/* Goes on with the server of one that is leaving, if its address is l's. */
+static bool take_over(struct listener *l, const struct http_server_opts *opts)
+{
+    struct listener *old = l->provider->leaving;
+    while (old && (!old->server || strcmp(old->settings.address, l->settings.address) != 0 ||
+                   !old->tls != !l->tls))
+        old = old->next;
+    if (!old)
+        return false;
+    l->server = MOVE(old->server);
+    http_server_change(l->server, opts);
+    let_go(old);
+    return true;
+}
+
+/* What is leaving may be in the way: on the same port of another address, or with TLS. */
+static bool open_server(struct listener *l, struct err *e)
+{
+    struct provider *p = l->provider;
+    struct http_server_opts opts = {.address = str_of(l->settings.address),
+                                    .limits = l->settings.limits,
+                                    .tls = l->tls,
+                                    .handler = &call_handler,
+                                    .user = l};
+    if (take_over(l, &opts) || http_server_open(sdk_loop(p->sdk), &opts, &l->server, e))
+        return true;
+    if (e->code != ERR_EXISTS || !p->leaving)
+        return false;
+    while (p->leaving)
+        let_go(p->leaving);
+    *e = (struct err)ERR_INIT;
+    return http_server_open(sdk_loop(p->sdk), &opts, &l->server, e);
+}
+
 static void listen_now(struct listener *l)
 {
     struct err e = ERR_INIT;
-    struct http_server_opts opts = {.address = str_of(l->settings.address),
-                                    .limits = l->settings.limits,
-                                    .handler = &call_handler,
-                                    .user = l};
     if (l->provider->stopped)
         return;
     if (l->settings.cert_file[0] && !l->tls &&
@@ -52,11 +167,11 @@ static void listen_now(struct listener *l)
         fail(l, &e, true); /* the files may come */
         return;
     }
-    opts.tls = l->tls;
-    if (!http_server_open(sdk_loop(l->provider->sdk), &opts, &l->server, &e)) {
+    if (!open_server(l, &e)) {
         fail(l, &e, e.code != ERR_INVALID);
         return;
     }
+    let_go_of_old(l);
     l->problem[0] = 0;
     l->retry_ms = 0;
     log_info("listening", LS("address", http_server_address(l->server)), LZ("target", l->target),
@@ -97,12 +212,13 @@ static struct str route_of(const struct listener *l)
     return l->provider->routing == ROUTE_PATH ? l->settings.path : l->settings.host;
 }
 
-static struct listener *find_route(struct provider *p, struct str route, const struct listener *but)
+static struct listener *find_route(struct listener *list, struct str route,
+                                   const struct listener *but)
 {
-    for (struct listener *l = p->listeners; l; l = l->next)
-        if (l != but && !l->problem[0] && str_eq(route_of(l), route))
-            return l;
-    return NULL;
+    struct listener *l = list;
+    while (l && (l == but || l->problem[0] || !str_eq(route_of(l), route)))
+        l = l->next;
+    return l;
 }
 
 static bool check_route(struct listener *l, struct err *e)
@@ -111,7 +227,7 @@ static bool check_route(struct listener *l, struct err *e)
     struct str route = route_of(l);
     if (route.n == 0)
         return err_set(e, ERR_INVALID, "setting %s: needed, for routing_mode is '%s'", key, key);
-    const struct listener *other = find_route(l->provider, route, l);
+    const struct listener *other = find_route(l->provider->listeners, route, l);
     return !other || err_set(e, ERR_INVALID, "setting %s: '%.*s' belongs to %s already", key,
                              (int)MIN(route.n, 100), route.p, other->target);
 }
@@ -134,7 +250,9 @@ struct listener *listener_route(struct listener *l, const struct http_head *head
         return l;
     struct str route = p->routing == ROUTE_PATH ? str_sub(head->path, 0, str_find(head->path, '?'))
                                                 : header_of(head, p->route_header);
-    struct listener *found = route.n ? find_route(p, route, NULL) : NULL;
+    struct listener *found = route.n ? find_route(p->listeners, route, NULL) : NULL;
+    if (!found && route.n)
+        found = find_route(p->leaving, route, NULL);
     *status = route.n ? 404 : 400;
     *text = p->routing == ROUTE_PATH ? "path not found"
             : route.n                ? "host not found"
@@ -143,6 +261,12 @@ struct listener *listener_route(struct listener *l, const struct http_head *head
 }
 
 /* ---- links ---- */
+
+static void add_route(struct listener *l)
+{
+    log_info("route added", LS("route", route_of(l)), LZ("target", l->target));
+    let_go_of_old(l);
+}
 
 static void link_put(void *self, struct sdk_link *link)
 {
@@ -163,63 +287,23 @@ static void link_put(void *self, struct sdk_link *link)
     else if (!p->shared)
         listen_now(l);
     else
-        log_info("route added", LS("route", route_of(l)), LZ("target", l->target));
+        add_route(l);
 }
 
-static void listener_free(struct listener *l)
-{
-    http_server_close(l->server);
-    http_tls_free(l->tls);
-    loop_timer_stop(&l->retry);
-    arena_fini(&l->arena);
-    free(l->source);
-    free(l->target);
-    free(l->name);
-    free(l);
-}
-
-static void on_drained(void *user)
-{
-    struct listener *l = user;
-    DL_DELETE(l->provider->draining, l);
-    listener_free(l);
-}
-
-static bool is_draining(const struct listener *l)
-{
-    const struct listener *d = l->provider->draining;
-    while (d && d != l)
-        d = d->next;
-    return d != NULL;
-}
-
-/* A route that is gone stays for its requests; a listener of its own ends with its server. */
-void listener_call_ended(struct listener *l)
-{
-    if (--l->ncalls == 0 && !l->server && is_draining(l))
-        on_drained(l);
-}
-
-/* The address is free at once; requests under way may end. */
 static void link_del(void *self, struct sdk_link *link)
 {
     struct provider *p = self;
     struct listener *l = link->user;
     if (!l)
         return;
+    loop_timer_stop(&l->retry);
     DL_DELETE(p->listeners, l);
-    if (!l->server && l->ncalls) {
-        DL_APPEND(p->draining, l);
+    if (p->stopped || l->problem[0]) {
+        drain(l);
         return;
     }
-    if (!l->server || p->stopped) {
-        listener_free(l);
-        return;
-    }
-    log_info("listener closed", LS("address", http_server_address(l->server)),
-             LZ("target", l->target));
-    DL_APPEND(p->draining, l);
-    http_server_stop(l->server, DRAIN_GRACE_MS, on_drained, l);
+    DL_APPEND(p->leaving, l);
+    l->retry = loop_after(sdk_loop(p->sdk), LEAVING_MS, on_left, l);
 }
 
 /* ---- health ---- */
@@ -293,14 +377,27 @@ static void *provider_open(struct sdk *sdk, struct err *e)
     return p;
 }
 
-/* Every link was taken away before. */
+static struct listener *draining_server(const struct provider *p)
+{
+    struct listener *l = p->draining;
+    while (l && !l->server)
+        l = l->next;
+    return l;
+}
+
+/* Every link was taken away before. Calls end with the servers they came through; their listeners with them. */
 static void provider_close(void *self)
 {
     struct provider *p = self;
+    struct listener *l;
+    p->stopped = true;
+    while (p->leaving)
+        let_go(p->leaving);
     if (p->shared)
         listener_free(p->shared);
-    while (p->draining)
-        on_drained(p->draining);
+    while ((l = draining_server(p)))
+        on_drained(l);
+    assert(!p->draining);
     loop_timer_stop(&p->watch);
     buf_fini(&p->params);
     arena_fini(&p->arena);
@@ -337,6 +434,8 @@ static void stop(void *self, uint64_t grace_ms)
     p->stopping = 1; /* ours, so that it ends below when nobody listens */
     if (p->shared)
         stop_listener(p->shared, grace_ms);
+    for (struct listener *l = p->leaving; l; l = l->next)
+        stop_listener(l, grace_ms);
     for (struct listener *l = p->listeners; l; l = l->next)
         stop_listener(l, grace_ms);
     on_server_stopped(p);

@@ -67,7 +67,8 @@ struct provider {
     char *route_header;      /* ROUTE_HOST: where the host is read */
     struct listener *shared; /* NULL in ROUTE_ADDRESS */
     struct listener *listeners;
-    struct listener *draining;        /* their link is gone, requests are not */
+    struct listener *leaving;         /* their link is gone, and may come back changed */
+    struct listener *draining;        /* replaced or gone; requests are not */
     struct wit_pendings result_paths; /* of handle */
     struct buf params;                /* scratch: one encoded request */
     struct arena arena;               /* scratch: one decoded response head */
@@ -86,7 +87,7 @@ struct listener {
     struct settings settings;
     struct http_server *server; /* NULL while it cannot listen, and where it shares one */
     struct http_tls *tls;       /* NULL: without */
-    struct loop_timer *retry;
+    struct loop_timer *retry;   /* while leaving: until it has left */
     uint64_t retry_ms;
     uint32_t ncalls;   /* open ones */
     char problem[256]; /* empty: served */
@@ -98,7 +99,8 @@ struct listener *listener_route(struct listener *l, const struct http_head *head
 /* A call of l ended. */
 void listener_call_ended(struct listener *l);
 
-#define DRAIN_GRACE_MS 5000u /* for requests of a link that is gone */
+#define LEAVING_MS 2000u      /* a deleted link is served on, for one that may replace it */
+#define DRAIN_GRACE_MS 60000u /* for requests of a link that is gone */
 
 /* ---- one request (call.c) ---- */
 

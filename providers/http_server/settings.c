@@ -17,7 +17,7 @@
 struct raw {
     struct str address, cache_control, path, host, cert, key;
     uint64_t port, timeout_ms;
-    bool readonly, access_log;
+    bool readonly, access_log, one_request;
     struct str origins, methods, headers, exposed;
     uint64_t max_age_s;
     uint64_t body_bytes, head_bytes, headers_max, connections, per_address;
@@ -60,7 +60,7 @@ static const struct setting rows[] = {
     NUMBER("idle_timeout_ms", idle_ms, TIMEOUT_MS_MAX),
     NUMBER("body_timeout_ms", body_ms, TIMEOUT_MS_MAX),
     NUMBER("write_timeout_ms", write_ms, TIMEOUT_MS_MAX),
-    {"disable_keepalive", SETTING_ONLY, 0, 0, "false"},
+    TRUTH("disable_keepalive", one_request),
     TEXT("tls_cert_file", cert),
     TEXT("tls_priv_key_file", key),
 };
@@ -206,6 +206,7 @@ static struct http_limits limits_of(const struct raw *raw)
                                 .headers_max = (uint32_t)raw->headers_max,
                                 .connections_max = (uint32_t)raw->connections,
                                 .connections_per_address_max = (uint32_t)raw->per_address,
+                                .requests_max = raw->one_request ? 1 : 0,
                                 .header_timeout_ms = (uint32_t)raw->header_ms,
                                 .idle_timeout_ms = (uint32_t)raw->idle_ms,
                                 .body_timeout_ms = (uint32_t)raw->body_ms,

@@ -26,6 +26,18 @@ START_TEST(get)
 }
 END_TEST
 
+/* Two names for one request would be two requests to whoever reads the other one. */
+START_TEST(absolute_target_wins_over_host)
+{
+    struct rig r;
+    rig_open(&r, LINK_TO("hello", "\"address\":\"127.0.0.1:8080\""));
+    connect_client(&r);
+    put(&r, "GET http://inner.example/a HTTP/1.1\r\nHost: outer.example\r\n\r\n");
+    ck_assert_str_eq(text_of(&r.seen), "GET http://inner.example/a host=inner.example");
+    rig_close(&r);
+}
+END_TEST
+
 START_TEST(trace_goes_on)
 {
     struct rig r;
@@ -339,6 +351,7 @@ int main(void)
     TCase *t = tcase_create("sim");
     tcase_set_timeout(t, 30);
     tcase_add_test(t, get);
+    tcase_add_test(t, absolute_target_wins_over_host);
     tcase_add_test(t, trace_goes_on);
     tcase_add_test(t, behind_a_proxy);
     tcase_add_test(t, post_streams);

@@ -33,6 +33,7 @@ START_TEST(by_path)
     ck_assert(starts(reply_to(&r, REQUEST("GET", "/api/", "h", "")), "HTTP/1.1 404 "));
     ck_assert(starts(reply_to(&r, REQUEST("GET", "/", "h", "")), "HTTP/1.1 404 "));
     ask(&r, PROTO_RPC_LINK_DEL, LINK_NAMED("one", "hello", ""));
+    loop_sim_advance(r.loop, LEAVING_MS);
     ck_assert(starts(reply_to(&r, REQUEST("GET", "/api", "h", "")), "HTTP/1.1 404 "));
     rig_close(&r);
 }
@@ -87,6 +88,24 @@ START_TEST(route_deleted_under_way)
 }
 END_TEST
 
+/* Between del and put of a changed link nobody gets a 404. */
+START_TEST(route_changes_under_way)
+{
+    struct rig r;
+    rig_open_with(&r, BY_PATH, LINK_NAMED("one", "hello", "\"path\":\"/a\""));
+    ask(&r, PROTO_RPC_LINK_DEL, LINK_NAMED("one", "hello", ""));
+    ck_assert(starts(reply_to(&r, REQUEST("GET", "/a", "h", "")), "HTTP/1.1 200 "));
+    ask(&r, PROTO_RPC_LINK_PUT, LINK_NAMED("one", "hello", "\"path\":\"/b\""));
+    ck_assert(starts(reply_to(&r, REQUEST("GET", "/b", "h", "")), "HTTP/1.1 200 "));
+    ck_assert(starts(reply_to(&r, REQUEST("GET", "/a", "h", "")), "HTTP/1.1 404 "));
+    ask(&r, PROTO_RPC_LINK_DEL, LINK_NAMED("one", "hello", ""));
+    ask(&r, PROTO_RPC_LINK_PUT, LINK_NAMED("two", "nobody", "\"path\":\"/b\""));
+    ck_assert_str_eq(ask(&r, PROTO_RPC_HEALTH, ""), "{\"healthy\":true}");
+    ck_assert(starts(reply_to(&r, REQUEST("GET", "/b", "h", "")), "HTTP/1.1 503 "));
+    rig_close(&r);
+}
+END_TEST
+
 START_TEST(unknown_routing_is_unhealthy)
 {
     struct rig r;
@@ -122,9 +141,9 @@ START_TEST(anybody_may_read_by_default)
 }
 END_TEST
 
-#define STRICT                                                                      \
-    "\"address\":\"" ADDRESS_TEXT                                                   \
-    "\",\"CORS_allowed_origins\":\"[\\\"https://a.example\\\",\\\"http://b\\\"]\"," \
+#define STRICT                                                                       \
+    "\"address\":\"" ADDRESS_TEXT                                                    \
+    "\",\"CORS_allowed_origins\":\"[\\\"https://a.example/\\\",\\\"http://b\\\"]\"," \
     "\"cors_allowed_methods\":\"[\\\"GET\\\"]\",\"cors_max_age_secs\":\"7\""
 
 START_TEST(only_listed_origins)
@@ -203,6 +222,7 @@ int main(void)
     tcase_add_test(t, by_host);
     tcase_add_test(t, routes_must_differ);
     tcase_add_test(t, route_deleted_under_way);
+    tcase_add_test(t, route_changes_under_way);
     tcase_add_test(t, unknown_routing_is_unhealthy);
     tcase_add_test(t, anybody_may_read_by_default);
     tcase_add_test(t, only_listed_origins);
