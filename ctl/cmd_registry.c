@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* push, pull, inspect: components and provider archives in registries and files. Credentials come from the options
- * or their environment variables. */
+/* push, pull, inspect: components and provider archives in registries and files. Credentials come from the options,
+ * their environment variables, or what docker keeps. */
 #include "ctl/table.h"
 
 #include <inttypes.h>
@@ -18,13 +18,22 @@
 #define ARTIFACT_BYTES_MAX ((uint64_t)1 << 30)
 #define NS_PER_S 1000000000u
 
-static void access_options(const struct ctl *c, struct oci_access *out)
+static bool access_options(struct ctl *c, struct str authority, struct oci_access *out,
+                           struct err *e)
 {
+    struct docker_login login;
     *out = (struct oci_access){.plain_http = option_flag(c, "insecure"),
                                .trust_any = option_flag(c, "insecure-skip-tls-verify"),
                                .username = option_text(c, "user"),
                                .password = option_text(c, "password"),
                                .ca_files = option_text(c, "tls-ca-path")};
+    if (out->username || out->password)
+        return true;
+    if (!docker_login(c, authority, &login, e))
+        return false;
+    out->username = login.username;
+    out->password = login.password;
+    return true;
 }
 
 /* The name in lower case, completed with --registry when it has none. */
@@ -85,9 +94,9 @@ static bool push(struct ctl *c, const char *reference, struct span content, stru
     struct str digest;
     struct oci_artifact artifact = {.content = content, .annotations = annotations(c)};
     if (!kind_of(content, word(c, 1), &artifact.what, e) ||
-        !oci_name_parse(str_of(reference), &c->arena, &name, e) || !may_be_latest(c, &name, e))
+        !oci_name_parse(str_of(reference), &c->arena, &name, e) || !may_be_latest(c, &name, e) ||
+        !access_options(c, name.authority, &access, e))
         return false;
-    access_options(c, &access);
     access.authority = arena_printf(&c->arena, "%.*s", STR_ARG(name.authority));
     struct oci *oci = oci_open(&access, e);
     bool ok = oci && oci_push(oci, &name, &artifact, &c->arena, &digest, e);
@@ -120,10 +129,12 @@ static bool fetch(struct ctl *c, const char *reference, struct span *out, struct
 {
     char digest[DIGEST_LEN + 1];
     const char *wanted = option_text(c, "digest");
+    struct oci_name name;
     struct pull p = {.allow_latest = option_flag(c, "allow-latest"),
                      .bytes_max = ARTIFACT_BYTES_MAX};
-    access_options(c, &p.access);
-    if (!pull_image(&p, str_of(reference), OCI_ANY, out, digest, e))
+    if (!oci_name_parse(str_of(reference), &c->arena, &name, e) ||
+        !access_options(c, name.authority, &p.access, e) ||
+        !pull_image(&p, str_of(reference), OCI_ANY, out, digest, e))
         return false;
     if (!wanted || strcmp(wanted, digest) == 0)
         return true;

@@ -533,6 +533,15 @@ static const struct option par_create_options[] = {
 
 static const struct option par_insert_options[] = {KEY_OPTIONS, {0}};
 
+static const struct option drain_options[] = {
+    {.name = "image-cache",
+     .kind = OPTION_TEXT,
+     .env = "HOSTD_IMAGE_CACHE",
+     .value = "DIR",
+     .help = "folder, default hostd in the user's cache folder"},
+    {0},
+};
+
 const struct command commands[] = {
     /* noun, verb, other verbs, words, help, lattice?, options, function */
     {"up", NULL, NULL, "", "start a local environment", false, up_options, cmd_up},
@@ -591,6 +600,8 @@ const struct command commands[] = {
      par_insert_options, cmd_par_insert},
     {"par", "inspect", NULL, "ARCHIVE", "claims of a provider archive", false, inspect_options,
      cmd_inspect},
+    {"drain", NULL, NULL, "all|oci|lib|dev|downloads",
+     "empty the image cache of what is not in use", false, drain_options, cmd_drain},
     {"key", "gen", NULL, "TYPE", "make a key", false, NULL, cmd_keys_gen},
 };
 

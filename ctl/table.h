@@ -5,6 +5,7 @@
  *   args.c       the command line against that table: words, options, environment, defaults; help
  *   output.c     one result, shown as text or as JSON; errors
  *   session.c    connection to the lattice; waiting for answers; finding hosts
+ *   docker.c     registries' credentials that docker keeps
  *   local.c      what runs on this machine: directories, pid files, starting and stopping processes
  *   cmd_*.c      the commands, a file per noun
  *
@@ -207,6 +208,13 @@ enum probe { PROBE_NATS, PROBE_NOBODY, PROBE_STRANGER };
 /* Who answers at this address? */
 enum probe local_probe(const char *host, uint64_t port, uint64_t timeout_ms);
 
+/* ---- docker.c ---- */
+
+struct docker_login { /* in c->arena; NULL: none known */
+    const char *username, *password;
+};
+bool docker_login(struct ctl *c, struct str authority, struct docker_login *out, struct err *e);
+
 /* ---- cmd_*.c ---- */
 
 command_fn cmd_up, cmd_down;
@@ -221,6 +229,7 @@ command_fn cmd_keys_gen;
 command_fn cmd_call;
 command_fn cmd_push, cmd_pull, cmd_inspect, cmd_par_create, cmd_par_insert;
 command_fn cmd_run;
+command_fn cmd_drain;
 
 /* Puts and deploys the manifest of a file; for `up --wadm-manifest`. */
 bool app_deploy_file(struct ctl *c, const char *path, struct err *e);

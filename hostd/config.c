@@ -84,6 +84,8 @@ static const struct row {
     B("allow-file-load", "WASMCLOUD_ALLOW_FILE_LOAD", allow_file_load, "accept file:// images"),
     T("image-cache", "HOSTD_IMAGE_CACHE", image_cache, NULL,
       "folder for pulled images, default hostd in the user's cache folder"),
+    N("image-cache-bytes", "HOSTD_IMAGE_CACHE_BYTES", image_cache_bytes, "4294967296", 0, INT64_MAX,
+      "beyond which images used longest ago are removed there, never those in use; 0: none"),
     T("oci-registry", "WASMCLOUD_OCI_REGISTRY", oci_registry, NULL,
       "registry that --oci-user and --oci-password are for"),
     T("oci-user", "WASMCLOUD_OCI_REGISTRY_USER", oci_user, NULL, ""),

@@ -31,7 +31,8 @@ struct settings {
     const char *http_allow, *http_ca, *net_allow;
     const char *log_level;
     bool log_json;
-    uint64_t execution_ms_max, memory_bytes_max, image_bytes_max, instances_max, queue_max, workers;
+    uint64_t execution_ms_max, memory_bytes_max, image_bytes_max, image_cache_bytes, instances_max,
+        queue_max, workers;
     uint64_t unread_bytes_max, spool_bytes_max;
     uint64_t heartbeat_s, probe_interval_ms;
     bool component_auction, provider_auction;
@@ -39,9 +40,9 @@ struct settings {
     const char *manifest_bucket, *api_prefix;
     uint64_t lost_after_s;
     /* what we do not have yet: asked for, it is refused or named in a warning */
-    const char *policy_topic, *policy_changes_topic, *secrets_topic, *http_admin, *features, *trace_level,
-        *flame_graph, *observability_protocol, *observability_endpoint, *traces_endpoint,
-        *metrics_endpoint, *logs_endpoint, *traces, *metrics, *logs;
+    const char *policy_topic, *policy_changes_topic, *secrets_topic, *http_admin, *features,
+        *trace_level, *flame_graph, *observability_protocol, *observability_endpoint,
+        *traces_endpoint, *metrics_endpoint, *logs_endpoint, *traces, *metrics, *logs;
     uint64_t policy_timeout_ms, component_bytes_max, core_instances_max;
     bool config_service, observability;
 };

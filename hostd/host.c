@@ -171,6 +171,7 @@ static bool open_images(struct host *h, struct err *e)
                               .allow_file = s->allow_file_load,
                               .no_aliases = s->no_provider_aliases,
                               .cache = str_of(s->image_cache),
+                              .cache_bytes_max = s->image_cache_bytes,
                               .insecure = str_of(s->allowed_insecure),
                               .mirrors = str_of(s->oci_mirrors),
                               .ca_files = str_of(s->tls_ca_path),

@@ -10,6 +10,7 @@
 #include "hostd/host.h"
 #include "hostd/process.h"
 #include "lattice/base/alloc.h"
+#include "lattice/base/descriptors.h"
 #include "lattice/base/log.h"
 #include "lattice/base/loop.h"
 #include "lattice/base/space.h"
@@ -193,6 +194,7 @@ int main(int argc, char **argv)
     enum settings_end action;
     process_launch_main(argc, argv);
     space_economise();
+    descriptors_raise(); /* one for each file of an image in use */
     open_standard_files();
     if (!settings_read(&d.settings, argc, argv, environ, &action, &e)) {
         fprintf(stderr, "hostd: %s\n", e.text);

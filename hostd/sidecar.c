@@ -209,13 +209,16 @@ static void on_image(void *user, const struct image_provider *p, const struct er
     struct sidecar *s = l->s;
     struct err e = ERR_INIT;
     lookup_end(l);
-    if (!s)
+    if (!s) {
+        image_hold_free(p ? p->hold : NULL);
         return;
+    }
     if (why) {
         fail(s, why, "fetch the provider");
         return;
     }
     s->path = str_dup(p->path);
+    s->hold = p->hold;
     if (!claims_of_provider(p->token, &s->claims, &e))
         fail(s, &e, "check the provider's claims");
     else if (!s->claims)
@@ -293,6 +296,7 @@ static void sidecar_free(struct sidecar *s)
     process_free(s->process);
     id_key_fini(&s->xkey);
     claims_free(s->claims);
+    image_hold_free(s->hold);
     free(s->path);
     arena_fini(&s->arena);
     free(s);

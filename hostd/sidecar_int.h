@@ -70,6 +70,7 @@ struct sidecar {
     enum state state;
     bool listed; /* was started once: inventory has it until it is gone */
     char *path;
+    struct image_hold *hold;
     struct lookup *lookups;
     struct grant_config *config;
     struct process *process;

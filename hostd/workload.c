@@ -34,6 +34,7 @@ struct command {
     uint64_t execution_ms_max, memory_bytes_max;
     char *cache; /* folder for notes */
     struct span image;
+    struct image_hold *hold;
     struct claims *claims; /* NULL: not signed */
     struct comp_linked *linked;
     struct bridge *bridge;
@@ -54,6 +55,7 @@ struct workload {
     struct grant_config *config;
     struct arena arena; /* of `now` */
     struct workload_spec now;
+    struct image_hold *hold;
     struct claims *claims; /* NULL: not signed */
 };
 
@@ -99,6 +101,7 @@ static void describe(const struct workload_spec *spec, const struct claims *clai
 static void command_free(struct command *c)
 {
     free((void *)c->image.p);
+    image_hold_free(c->hold);
     free(c->cache);
     claims_free(c->claims);
     comp_linked_unref(c->linked);
@@ -121,6 +124,7 @@ static void workload_free(struct workload *w)
         else
             command_free(c);
     }
+    image_hold_free(w->hold);
     claims_free(w->claims);
     arena_fini(&w->arena);
     free(w->id_text);
@@ -213,6 +217,8 @@ static void serve(struct command *c)
     grant_config_close(&w->config);
     w->serving = fresh;
     w->config = MOVE(c->config);
+    image_hold_free(w->hold);
+    w->hold = MOVE(c->hold);
     claims_free(w->claims);
     w->claims = MOVE(c->claims);
     command_done(c, &w->now, NULL);
@@ -347,10 +353,11 @@ static void compiled(void *user)
     }
 }
 
-static void fetched(void *user, struct span bytes, const struct err *e)
+static void fetched(void *user, struct span bytes, struct image_hold *hold, const struct err *e)
 {
     struct command *c = user;
     c->image = bytes;
+    c->hold = hold;
     if (!came_back(c))
         return;
     if (e) {
@@ -398,6 +405,8 @@ static void stop(struct command *c)
     serving_close(w->serving);
     w->serving = NULL;
     grant_config_close(&w->config);
+    image_hold_free(w->hold);
+    w->hold = NULL;
     command_done(c, &was, NULL); /* `was` lives in w->arena, which stays until the workload goes */
 }
 

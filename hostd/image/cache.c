@@ -102,6 +102,11 @@ static bool read_sound(const char *path, struct str digest, uint64_t bytes_max, 
     return false;
 }
 
+char *cache_blob_path(const char *folder, struct str digest)
+{
+    return path_of(folder, "blobs", digest);
+}
+
 bool cache_get(const char *folder, struct str digest, uint64_t bytes_max, struct span *out)
 {
     char *path = path_of(folder, "blobs", digest);

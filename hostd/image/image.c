@@ -14,6 +14,7 @@
 #include "hostd/image/pull.h"
 #include "lattice/base/alloc.h"
 #include "lattice/base/clock.h"
+#include "lattice/base/log.h"
 #include "lattice/base/loop.h"
 
 #define REF_ARENA_BYTES (4 * IMAGE_REF_MAX)
@@ -58,6 +59,8 @@ struct job {
     image_fn *fn;                   /* of a component, or ... */
     image_provider_fn *provider_fn; /* ... of a provider */
     void *user;
+    uint64_t cache_bytes_max;
+    struct image_hold *hold;
     struct span bytes; /* the component */
     char *program;     /* the provider */
     char *token;
@@ -88,6 +91,7 @@ static void job_free(struct job *j)
 {
     shared_unref(j->shared);
     registry_fini(&j->keys);
+    image_hold_free(j->hold);
     free(j->ref);
     free(j->own);
     free(j->authority);
@@ -99,6 +103,20 @@ static void job_free(struct job *j)
 }
 
 /* ---- on the pool ---- */
+
+/* After what was just fetched: it is held. */
+static void trim_cache(struct job *j)
+{
+    struct image_trimmed t;
+    struct err e = ERR_INIT;
+    if (!j->cache_bytes_max)
+        return;
+    if (!image_cache_trim(j->cache, IMAGE_CACHE_ALL, j->cache_bytes_max, &t, &e))
+        log_warn("image cache not trimmed", LE(&e));
+    else if (t.removed)
+        log_info("image cache trimmed", LI("files", t.removed), LI("bytes", t.removed_bytes),
+                 LI("left_bytes", t.left_bytes));
+}
 
 static bool pull(struct job *j, enum oci_what what, struct span *out)
 {
@@ -122,6 +140,11 @@ static bool unpack(struct job *j, struct span file)
     if (ok) {
         j->token = str_dup(par.token);
         j->program = cache_program(j->cache, par_find(&par, target)->bytes, &j->e);
+        if (j->program &&
+            !image_hold_add(j->hold, j->program)) { /* somebody removed it: once more */
+            free(j->program);
+            j->program = cache_program(j->cache, par_find(&par, target)->bytes, &j->e);
+        }
     }
     par_fini(&par);
     return (ok && j->program) || err_wrap(&j->e, "provider '%s'", j->ref);
@@ -159,7 +182,10 @@ static bool find_provider(struct job *j)
 static void work(void *user)
 {
     struct job *j = user;
+    j->hold = j->pull.hold = image_hold_new();
     j->failed = !(j->fn ? load_component(j) : find_provider(j));
+    if (j->kind == IMAGE_OCI || j->token) /* the cache took part */
+        trim_cache(j);
 }
 
 /* ---- on the loop ---- */
@@ -188,8 +214,10 @@ static void tell(struct job *j)
 {
     const struct err *e = j->failed ? &j->e : NULL;
     struct image_provider p = {.path = str_of(j->program), .token = str_of(j->token)};
+    struct image_hold *hold = e ? NULL : MOVE(j->hold);
+    p.hold = hold;
     if (j->fn)
-        j->fn(j->user, j->failed ? (struct span){NULL, 0} : j->bytes, e);
+        j->fn(j->user, j->failed ? (struct span){NULL, 0} : j->bytes, hold, e);
     else
         j->provider_fn(j->user, e ? NULL : &p, e);
     job_free(j);
@@ -381,6 +409,7 @@ static struct job *job_new(struct images *im, const struct image_ref *r)
                       .kind = r->kind,
                       .ref = str_dup(r->normal),
                       .cache = str_dup(str_of(im->cache)),
+                      .cache_bytes_max = im->opts.cache_bytes_max,
                       .ca_files = copy(str_of(im->ca_files))};
     j->shared->refs++;
     j->pull = (struct pull){

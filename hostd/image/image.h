@@ -32,11 +32,12 @@ struct image_opts {
     bool allow_file;    /* may file:// be read? */
     bool no_aliases;    /* references of upstream's providers are not served by our own binaries */
     /* Registries; texts are copied, lists are separated by commas, empty views: none. */
-    struct str cache;    /* folder, made when it is first needed; empty: in the user's cache */
-    struct str insecure; /* "localhost:5000,...": spoken to without TLS */
-    struct str mirrors;  /* "ghcr.io=localhost:5000,...": who is asked instead */
-    struct str ca_files; /* PEM files beside the system's */
-    bool allow_latest;   /* may a reference end in ":latest"? */
+    struct str cache;         /* folder, made when it is first needed; empty: in the user's cache */
+    uint64_t cache_bytes_max; /* beyond which what was used longest ago goes; 0: whatever */
+    struct str insecure;      /* "localhost:5000,...": spoken to without TLS */
+    struct str mirrors;       /* "ghcr.io=localhost:5000,...": who is asked instead */
+    struct str ca_files;      /* PEM files beside the system's */
+    bool allow_latest;        /* may a reference end in ":latest"? */
 };
 /* NULL: an option makes no sense. */
 struct images *images_open(const struct image_opts *opts, struct err *e);
@@ -49,15 +50,20 @@ struct image_registry {
 };
 bool images_put_registry(struct images *im, const struct image_registry *r, struct err *e);
 
-/* bytes.p is the callee's to free(); e is NULL then, else bytes is empty. */
-typedef void image_fn(void *user, struct span bytes, const struct err *e);
+/* While it is held, what the image consists of stays in the cache. NULL is fine: nothing of it is there. */
+struct image_hold;
+void image_hold_free(struct image_hold *h);
+
+/* bytes.p is the callee's to free(), hold to release; e is NULL then, else bytes is empty. */
+typedef void image_fn(void *user, struct span bytes, struct image_hold *hold, const struct err *e);
 /* The bytes of a component. False when the reference itself is refused. */
 bool image_load(struct images *im, struct str ref, image_fn *fn, void *user, struct err *e);
 
-/* A provider that can be started. Valid during the callback. */
+/* A provider that can be started. Texts are valid during the callback. */
 struct image_provider {
-    struct str path;  /* of the executable */
-    struct str token; /* its claims; empty: none */
+    struct str path;         /* of the executable */
+    struct str token;        /* its claims; empty: none */
+    struct image_hold *hold; /* the callee's to release */
 };
 typedef void image_provider_fn(void *user, const struct image_provider *p, const struct err *e);
 bool image_provider_find(struct images *im, struct str ref, image_provider_fn *fn, void *user,
@@ -66,6 +72,20 @@ bool image_provider_find(struct images *im, struct str ref, image_provider_fn *f
 /* The folder for pulled images: as given, else in the user's cache. free() it. Any thread. */
 char *image_cache_folder(struct str given);
 const char *images_cache(const struct images *im); /* that folder; lives as long as `im` */
+
+/* Removes files of these parts, those used longest ago first, until the rest has bytes_max; never what is held, here
+ * or in another process. Blocking; any thread. */
+enum image_cache_part {
+    IMAGE_CACHE_IMAGES = 1,   /* as pulled */
+    IMAGE_CACHE_PROGRAMS = 2, /* providers out of their archives */
+    IMAGE_CACHE_NOTES = 4,
+    IMAGE_CACHE_ALL = 7,
+};
+struct image_trimmed {
+    uint64_t removed, removed_bytes, left_bytes;
+};
+bool image_cache_trim(const char *cache, uint32_t parts, uint64_t bytes_max,
+                      struct image_trimmed *out, struct err *e);
 
 /* ---- notes ---- any thread. What the host found out about images, kept in the cache from one run to the next. They
  * are hints: what reads one stays safe whatever it says. */

@@ -65,6 +65,15 @@ static void keep(const struct pull *p, struct str digest, struct span bytes)
         log_warn("image not kept", LE(&e));
 }
 
+/* In the cache it stays while it is used, unless somebody was faster to remove it: we have it in memory. */
+static void hold(const struct pull *p, struct str digest)
+{
+    if (!p->cache || !p->hold)
+        return;
+    AUTO_FREE char *path = cache_blob_path(p->cache, digest);
+    image_hold_add(p->hold, path);
+}
+
 static bool add_layer(struct pulling *g, const struct oci_layer *layer, struct buf *out,
                       struct err *e)
 {
@@ -73,11 +82,13 @@ static bool add_layer(struct pulling *g, const struct oci_layer *layer, struct b
     if (g->p->cache && cache_get(g->p->cache, layer->digest, layer->bytes, &cached)) {
         buf_put(out, cached.p, cached.n);
         free((void *)cached.p);
+        hold(g->p, layer->digest);
         return buf_ok(out, e);
     }
     if (!open_registry(g, e) || !oci_blob(g->oci, g->name.repository, layer, out, e))
         return false;
     keep(g->p, layer->digest, (struct span){out->p + from, out->n - from});
+    hold(g->p, layer->digest);
     return true;
 }
 
@@ -92,6 +103,7 @@ static bool fetch(struct pulling *g, enum oci_what what, struct buf *out, struct
         ok = add_layer(g, &g->manifest.layers[i], out, e);
     if (ok && g->p->cache) {
         keep(g->p, g->manifest.digest, manifest);
+        hold(g->p, g->manifest.digest);
         cache_tag_put(g->p->cache, g->key, g->manifest.digest, &ignored);
     }
     free((void *)manifest.p);

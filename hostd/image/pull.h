@@ -10,6 +10,7 @@
 struct pull {
     struct oci_access access; /* authority NULL: the one of the reference */
     const char *cache;        /* folder, already opened; NULL: none */
+    struct image_hold *hold;  /* gets what of it the image consists of; NULL: it need not stay */
     bool allow_latest;
     uint64_t bytes_max;
 };

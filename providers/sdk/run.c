@@ -2,9 +2,9 @@
 /* A provider as a process: host data from stdin, the NATS connection, signals, the loop. */
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <unistd.h>
 #include "lattice/base/alloc.h"
+#include "lattice/base/descriptors.h"
 #include "lattice/base/log.h"
 #include "lattice/base/num.h"
 #include "lattice/base/space.h"
@@ -99,16 +99,6 @@ static bool open_process(struct process *p, struct span json, struct err *e)
            sdk_open(p->bus, p->provider, json, on_stopped, p, &p->sdk, e);
 }
 
-/* As many descriptors as we may have: a server needs one per connection. */
-static void raise_limits(void)
-{
-    struct rlimit files;
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
-        files.rlim_cur = files.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &files);
-    }
-}
-
 static void trim(void *user)
 {
     (void)user;
@@ -122,7 +112,7 @@ int sdk_run(const struct sdk_provider *provider)
     space_economise();
     struct process p = {.provider = provider, .loop = loop_new()};
     log_open(LOG_INFO, false, provider->name);
-    raise_limits();
+    descriptors_raise(); /* a server needs one per connection */
     buf_init(&json, HOST_DATA_BYTES_MAX);
     bool ok = host_data_read(STDIN_FILENO, &json, &e) && open_process(&p, buf_span(&json), &e);
     buf_fini(&json);

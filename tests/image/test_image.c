@@ -117,7 +117,7 @@ struct loaded {
     size_t n;
 };
 
-static void on_loaded(void *user, struct span bytes, const struct err *why)
+static void on_loaded(void *user, struct span bytes, struct image_hold *hold, const struct err *why)
 {
     struct loaded *l = user;
     if (why) {
@@ -127,6 +127,7 @@ static void on_loaded(void *user, struct span bytes, const struct err *why)
         snprintf(l->text, sizeof l->text, "%.*s", (int)bytes.n, (const char *)bytes.p);
     }
     free((void *)bytes.p);
+    image_hold_free(hold);
     loop_stop(loop);
 }
 
@@ -137,6 +138,7 @@ static void on_provider(void *user, const struct image_provider *p, const struct
         l->e = *why;
     else
         snprintf(l->text, sizeof l->text, "%.*s", STR_ARG(p->path));
+    image_hold_free(p ? p->hold : NULL);
     loop_stop(loop);
 }
 

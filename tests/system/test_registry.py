@@ -2,6 +2,7 @@
 """Images out of registries: components and provider archives by tag and by digest, mirrors, credentials, a registry that
 is away or lies. Whatever goes wrong says which image, where and why."""
 
+import base64
 import json
 import platform
 import re
@@ -104,6 +105,85 @@ class Registry(unittest.TestCase):
             (lat.dir / "out.wasm").unlink()
             self.refused(lat, r, "acme/echo:1.0", "acme/echo:1.0", "credentials")
             self.refused(lat, r, "acme/echo:1.0", "credentials", args=("--user", "robot", "--password", "wrong"))
+
+    def docker_config(self, lat, registry, config, helper=None):
+        """The environment of hostctl gets this ~/.docker/config.json, and a program beside it."""
+        folder = lat.dir / "docker"
+        folder.mkdir(exist_ok=True)
+        (folder / "config.json").write_text(config if isinstance(config, str) else json.dumps(config))
+        if helper:
+            program = folder / "docker-credential-test"
+            program.write_text(f"#!/bin/sh\n{helper}\n")
+            program.chmod(0o755)
+        lat.env |= {"DOCKER_CONFIG": str(folder), "PATH": f"{folder}:{lat.env['PATH']}"}
+        return self.pull(lat, registry, "acme/echo:1.0", check=False)
+
+    def test_credentials_that_docker_keeps(self):
+        auth = base64.b64encode(b"robot:secret").decode()
+        good = 'read -r server; [ "$server" = "$REGISTRY" ] && [ "$1" = get ] && ' \
+               'echo "{\\"Username\\":\\"robot\\",\\"Secret\\":\\"secret\\"}"'
+        with Lattice() as lat, FakeRegistry("robot", "secret") as r:
+            lat.env["REGISTRY"] = r.authority
+            r.put("acme/echo", "1.0", read(HELLO))
+            for config, helper in (
+                    ({"auths": {r.authority: {"auth": auth}}}, None),
+                    ({"auths": {f"https://{r.authority}/v1/": {"username": "robot", "password": "secret"}}}, None),
+                    ({"credsStore": "test"}, good),
+                    ({"credHelpers": {r.authority: "test"}, "credsStore": "none"}, good),
+                    ({"credsStore": "test", "auths": {r.authority: {"auth": auth}}}, "echo not found; exit 1")):
+                done = self.docker_config(lat, r, config, helper)
+                self.assertEqual(done.returncode, 0, f"{config}: {done.stderr}")
+                self.assertEqual(read(lat.dir / "out.wasm"), read(HELLO))
+                (lat.dir / "out.wasm").unlink()
+            for config, helper in (
+                    ({"auths": {"elsewhere.example": {"auth": auth}}}, None),
+                    ({"auths": {r.authority: {"auth": "?!"}}}, None),
+                    ({"credsStore": "../../bin/sh"}, None),
+                    ({"credsStore": "missing"}, None),
+                    ({"credsStore": "test"}, "yes"),
+                    ({"credsStore": "test"}, "echo '[]'"),
+                    ([], None), ("{", None)):
+                done = self.docker_config(lat, r, config, helper)
+                self.assertEqual(done.returncode, 1, f"{config} {helper}")
+                self.assertIn("credentials", done.stderr)
+                self.assertNotIn("secret", done.stderr)
+
+    def test_the_cache_is_bounded_and_drained(self):
+        """Beyond its size what was used longest ago goes; what runs stays, and starts again without its registry."""
+        def component(n):
+            return read(HELLO) + bytes([0, 4, 3, ord("p"), ord("a"), n])  # a custom section makes another image
+
+        def blobs():
+            return {p.name for p in (lat.dir / "cache/blobs").iterdir() if p.stat().st_size > 2000}
+
+        with Lattice() as lat, FakeRegistry() as r:
+            for n in range(5):
+                r.put("acme/echo", f"{n}.0", component(n))
+            names = [digest(component(n))[7:] for n in range(5)]
+            host, = lat.start("z", WASMCLOUD_OCI_ALLOWED_INSECURE=r.authority, HOSTD_IMAGE_CACHE=str(lat.dir / "cache"),
+                              HOSTD_IMAGE_CACHE_BYTES=str(int(2.5 * len(component(0)))))
+
+            def start(n):
+                lat.ctl("start", "component", f"{r.authority}/acme/echo:{n}.0", f"echo{n}")
+
+            start(0)
+            for n in (1, 2, 3):
+                start(n)
+                lat.ctl("stop", "component", f"echo{n}")
+            self.assertEqual(blobs(), {names[0], names[3]}, "the oldest runs; of the others the youngest fits")
+            self.assertIn("image cache trimmed", host.text())
+            drained = lat.ctl_json("drain", "oci", "--image-cache", lat.dir / "cache")
+            self.assertEqual(drained["drained"], [str(lat.dir / "cache/blobs")])
+            self.assertEqual(blobs(), {names[0]}, "what runs stays")
+            lat.ctl("stop", "component", "echo0")
+            r.server.shutdown()
+            r.server.server_close()
+            start(0)
+            lat.ctl("stop", "component", "echo0")
+            text = lat.ctl("drain", "all", "--image-cache", lat.dir / "cache").stdout
+            self.assertIn(" 0 bytes are in use", text)
+            self.assertEqual(blobs(), set())
+            self.assertEqual(lat.ctl("drain", "everything", check=False).returncode, 1)
 
     def test_credentials_do_not_follow_a_redirect(self):
         with Lattice() as lat, FakeRegistry("robot", "secret") as r, FakeRegistry() as elsewhere:
