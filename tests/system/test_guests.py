@@ -50,6 +50,14 @@ HTTP = {
         (LONG, "/echo", 200, LONG),
         (None, "/numbers?z,c,b,a", 200, NUMBERS),
         (None, "/nope", 404, b"no such route\n")],
+    CACHE / "go-http.wasm": [
+        (None, "/hello?a=b", 200, b"hello from go: a=b\n"),
+        (None, "/count?go", 200, b"count 1\n"),
+        (None, "/count?go", 200, b"count 2\n"),
+        (LONG, "/echo", 200, LONG),
+        (None, "/query?b=2&a=%C3%A9&b=3", 200, '{"a":["é"],"b":["2","3"]}\n'.encode()),
+        (None, "/together", 200, b"one two three\n"),
+        (None, "/nope", 404, b"no such route\n")],
     CACHE / "python-http.wasm": [
         (None, "/hello?a=b", 200, b"hello from python: a=b\n"),
         (None, "/count?python", 200, b"count 1\n"),

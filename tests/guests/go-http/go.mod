@@ -1,0 +1,3 @@
+module hostd/tests/go-http
+
+go 1.26
