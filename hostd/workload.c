@@ -160,7 +160,7 @@ static bool copy_spec(struct arena *a, const struct workload_spec *in, struct wo
     out->image_ref = arena_str(a, in->image_ref);
     out->annotations = proto_map_copy(a, &in->annotations);
     out->config = proto_strs_copy(a, &in->config);
-    out->limits = proto_map_copy(a, &in->limits);
+    out->limits = in->limits.v ? proto_map_copy(a, &in->limits) : in->limits; /* none: null */
     bool ok = out->id.p && out->image_ref.p && (out->annotations.v || !in->annotations.n) &&
               (out->config.v || !in->config.n) && (out->limits.v || !in->limits.n);
     return ok || arena_full(a, e);

@@ -285,6 +285,7 @@ START_TEST(component_life)
     const struct proto_inventory *inv = world_wait(PROTO_EVENT_HOST_HEARTBEAT)->data.inventory;
     ck_assert_uint_eq(inv->components.n, 1);
     ck_assert_uint_eq(inv->components.v[0].max_instances, 8);
+    ck_assert(contains(world_ask(at_host("host.get"), ""), "\"limits\":null"));
     scale(STR("file:///other.wasm"), 3);
     ck_assert(w.ok && contains(w.message, " != file:///other.wasm"));
     loop_sim_advance(w.loop, 100);
