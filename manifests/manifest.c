@@ -147,15 +147,17 @@ static void read_str(struct decoder *d, const struct node *n, void *out)
 }
 
 /* Where upstream's YAML takes any scalar: the text as written. */
-static bool loose_text(const struct node *n, struct str *out)
+static bool loose_text(const struct node *n, bool null_too, struct str *out)
 {
-    if (n->kind != NODE_STRING && (n->strict || (n->kind != NODE_NUMBER && n->kind != NODE_BOOL)))
+    bool scalar =
+        n->kind == NODE_NUMBER || n->kind == NODE_BOOL || (n->kind == NODE_NULL && null_too);
+    if (n->kind != NODE_STRING && (n->strict || !scalar))
         return false;
     *out = n->text;
     return true;
 }
 
-static void read_map(struct decoder *d, const struct node *n, void *out)
+static void read_texts(struct decoder *d, const struct node *n, bool null_too, void *out)
 {
     struct manifest_map *m = out;
     if (!expect(d, n, NODE_MAP, n->key.p))
@@ -168,13 +170,26 @@ static void read_map(struct decoder *d, const struct node *n, void *out)
         struct shown key;
         list[count].key = c->key;
         list[count].pos = c->key_pos;
-        if (loose_text(c, &list[count].value))
+        if (loose_text(c, null_too, &list[count].value))
             count++;
         else
             complain(d, MANIFEST_ERROR, c, "'%s' in '%.*s' must be a string, not %s",
                      show(&key, c->key), STR_ARG(n->key), node_kind_name(c->kind));
     }
     *m = (struct manifest_map){list, count};
+}
+
+static void read_map(struct decoder *d, const struct node *n, void *out)
+{
+    read_texts(d, n, false, out);
+}
+
+/* Labels, annotations and the like: "key:" with nothing behind it is common, and is the empty text; nothing at all is
+ * the empty map. */
+static void read_notes(struct decoder *d, const struct node *n, void *out)
+{
+    if (n->kind != NODE_NULL)
+        read_texts(d, n, true, out);
 }
 
 static bool read_u32(struct decoder *d, const struct node *n, uint32_t *out)
@@ -491,12 +506,19 @@ static void read_shared(struct decoder *d, const struct node *n, void *out)
     read_members(d, n, "application", table, OPEN, out);
 }
 
+static void read_id(struct decoder *d, const struct node *n, void *out)
+{
+    struct manifest_component *c = out;
+    if (n->kind != NODE_NULL) /* nothing: derived from the name */
+        read_str(d, n, &c->id);
+}
+
 static void read_properties(struct decoder *d, const struct node *n, void *out)
 {
     static const struct member table[] = {
         {"image", false, read_image, 0},
         {"application", false, read_shared, 0},
-        {"id", false, read_str, offsetof(struct manifest_component, id)},
+        {"id", false, read_id, 0},
         {"config", false, read_configs, offsetof(struct manifest_component, inputs)},
         {"secrets", false, read_secrets, offsetof(struct manifest_component, inputs)},
         {0},
@@ -538,7 +560,7 @@ static void read_policy(struct decoder *d, const struct node *n, void *out)
     static const struct member table[] = {
         {"name", true, read_str, offsetof(struct manifest_policy, name)},
         {"type", true, read_str, offsetof(struct manifest_policy, type)},
-        {"properties", true, read_map, offsetof(struct manifest_policy, properties)},
+        {"properties", true, read_notes, offsetof(struct manifest_policy, properties)},
         {0},
     };
     struct manifest_policy *p = out;
@@ -564,8 +586,8 @@ static void read_metadata(struct decoder *d, const struct node *n, void *out)
 {
     static const struct member table[] = {
         {"name", true, read_name, 0},
-        {"annotations", false, read_map, offsetof(struct manifest, annotations)},
-        {"labels", false, read_map, offsetof(struct manifest, labels)},
+        {"annotations", false, read_notes, offsetof(struct manifest, annotations)},
+        {"labels", false, read_notes, offsetof(struct manifest, labels)},
         {0},
     };
     read_members(d, n, "metadata", table, OPEN, out);

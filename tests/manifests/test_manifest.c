@@ -277,6 +277,34 @@ static const char canonical[] =
     "\"properties\":{"
     "\"image\":\"j\"}}]}}";
 
+/* As in manifests that leave their template's annotations empty. */
+START_TEST(annotations_without_text)
+{
+    struct manifest *m =
+        read_ok("apiVersion: core.oam.dev/v1beta1\nkind: Application\nmetadata:\n  name: app\n"
+                "  annotations:\n    example.com/homepage:\n    example.com/tilde: ~\n"
+                "spec:\n  components: []\n");
+    struct str v;
+    ck_assert(manifest_map_get(&m->annotations, STR("example.com/homepage"), &v) && v.n == 0);
+    ck_assert(manifest_map_get(&m->annotations, STR("example.com/tilde"), &v) && str_eqz(v, "~"));
+    manifest_free(m);
+    m = read_ok("apiVersion: a\nkind: Application\nmetadata:\n  name: app\n  labels:\n"
+                "  annotations:\nspec:\n  components:\n    - name: a\n      type: capability\n"
+                "      properties: {image: i, id: }\n");
+    ck_assert_uint_eq(m->labels.n + m->annotations.n, 0);
+    ck_assert(m->components[0].id.p == NULL);
+    manifest_free(m);
+
+    struct err e = ERR_INIT;
+    AUTO_FREE char *config =
+        xasprintf("%s%s", head,
+                  "    - name: a\n      type: capability\n      properties:\n"
+                  "        image: i\n        config: [{name: c, properties: {port: }}]\n");
+    ck_assert_ptr_null(manifest_parse(str_of(config), STR("f"), &e));
+    ck_assert_msg(strstr(e.text, "'port' in 'properties' must be a string") != NULL, "%s", e.text);
+}
+END_TEST
+
 START_TEST(canonical_form)
 {
     AUTO_FREE char *text = xasprintf(
@@ -419,6 +447,7 @@ int main(void)
     tcase_add_test(t, warnings_do_not_refuse);
     tcase_add_test(t, a_misspelt_trait_is_refused);
     tcase_add_test(t, scalars_as_strings);
+    tcase_add_test(t, annotations_without_text);
     tcase_add_test(t, canonical_form);
     tcase_add_test(t, yaml_round_trip);
     tcase_add_test(t, hello_example);
