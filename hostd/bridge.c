@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Guest imports over wRPC. Binding runs at load (any thread), encoding and decoding on the guest's worker, the call
- * itself on the loop. Keeps: nothing of a guest's memory leaves the worker; params and results are bytes. */
+/* Guest imports and exports over wRPC. Binding runs at load (any thread), encoding and decoding on the guest's worker,
+ * the call itself on the loop. Keeps: nothing of a guest's memory leaves the worker; params and results are bytes. */
 #include "hostd/bridge.h"
 
 #include <stdlib.h>
@@ -34,11 +34,12 @@ struct bridge {
 
 /* Interfaces that travel under another name (link key: the wasi: name), and whose methods travel as plain functions. */
 static const struct renamed {
-    struct str import, wire;
+    struct str name, wire;
 } renamed[] = {
     {STR_INIT("wasi:keyvalue/store@0.2.0-draft"), STR_INIT("wrpc:keyvalue/store@0.2.0-draft")},
     {STR_INIT("wasi:keyvalue/atomics@0.2.0-draft"), STR_INIT("wrpc:keyvalue/atomics@0.2.0-draft")},
     {STR_INIT("wasi:keyvalue/batch@0.2.0-draft"), STR_INIT("wrpc:keyvalue/batch@0.2.0-draft")},
+    {STR_INIT("wasi:keyvalue/watcher@0.2.0-draft"), STR_INIT("wrpc:keyvalue/watcher@0.2.0-draft")},
 };
 
 /* A handle of a resource that lives elsewhere. */
@@ -252,10 +253,10 @@ static bool func_can_travel(const struct comp_link_site *site, const struct wit_
            err_wrap(e, "result");
 }
 
-static const struct renamed *find_renamed(struct str import)
+static const struct renamed *find_renamed(struct str iface)
 {
     for (size_t i = 0; i < ARRAY_LEN(renamed); i++)
-        if (str_eq(import, renamed[i].import))
+        if (str_eq(iface, renamed[i].name))
             return &renamed[i];
     return NULL;
 }
@@ -324,6 +325,66 @@ static const struct comp_class *find_class(void *user, struct str import, struct
                               .next = b->classes};
     b->classes = c;
     return &c->class;
+}
+
+/* ---- exports ---- */
+
+struct str bridge_export_name(struct str iface)
+{
+    const struct renamed *r = find_renamed(iface);
+    return r ? r->wire : iface;
+}
+
+static bool is_remote(const struct comp_linked *l, const struct comp_func *f, uint32_t i)
+{
+    const struct comp_class *class = comp_func_class(l, f, i);
+    return class && class->drop == remote_drop &&
+           comp_func_type(f)->params[i].type->kind == WIT_OWN;
+}
+
+bool bridge_can_serve(const struct comp_linked *l, const struct comp_func *f, struct err *e)
+{
+    const struct wit_func *func = comp_func_type(f);
+    for (uint32_t i = 0; i < func->nparams; i++) {
+        const struct wit_type *t = func->params[i].type;
+        bool ok = t->has_resource
+                      ? is_remote(l, f, i) || err_set(e, ERR_UNSUPPORTED, "a handle of this host")
+                      : wit_can_travel(t, NULL, NULL, e);
+        if (!ok)
+            return err_wrap(e, "parameter %.*s", STR_ARG(func->params[i].name));
+    }
+    if (func->result && func->result->has_resource)
+        return err_set(e, ERR_UNSUPPORTED, "result: a handle of this host");
+    return !func->result || wit_can_travel(func->result, NULL, NULL, e) || err_wrap(e, "result");
+}
+
+const struct wit_type *bridge_param_type(const struct comp_linked *l, const struct comp_func *f,
+                                         uint32_t i, struct arena *a, struct err *e)
+{
+    return is_remote(l, f, i) ? wit_list(a, wit_prim(WIT_U8), e)
+                              : comp_func_type(f)->params[i].type;
+}
+
+/* Upstream's hosts take the bucket of a watcher's call for a number that means nothing, and its providers say 0: the
+ * link it came by tells more, for open() takes the name of a link too. */
+static struct span handle_bytes(const struct wit_value *v, struct str link_name)
+{
+    struct span bytes = wit_get_bytes(v);
+    return str_eqz(span_str(bytes), "0") ? str_span(link_name) : bytes;
+}
+
+bool bridge_take_params(const struct comp_linked *l, const struct comp_func *f,
+                        struct str link_name, struct wit_value *args, struct err *e)
+{
+    uint32_t n = comp_func_type(f)->nparams;
+    for (uint32_t i = 0; i < n; i++)
+        if (is_remote(l, f, i) && args[i].n > HANDLE_BYTES_MAX)
+            return err_set(e, ERR_LIMIT, "a handle of %u bytes, the limit is %u", args[i].n,
+                           HANDLE_BYTES_MAX);
+    for (uint32_t i = 0; i < n; i++)
+        if (is_remote(l, f, i))
+            args[i].obj = remote_new(handle_bytes(&args[i], link_name));
+    return true;
 }
 
 struct bridge *bridge_new(void)

@@ -436,7 +436,11 @@ static void take_root(struct invocation *v, bool last)
                           : "out of call memory");
         return;
     }
-    start_guest(v, args);
+    struct str link_name = wrpc_inv_header(v->inv, STR("link-name"));
+    if (bridge_take_params(v->s->opts.linked, v->f->func, link_name, args, &e))
+        start_guest(v, args);
+    else
+        refuse(v, HTTP_PROTOCOL_ERROR, e.text);
 }
 
 static void on_root(struct invocation *v, struct span piece)
@@ -554,43 +558,40 @@ static void on_invocation(void *user, struct wrpc_inv *inv)
 
 /* ---- the serving ---- */
 
-static bool func_can_be_served(const struct wit_func *f, struct err *e)
-{
-    for (uint32_t i = 0; i < f->nparams; i++)
-        if (f->params[i].type->has_resource || !wit_can_travel(f->params[i].type, NULL, NULL, e))
-            return false;
-    return !f->result || (!f->result->has_resource && wit_can_travel(f->result, NULL, NULL, e));
-}
-
 static bool serve_func(struct serving *s, struct str iface, const struct wit_func *type,
                        struct err *e)
 {
     struct served_func *f = &s->funcs[s->nfuncs];
     struct err why = ERR_INIT;
+    const struct comp_func *func = comp_find(s->opts.linked, iface, type->name);
     bool http = wit_name_compatible(iface, HTTP_HANDLER) && str_eqz(type->name, "handle");
-    if (!http && !func_can_be_served(type, &why)) {
+    if (!http && !bridge_can_serve(s->opts.linked, func, &why)) {
         log_warn("export not served: its types cannot travel", LS("component", s->opts.id),
-                 LS("interface", iface), LS("function", type->name));
+                 LS("interface", iface), LS("function", type->name), LE(&why));
         return true;
     }
     uint32_t n = http ? 1 : type->nparams;
     *f = (struct served_func){.serving = s,
-                              .func = comp_find(s->opts.linked, iface, type->name),
+                              .func = func,
                               .type = type,
                               .param_types = arena_array(&s->arena, const struct wit_type *, n),
                               .http = http};
     if (!f->param_types)
         return arena_full(&s->arena, e);
-    for (uint32_t i = 0; i < n; i++)
-        f->param_types[i] = http ? http_types_get()->request : type->params[i].type;
+    for (uint32_t i = 0; i < n; i++) {
+        f->param_types[i] = http ? http_types_get()->request
+                                 : bridge_param_type(s->opts.linked, func, i, &s->arena, e);
+        if (!f->param_types[i])
+            return false;
+    }
 
     struct wit_pendings paths = {0};
     struct buf prefix = BUF_INIT;
     buf_printf(&prefix, "%.*s.%.*s", STR_ARG(s->opts.host->lattice), STR_ARG(s->opts.id));
     bool ok = wit_paths(f->param_types, n, &paths, e) &&
               wrpc_serve_open(s->opts.host->rpc, buf_view(&prefix), buf_view(&prefix),
-                              http ? HTTP_WIRE : iface, wrpc_func_name(type->name), &paths,
-                              on_invocation, f, &f->serve, e);
+                              http ? HTTP_WIRE : bridge_export_name(iface),
+                              wrpc_func_name(type->name), &paths, on_invocation, f, &f->serve, e);
     buf_fini(&prefix);
     s->nfuncs += ok;
     return ok;

@@ -127,6 +127,9 @@ struct comp *comp_linked_comp(const struct comp_linked *l);
 struct comp_func;
 const struct comp_func *comp_find(const struct comp_linked *l, struct str iface, struct str func);
 const struct wit_func *comp_func_type(const struct comp_func *f);
+/* Of the handle that its parameter i is; NULL: it is none itself, or one of a resource that a guest defines. */
+const struct comp_class *comp_func_class(const struct comp_linked *l, const struct comp_func *f,
+                                         uint32_t i);
 
 /* ---- instances and calls ---- */
 

@@ -183,6 +183,16 @@ const struct wit_func *comp_func_type(const struct comp_func *f)
     return &f->type;
 }
 
+const struct comp_class *comp_func_class(const struct comp_linked *l, const struct comp_func *f,
+                                         uint32_t i)
+{
+    if (f->ref.imported)
+        return NULL;
+    const struct plan_lift *lift = &l->plan->lifts[f->ref.index];
+    const struct wit_resource *r = lift->abi->type->params[i].type->resource;
+    return r ? l->classes[lift->res[r->slot]] : NULL;
+}
+
 /* ---- life ---- */
 
 static bool make_trampolines(struct comp_linked *l, struct err *e)

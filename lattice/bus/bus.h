@@ -94,6 +94,8 @@ bool bus_publish(struct bus *b, struct str subject, struct str reply,
 bool bus_subscribe(struct bus *b, struct str subject, struct str queue, bus_msg_fn *fn, void *user,
                    struct bus_sub **out, struct err *e);
 void bus_unsubscribe(struct bus_sub **sub);
+/* Does the pattern ("*" one token, ">" the rest) match the subject? */
+bool bus_subject_match(struct str pattern, struct str subject);
 /* Lets no message get lost: the server sends nothing more for sub, what it had sent is still delivered, then done is
  * called, once and never inside this call, also when the connection broke meanwhile. Unsubscribe then, or at any time
  * before: done is not called in that case. */
@@ -162,6 +164,10 @@ bool kv_purge(struct kv *kv, struct str key, kv_done_fn *fn, void *user, struct 
  * updates_only leaves out what exists. */
 bool kv_watch_open(struct kv *kv, struct str keys, bool updates_only, kv_watch_fn *fn, void *user,
                    struct kv_watch **out, struct err *e);
+/* Changes behind that revision: where a watch that was closed left off. Of a key changed several times since, as many
+ * changes come as the bucket's history keeps. */
+bool kv_watch_after(struct kv *kv, struct str keys, uint64_t revision, kv_watch_fn *fn, void *user,
+                    struct kv_watch **out, struct err *e);
 void kv_unwatch(struct kv_watch **w);
 
 #endif

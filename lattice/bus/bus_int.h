@@ -86,8 +86,6 @@ void bus_unlisten(struct bus *b, struct bus_listener *l);
 
 /* Subject with tokens that are not empty, without blanks and control bytes, at most BUS_SUBJECT_MAX bytes. */
 bool bus_subject_ok(struct str subject, bool wildcards);
-/* Does the pattern ("*" one token, ">" the rest) match the subject? */
-bool bus_subject_match(struct str pattern, struct str subject);
 
 /* Value of the named header, or the empty view. */
 struct str bus_header(const struct bus_msg *m, const char *name);

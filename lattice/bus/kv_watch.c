@@ -3,7 +3,8 @@
  *
  * Nothing is believed to arrive by itself: the consumer's own numbering shows a gap, the server's idle heartbeat
  * (which carries that number too) shows silence, and a reconnect is suspicious as such. In each case the watcher is
- * told and a new consumer starts from the beginning. A watch of updates only goes on behind the last number it saw.
+ * told and a new consumer starts from the beginning. A watch of updates only goes on behind the last number it saw, or
+ * at the beginning of a new bucket when the old one was removed.
  * Keeps: one timer per watch; generation: messages of an older consumer land on a subject nobody listens to. */
 #include "lattice/bus/bus_int.h"
 
@@ -31,6 +32,7 @@ struct kv_watch {
     char consumer[64];     /* its name, once known */
     uint64_t consumer_seq; /* last number seen of this consumer */
     uint64_t stream_seq;   /* last number seen of the stream */
+    bool placed;           /* stream_seq is where updates go on */
     uint64_t heard_ms;
     bool complete; /* the end marker has been given */
     bool *closed;  /* set when the watch ends inside its own callback */
@@ -92,6 +94,8 @@ static void retry_later(struct kv_watch *w, enum err_code code, const char *why)
     stop_consumer(w);
     w->timer = loop_after(w->kv->bus->loop, was_complete ? 0 : RETRY_MS, start, w);
     w->complete = false;
+    if (code == ERR_NOT_FOUND)
+        w->stream_seq = 0;
     err_set(&e, code, "watch of bucket '%s' starts again: %s", w->kv->bucket, why);
     give(w, NULL, &e);
 }
@@ -175,6 +179,7 @@ static void on_consumer(void *user, const struct bus_msg *m, const struct err *f
     json_t *delivered = json_object_get(answer, "delivered");
     uint64_t start_seq = (uint64_t)json_integer_value(json_object_get(delivered, "stream_seq"));
     w->stream_seq = MAX(w->stream_seq, start_seq);
+    w->placed = true;
     bool nothing = json_integer_value(json_object_get(answer, "num_pending")) == 0;
     if (name && bus_subject_ok(str_of(name), false))
         snprintf(w->consumer, sizeof w->consumer, "%s", name);
@@ -191,9 +196,9 @@ static json_t *consumer_config(const struct kv_watch *w, const char *inbox)
                                1, "idle_heartbeat", (json_int_t)HEARTBEAT_MS * 1000000,
                                "mem_storage", 1, "num_replicas", 1, "deliver_policy",
                                !w->updates_only ? "last_per_subject"
-                               : w->stream_seq  ? "by_start_sequence"
+                               : w->placed      ? "by_start_sequence"
                                                 : "new");
-    if (w->updates_only && w->stream_seq)
+    if (w->updates_only && w->placed)
         json_object_set_new(config, "opt_start_seq", json_integer((json_int_t)w->stream_seq + 1));
     return config;
 }
@@ -231,8 +236,8 @@ void kv_watches_on_state(void *user, enum bus_state state)
     }
 }
 
-bool kv_watch_open(struct kv *kv, struct str keys, bool updates_only, kv_watch_fn *fn, void *user,
-                   struct kv_watch **out, struct err *e)
+static bool watch_open(struct kv *kv, const struct kv_watch *how, struct str keys,
+                       struct kv_watch **out, struct err *e)
 {
     loop_assert(kv->bus->loop);
     char text[96];
@@ -241,16 +246,29 @@ bool kv_watch_open(struct kv *kv, struct str keys, bool updates_only, kv_watch_f
         return err_set(e, ERR_INVALID, "'%s' is not a pattern of keys",
                        str_escape(keys, text, sizeof text));
     struct kv_watch *w = xnew(struct kv_watch);
-    *w = (struct kv_watch){.kv = kv,
-                           .next = kv->watches,
-                           .updates_only = updates_only,
-                           .fn = fn,
-                           .user = user,
-                           .keys = MOVE(filter)};
+    *w = *how;
+    w->kv = kv;
+    w->next = kv->watches;
+    w->keys = MOVE(filter);
     kv->watches = w;
     start(w);
     *out = w;
     return true;
+}
+
+bool kv_watch_open(struct kv *kv, struct str keys, bool updates_only, kv_watch_fn *fn, void *user,
+                   struct kv_watch **out, struct err *e)
+{
+    const struct kv_watch how = {.updates_only = updates_only, .fn = fn, .user = user};
+    return watch_open(kv, &how, keys, out, e);
+}
+
+bool kv_watch_after(struct kv *kv, struct str keys, uint64_t revision, kv_watch_fn *fn, void *user,
+                    struct kv_watch **out, struct err *e)
+{
+    const struct kv_watch how = {
+        .updates_only = true, .placed = true, .stream_seq = revision, .fn = fn, .user = user};
+    return watch_open(kv, &how, keys, out, e);
 }
 
 void kv_watch_close(struct kv_watch *w)

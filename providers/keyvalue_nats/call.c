@@ -62,8 +62,7 @@ static void call_free(struct call *c)
         sdk_drop(c->typed);
     DL_DELETE(p->calls, c);
     free(c);
-    if (p->stopped && !p->calls)
-        sdk_stopped(p->sdk);
+    provider_end_if_idle(p);
 }
 
 static void answer(struct call *c, const struct wit_value *result)

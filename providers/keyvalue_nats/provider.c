@@ -8,14 +8,25 @@
 
 #define TYPES_BYTES_MAX (1u << 20)
 
+static bool is_served(const struct sdk_link *link)
+{
+    const struct proto_link_def *def = link->def;
+    if (!str_eqz(def->wit_namespace, "wasi") || !str_eqz(def->wit_package, "keyvalue"))
+        return false;
+    for (uint32_t i = 0; i < def->interfaces.n; i++)
+        if (str_eqz(def->interfaces.v[i], "watcher"))
+            return true;
+    return link->role == SDK_TARGET;
+}
+
 static void link_put(void *self, struct sdk_link *link)
 {
     const struct proto_link_def *def = link->def;
-    if (link->role == SDK_TARGET && str_eqz(def->wit_namespace, "wasi") &&
-        str_eqz(def->wit_package, "keyvalue"))
+    if (is_served(link))
         link->user = store_open(self, link);
     else
-        log_warn("link ignored: only wasi:keyvalue as its target is served here",
+        log_warn("link ignored: only wasi:keyvalue as its target, or its watcher as source, is "
+                 "served here",
                  LS("source", def->source_id), LS("target", def->target),
                  LS("package", def->wit_package));
 }
@@ -56,14 +67,22 @@ static void *provider_open(struct sdk *sdk, struct err *e)
     return NULL;
 }
 
+void provider_end_if_idle(struct provider *p)
+{
+    if (p->stopped && !p->calls && !p->ntelling)
+        sdk_stopped(p->sdk);
+}
+
 static void stop(void *self, uint64_t grace_ms)
 {
     struct provider *p = self;
     (void)grace_ms; /* which the SDK watches */
     p->stopped = true;
     calls_unserve(p);
-    if (!p->calls)
-        sdk_stopped(p->sdk);
+    for (struct store *s = p->stores; s; s = s->next)
+        if (s->watcher)
+            watcher_stop(s->watcher);
+    provider_end_if_idle(p);
 }
 
 const struct sdk_provider keyvalue_nats_provider = {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The keyvalue-nats provider: wrpc:keyvalue/{store,atomics,batch} of linked components on JetStream buckets. main.c
+/* The keyvalue-nats provider: wrpc:keyvalue/{store,atomics,batch} for linked components on JetStream buckets, and
+ * wrpc:keyvalue/watcher of components that it is linked to. main.c
  * hands keyvalue_nats_provider to the SDK; the rest is private to this folder. Loop thread only.
  * Keeps: a call belongs to one store and is answered once; a store that goes answers its calls first.
  * Spec: wRPC 4.2 (wrpc:keyvalue@0.2.0-draft). */
@@ -18,6 +19,7 @@ struct settings { /* views of what they were read from */
     struct str cluster_uri; /* empty: the lattice's connection */
     struct str js_domain;
     struct str client_jwt, client_seed; /* both or none, with cluster_uri */
+    struct str watch;                   /* of a link to a component: see watch.c */
     bool create;
     uint64_t replicas, history, ttl_ms; /* of a bucket that we create; 0: default */
 };
@@ -40,18 +42,22 @@ struct provider {
     struct sdk *sdk;
     struct store *stores;
     struct call *calls; /* all that are open */
+    uint32_t ntelling;  /* calls of watchers under way */
     struct served *served;
     struct arena types; /* of the served functions */
     bool stopped;
 };
+
+void provider_end_if_idle(struct provider *p); /* once it was told to stop */
 
 struct store {
     struct store *prev, *next;
     struct provider *provider;
     const struct sdk_link *link;
     struct settings settings;
-    struct bus *own; /* NULL: the lattice's */
-    struct kv *kv;   /* NULL: not open, see problem */
+    struct bus *own;         /* NULL: the lattice's */
+    struct kv *kv;           /* NULL: not open, see problem */
+    struct watcher *watcher; /* of a link to a component, else NULL */
     struct opening *opening;
     struct loop_timer *retry;
     uint64_t retry_ms;
@@ -62,6 +68,13 @@ struct store *store_open(struct provider *p, const struct sdk_link *link);
 void store_close(struct store *s); /* its calls are answered with an error */
 /* A call lost its bucket: one that we may create is made again. */
 void store_check(struct store *s);
+
+/* ---- watchers (watch.c) ---- What happens in the bucket, told to the component that the link is for. */
+
+struct watcher *watcher_open(struct store *s, struct err *e);
+void watcher_start(struct watcher *w); /* the bucket is open */
+void watcher_stop(struct watcher *w);  /* what waits is forgotten, calls under way may end */
+void watcher_close(struct watcher *w); /* before its bucket; NULL is fine */
 
 /* ---- calls (call.c) ---- */
 

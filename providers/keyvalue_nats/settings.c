@@ -12,6 +12,7 @@ static const struct setting rows[] = {
     {"js_domain", SETTING_TEXT, offsetof(struct settings, js_domain), 0, NULL},
     {"client_jwt", SETTING_TEXT, offsetof(struct settings, client_jwt), 0, NULL},
     {"client_seed", SETTING_TEXT, offsetof(struct settings, client_seed), 0, NULL},
+    {"watch", SETTING_TEXT, offsetof(struct settings, watch), 0, NULL},
     {"enable_bucket_auto_create", SETTING_BOOL, offsetof(struct settings, create), 0, NULL},
     {"replicas", SETTING_NUMBER, offsetof(struct settings, replicas), 5, NULL},
     {"history", SETTING_NUMBER, offsetof(struct settings, history), 64, NULL},
@@ -28,7 +29,7 @@ bool settings_read(const struct proto_map *link, const struct proto_map *fallbac
     if (!settings_apply(rows, ARRAY_LEN(rows), link, fallback, &s, e))
         return false;
     if (s.bucket.n == 0)
-        return err_set(e, ERR_INVALID, "the link's target configuration names no bucket");
+        return err_set(e, ERR_INVALID, "the link's configuration names no bucket");
     if ((s.client_jwt.n == 0) != (s.client_seed.n == 0))
         return err_set(e, ERR_INVALID, "client_jwt and client_seed go together");
     if (s.client_jwt.n && s.cluster_uri.n == 0)

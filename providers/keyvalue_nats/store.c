@@ -62,6 +62,8 @@ static void on_open(void *user, struct kv *kv, const struct err *e)
     log_info("bucket opened", LS("bucket", s->settings.bucket),
              LS("source", s->link->def->source_id), LS("link", s->link->def->name));
     calls_of_store_start(s);
+    if (s->watcher)
+        watcher_start(s->watcher);
 }
 
 static void open_bucket(struct store *s)
@@ -108,6 +110,8 @@ struct store *store_open(struct provider *p, const struct sdk_link *link)
     DL_APPEND(p->stores, s);
     bool ok = settings_read(link->config, &sdk_host_data(p->sdk)->config, &s->settings, &e) &&
               (s->settings.cluster_uri.n == 0 || connect_own(s, &e));
+    if (ok && link->role == SDK_SOURCE)
+        ok = (s->watcher = watcher_open(s, &e)) != NULL;
     if (ok)
         open_bucket(s);
     else
@@ -123,6 +127,7 @@ void store_close(struct store *s)
     if (s->opening)
         s->opening->store = NULL;
     loop_timer_stop(&s->retry);
+    watcher_close(s->watcher);
     kv_close(s->kv);
     bus_close(s->own);
     free(s);
