@@ -29,6 +29,7 @@ struct http_conn *conn_new(struct http_server *s, const struct http_transport *t
     s->nconns++;
     c->phase = CONN_HEAD; /* a new connection is expected to speak */
     c->phase_ms = c->read_ms = loop_now_ms(s->loop);
+    c->undecided = !s->tls && !s->http1_only;
     c->reading = true;
     t->read_on(carrier, true);
     wheel_put(s, c);
@@ -71,10 +72,43 @@ size_t conn_room(const struct http_conn *c)
     return c->protocol->room(c);
 }
 
+void conn_set_protocol(struct http_conn *c, bool http2)
+{
+    c->undecided = false;
+    if (http2)
+        h2_begin(c);
+}
+
+/* Whether it is HTTP/2 shows in its first bytes, which no request of HTTP/1.1 has (RFC 9113, 3.4). */
+static void decide(struct http_conn *c, struct span in)
+{
+    static const struct str preface = STR_INIT("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    size_t seen = c->preface_n;
+    size_t n = MIN(in.n, preface.n - seen);
+    bool matches = memcmp(in.p, preface.p + seen, n) == 0;
+    if (matches && seen + n < preface.n) {
+        c->preface_n = (uint8_t)(seen + n);
+        return;
+    }
+    struct buf all = BUF_INIT;
+    if (seen > 0) {
+        buf_put(&all, preface.p, seen);
+        buf_put(&all, in.p, in.n);
+        in = buf_span(&all);
+    }
+    conn_set_protocol(c, matches);
+    c->protocol->input(c, in);
+    buf_fini(&all);
+}
+
 void conn_input(struct http_conn *c, struct span in)
 {
     c->read_ms = loop_now_ms(c->server->loop);
-    if (c->phase != CONN_LINGER)
+    if (c->phase == CONN_LINGER)
+        return;
+    if (c->undecided)
+        decide(c, in);
+    else
         c->protocol->input(c, in);
 }
 

@@ -107,12 +107,40 @@ void http_body_consumed(struct http_exchange *x, size_t n)
     x->conn->protocol->consumed(x, n);
 }
 
-void exchange_continue(struct http_exchange *x)
+/* ---- the request ---- */
+
+void exchange_request(struct http_exchange *x)
 {
-    if (!x->expects_continue || !x->active || x->reply_started)
-        return;
-    x->expects_continue = false;
-    x->conn->protocol->proceed(x);
+    struct http_server *s = x->conn->server;
+    x->head_done = x->active = true;
+    s->nexchanges++;
+    s->handler->request(s->user, x);
+    if (x->expects_continue && x->active && !x->reply_started) {
+        x->expects_continue = false;
+        x->conn->protocol->proceed(x);
+    }
+}
+
+bool exchange_body(struct http_exchange *x, struct span data)
+{
+    struct http_server *s = x->conn->server;
+    if (data.n > s->limits.body_bytes_max - MIN(x->body_bytes, s->limits.body_bytes_max))
+        return false;
+    x->body_bytes += data.n;
+    if (x->active) {
+        x->unconsumed_bytes += data.n;
+        s->handler->body(s->user, x, data);
+    }
+    return true;
+}
+
+void exchange_complete(struct http_exchange *x)
+{
+    struct http_server *s = x->conn->server;
+    x->request_done = true;
+    fields_views(&x->trailers);
+    if (x->active)
+        s->handler->body_end(s->user, x, x->trailers.views, x->trailers.n);
 }
 
 /* ---- reply heads ---- */

@@ -193,6 +193,7 @@ static uint64_t h1_deadline_ms(const struct http_conn *c)
     case CONN_BODY:
         return c->reading ? since_ms + limits->body_timeout_ms : UINT64_MAX;
     case CONN_WAIT: /* the handler's affair */
+    case CONN_STREAMS:
     case CONN_LINGER:
         break;
     }

@@ -46,7 +46,7 @@ bool fields_name(struct fields *f, bool starts, struct str piece);
 bool fields_value(struct fields *f, bool starts, struct str piece);
 void fields_views(struct fields *f);
 
-/* ---- what a protocol makes of connections and exchanges (h1.c) ---- */
+/* ---- what a protocol makes of connections and exchanges (h1.c, h2.c) ---- */
 
 #define LENGTH_UNKNOWN UINT64_MAX
 
@@ -81,7 +81,8 @@ struct http_protocol {
     size_t (*queued)(const struct http_exchange *x);     /* of the reply */
 };
 
-extern const struct http_protocol h1_protocol;
+extern const struct http_protocol h1_protocol, h2_protocol;
+void h2_begin(struct http_conn *c); /* it is HTTP/2 from here on */
 
 /* ---- one request and its reply (exchange.c) ---- */
 
@@ -122,13 +123,27 @@ void exchange_init(struct http_exchange *x, struct http_conn *c);
 void exchange_begin(struct http_exchange *x); /* its first byte is in */
 void exchange_reset(struct http_exchange *x);
 void exchange_fini(struct http_exchange *x);
-void exchange_continue(struct http_exchange *x); /* 100, when the client waits for it */
+void exchange_request(struct http_exchange *x); /* the head is complete: it is the handler's */
+/* False: the body is longer than it may be. Nobody may want it any more. */
+bool exchange_body(struct http_exchange *x, struct span data);
+void exchange_complete(struct http_exchange *x);                 /* the request is */
 void exchange_gone(struct http_exchange *x, enum http_gone why); /* tells the handler, once */
 void exchange_refuse(struct http_exchange *x, uint16_t status);  /* a reply of the server's own */
 const char *status_reason(uint16_t status);
 /* What of a handler's fields goes into a head and into trailers. */
 bool reply_field_travels(const struct http_header *h);
 bool reply_trailer_travels(const struct http_header *h);
+
+/* ---- what a request's fields say about it (request.c) ---- */
+
+struct framing_fields {
+    uint32_t hosts, lengths, codings;
+    struct str host, length, coding, expect;
+};
+
+struct framing_fields framing_find(const struct fields *f);
+/* host [":" port], without user information or anything a URI would not take. */
+bool authority_ok(struct str a);
 
 /* ---- HTTP/1.1: parsing (request.c), replies (h1_reply.c), whose turn it is (h1.c) ---- */
 
@@ -147,11 +162,12 @@ bool request_feed(struct http_conn *c, struct span in, size_t *used);
 /* ---- connections (conn.c) ---- */
 
 enum conn_phase {
-    CONN_IDLE,   /* between requests */
-    CONN_HEAD,   /* in a request's head */
-    CONN_BODY,   /* the head was handed over, the body is coming in */
-    CONN_WAIT,   /* the request is complete, its reply is not */
-    CONN_LINGER, /* the last reply is on its way; what comes in is dropped */
+    CONN_IDLE,    /* between requests */
+    CONN_HEAD,    /* in a request's head */
+    CONN_BODY,    /* the head was handed over, the body is coming in */
+    CONN_WAIT,    /* the request is complete, its reply is not */
+    CONN_STREAMS, /* HTTP/2: each stream for itself */
+    CONN_LINGER,  /* the last reply is on its way; what comes in is dropped */
 };
 
 struct http_conn {
@@ -166,6 +182,9 @@ struct http_conn {
     struct address_count *address;
     char peer[48];
 
+    uint8_t preface_n; /* bytes of HTTP/2's preface that came so far */
+    bool undecided;    /* it may still be that */
+    struct h2 *h2;     /* NULL: HTTP/1.1, which the following is for */
     llhttp_t parser;
     struct http_exchange x;
     uint64_t raw_bytes; /* read since the head began */
@@ -195,6 +214,7 @@ struct http_conn *conn_new(struct http_server *s, const struct http_transport *t
 /* How much the carrier may read for it now; not 0 while reading. */
 size_t conn_room(const struct http_conn *c);
 void conn_input(struct http_conn *c, struct span in);
+void conn_set_protocol(struct http_conn *c, bool http2); /* TLS settled on it; before any input */
 /* The client sends no more (eof), or the connection broke. */
 void conn_lost(struct http_conn *c, bool eof);
 void conn_sent(struct http_conn *c);
@@ -237,6 +257,7 @@ struct http_server {
     struct loop *loop;
     struct http_limits limits;
     struct http_tls *tls; /* NULL: without */
+    bool http1_only;
     const struct http_handler *handler;
     void *user;
     struct http_conn *conns;

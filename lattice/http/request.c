@@ -75,13 +75,8 @@ static int on_value_end(llhttp_t *p)
 
 /* ---- the head is complete ---- */
 
-/* What matters to framing, found in one pass. */
-struct framing_fields {
-    uint32_t hosts, lengths, codings;
-    struct str host, length, coding, expect;
-};
-
-static struct framing_fields find_framing(const struct fields *f)
+/* In one pass. */
+struct framing_fields framing_find(const struct fields *f)
 {
     struct framing_fields r = {0};
     for (uint32_t i = 0; i < f->n; i++) {
@@ -116,8 +111,7 @@ static struct framing_fields find_framing(const struct fields *f)
     return r;
 }
 
-/* host [":" port], without user information or anything a URI would not take. */
-static bool authority_ok(struct str a)
+bool authority_ok(struct str a)
 {
     for (size_t i = 0; i < a.n; i++) {
         char ch = a.p[i];
@@ -197,6 +191,7 @@ static void fill_head(struct http_conn *c, const struct framing_fields *f)
         .peer = str_of(c->peer),
         .headers = x->fields.views,
         .nheaders = x->fields.n,
+        .major = 1,
         .minor = p->http_minor,
         .has_body = f->codings > 0 || (f->lengths && p->content_length > 0),
         .has_length = f->codings == 0,
@@ -212,7 +207,7 @@ static int on_head(llhttp_t *p)
     struct http_exchange *x = &c->x;
     p->upgrade = 0; /* we speak nothing else: an Upgrade field is just a field */
     fields_views(&x->fields);
-    struct framing_fields f = find_framing(&x->fields);
+    struct framing_fields f = framing_find(&x->fields);
     uint16_t status = check_head(c, &f);
     if (status)
         return refuse(c, status);
@@ -224,11 +219,8 @@ static int on_head(llhttp_t *p)
     c->nrequests++;
     if (!llhttp_should_keep_alive(p) || s->stopping || c->nrequests >= s->limits.requests_max)
         c->closing = true;
-    x->head_done = x->active = true;
-    s->nexchanges++;
     h1_body_begins(c);
-    s->handler->request(s->user, x);
-    exchange_continue(x);
+    exchange_request(x);
     return c->dead ? refuse(c, 0) : 0;
 }
 
@@ -237,15 +229,11 @@ static int on_head(llhttp_t *p)
 static int on_body(llhttp_t *p, const char *at, size_t n)
 {
     struct http_conn *c = p->data;
-    struct http_server *s = c->server;
     struct http_exchange *x = &c->x;
-    if (n > s->limits.body_bytes_max - x->body_bytes)
+    bool wanted = x->active;
+    if (!exchange_body(x, (struct span){(const uint8_t *)at, n}))
         return refuse(c, 413);
-    x->body_bytes += n;
-    if (x->active) {
-        x->unconsumed_bytes += n;
-        s->handler->body(s->user, x, (struct span){(const uint8_t *)at, n});
-    } else if ((x->unwanted_bytes += n) > UNWANTED_BYTES_MAX) {
+    if (!wanted && (x->unwanted_bytes += n) > UNWANTED_BYTES_MAX) {
         c->closing = true; /* cheaper than reading on */
         return refuse(c, 0);
     }
@@ -262,13 +250,7 @@ static int on_extension(llhttp_t *p, const char *at, size_t n)
 
 static int on_complete(llhttp_t *p)
 {
-    struct http_conn *c = p->data;
-    struct http_server *s = c->server;
-    struct http_exchange *x = &c->x;
-    x->request_done = true;
-    fields_views(&x->trailers);
-    if (x->active)
-        s->handler->body_end(s->user, x, x->trailers.views, x->trailers.n);
+    exchange_complete(&((struct http_conn *)p->data)->x);
     return HPE_PAUSED;
 }
 

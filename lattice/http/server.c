@@ -30,6 +30,7 @@ bool http_server_open(struct loop *loop, const struct http_server_opts *opts,
     s->limits = with_defaults(&opts->limits);
     s->handler = opts->handler;
     s->tls = opts->tls;
+    s->http1_only = opts->http1_only;
     s->user = opts->user;
     bool ok = loop_is_sim(loop) ? sim_listen(s, opts->address, e) : tcp_listen(s, opts->address, e);
     if (!ok) {
@@ -45,6 +46,7 @@ void http_server_change(struct http_server *s, const struct http_server_opts *op
     assert(!s->tls == !opts->tls);
     s->limits = with_defaults(&opts->limits);
     s->tls = opts->tls;
+    s->http1_only = opts->http1_only;
     s->handler = opts->handler;
     s->user = opts->user;
 }

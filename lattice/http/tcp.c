@@ -41,6 +41,7 @@ struct tcp_conn {
     uint32_t nwrites;        /* pieces of cipher text that the socket has not taken yet */
     bool flight;             /* send_rest waits for them */
     bool reading, pumping, broken;
+    bool settled;        /* on a protocol */
     bool posted, closed; /* on_post is due; the socket is gone */
 };
 
@@ -248,6 +249,9 @@ static void tls_pump(struct tcp_conn *t)
             conn_lost(t->conn, n == TLS_ENDED);
             break;
         }
+        if (!t->settled)
+            conn_set_protocol(t->conn, tls_session_is_http2(t->tls));
+        t->settled = true;
         conn_input(t->conn, (struct span){plain, (size_t)n});
     }
     t->pumping = false;
@@ -358,7 +362,7 @@ static void on_connection(uv_stream_t *stream, int status)
         turn_away(t);
         return;
     }
-    t->tls = l->server->tls ? tls_session_new(l->server->tls) : NULL;
+    t->tls = l->server->tls ? tls_session_new(l->server->tls, l->server->http1_only) : NULL;
     t->conn = conn_new(l->server, t->tls ? &tls_transport : &tcp_transport, t, str_of(peer));
     t->conn->address = address;
 }

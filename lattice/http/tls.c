@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* TLS by OpenSSL over memory queues. TLS 1.2 and later, the library's own choice of ciphers; ALPN settles on
- * HTTP/1.1. */
+/* TLS by OpenSSL over memory queues. TLS 1.2 and later, the library's own choice of ciphers; ALPN settles on HTTP/2
+ * where both sides can, else on HTTP/1.1. */
 #include "lattice/http/tls.h"
 
 #include <assert.h>
@@ -16,6 +16,7 @@ struct http_tls {
 struct tls_session {
     SSL *ssl;
     BIO *in, *out; /* belong to ssl */
+    bool http1_only;
 };
 
 static bool openssl_failed(struct err *e, const char *what, const char *path)
@@ -28,15 +29,16 @@ static bool openssl_failed(struct err *e, const char *what, const char *path)
     return err_set(e, ERR_INVALID, "%s '%s': %s", what, path, text);
 }
 
-/* Ours is the only protocol: a client that does not offer it is refused. */
+/* A client that offers protocols, and none of ours, is refused. */
 static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_n,
                            const unsigned char *in, unsigned int n, void *user)
 {
-    static const unsigned char ours[] = "\x08http/1.1";
-    (void)ssl;
+    static const unsigned char ours[] = "\x02h2\x08http/1.1";
+    const struct tls_session *s = SSL_get_app_data(ssl);
+    unsigned skip = s->http1_only ? 3 : 0;
     (void)user;
-    return SSL_select_next_proto((unsigned char **)out, out_n, ours, sizeof ours - 1, in, n) ==
-                   OPENSSL_NPN_NEGOTIATED
+    return SSL_select_next_proto((unsigned char **)out, out_n, ours + skip, sizeof ours - 1 - skip,
+                                 in, n) == OPENSSL_NPN_NEGOTIATED
                ? SSL_TLSEXT_ERR_OK
                : SSL_TLSEXT_ERR_ALERT_FATAL;
 }
@@ -76,7 +78,7 @@ void http_tls_free(struct http_tls *t)
     free(t);
 }
 
-struct tls_session *tls_session_new(struct http_tls *tls)
+struct tls_session *tls_session_new(struct http_tls *tls, bool http1_only)
 {
     struct tls_session *s = xnew(struct tls_session);
     s->ssl = SSL_new(tls->context);
@@ -84,6 +86,8 @@ struct tls_session *tls_session_new(struct http_tls *tls)
     s->out = BIO_new(BIO_s_mem());
     assert(s->ssl && s->in && s->out);
     BIO_set_mem_eof_return(s->in, -1);
+    s->http1_only = http1_only;
+    SSL_set_app_data(s->ssl, s);
     SSL_set_bio(s->ssl, s->in, s->out);
     SSL_set_accept_state(s->ssl);
     return s;
@@ -95,6 +99,14 @@ void tls_session_free(struct tls_session *s)
         return;
     SSL_free(s->ssl);
     free(s);
+}
+
+bool tls_session_is_http2(const struct tls_session *s)
+{
+    const unsigned char *name;
+    unsigned n;
+    SSL_get0_alpn_selected(s->ssl, &name, &n);
+    return n == 2 && memcmp(name, "h2", 2) == 0;
 }
 
 void tls_session_input(struct tls_session *s, struct span bytes)

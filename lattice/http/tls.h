@@ -9,8 +9,11 @@
 
 struct tls_session;
 
-struct tls_session *tls_session_new(struct http_tls *tls);
+struct tls_session *tls_session_new(struct http_tls *tls, bool http1_only);
 void tls_session_free(struct tls_session *s); /* NULL is fine */
+
+/* What ALPN settled on; known when the client has said something. */
+bool tls_session_is_http2(const struct tls_session *s);
 
 /* What came from the client. */
 void tls_session_input(struct tls_session *s, struct span bytes);

@@ -103,7 +103,7 @@ static const struct {
     {"blank in the target", STR_INIT("GET /a b HTTP/1.1\r\nHost: a\r\n\r\n"), 400},
     {"high byte in the target", STR_INIT("GET /\xff HTTP/1.1\r\nHost: a\r\n\r\n"), 400},
     {"CONNECT", STR_INIT("CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n"), 501},
-    {"HTTP/2 preface", STR_INIT("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), 505},
+    {"HTTP/2 preface, spoilt", STR_INIT("PRI * HTTP/2.0\r\n\r\nSM\r\n\r!"), 505},
     {"HTTP/2.0", STR_INIT("GET / HTTP/2.0\r\nHost: a\r\n\r\n"), 505},
     {"HTTP/0.9", STR_INIT("GET / HTTP/0.9\r\nHost: a\r\n\r\n"), 505},
     {"HTTP/1.2", STR_INIT("GET / HTTP/1.2\r\nHost: a\r\n\r\n"), 505},
