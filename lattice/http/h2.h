@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Private to lattice/http: a connection that speaks HTTP/2, and its streams. nghttp2 keeps the protocol's state
- * (frames, HPACK, windows, which stream may exist); ours are exchanges, deadlines, and how much a client may ask for. */
+/* Private to lattice/http: a connection that speaks HTTP/2, and its streams. nghttp2 keeps the state of the protocol
+ * (frames, HPACK, windows, which stream may exist); ours are exchanges, deadlines, and what a client may ask for. */
 #ifndef HOSTD_HTTP_H2_H
 #define HOSTD_HTTP_H2_H
 

@@ -145,6 +145,7 @@ static bool open_server(struct listener *l, struct err *e)
     struct http_server_opts opts = {.address = str_of(l->settings.address),
                                     .limits = l->settings.limits,
                                     .tls = l->tls,
+                                    .http1_only = !l->settings.http2,
                                     .handler = &call_handler,
                                     .user = l};
     if (take_over(l, &opts) || http_server_open(sdk_loop(p->sdk), &opts, &l->server, e))

@@ -43,6 +43,7 @@ struct settings {              /* texts in the arena it was read into */
     uint64_t timeout_ms;       /* of a call, until the head of its response; 0: CALL_TIMEOUT_MS */
     bool readonly;             /* GET and HEAD only */
     bool access_log;           /* a line per request at level info */
+    bool http2;                /* else HTTP/1.1 only */
     struct str cache_control;  /* added to responses that have none; empty: nothing */
     struct str path, host;     /* what routes to it, where links share a listener */
     const char *cert_file, *key_file; /* PEM; empty: no TLS */

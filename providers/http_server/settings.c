@@ -12,15 +12,16 @@
 #define TIMEOUT_MS_MAX (24u * 3600 * 1000)
 #define PAIRS_MAX 64
 #define LIST_MAX 64
+#define STREAMS_MAX 10000
 
 /* As they are written; limits are 0 where nothing was said. */
 struct raw {
     struct str address, cache_control, path, host, cert, key;
     uint64_t port, timeout_ms;
-    bool readonly, access_log, one_request;
+    bool readonly, access_log, one_request, http2;
     struct str origins, methods, headers, exposed;
     uint64_t max_age_s;
-    uint64_t body_bytes, head_bytes, headers_max, connections, per_address;
+    uint64_t body_bytes, head_bytes, headers_max, connections, per_address, streams;
     uint64_t header_ms, idle_ms, body_ms, write_ms;
 };
 
@@ -51,6 +52,8 @@ static const struct setting rows[] = {
     TEXT("cors_allowed_headers", headers),
     TEXT("cors_exposed_headers", exposed),
     NUMBER("cors_max_age_secs", max_age_s, UINT32_MAX),
+    TRUTH("http2", http2),
+    NUMBER("max_streams", streams, STREAMS_MAX),
     NUMBER("max_body_bytes", body_bytes, UINT64_MAX),
     NUMBER("max_header_bytes", head_bytes, 1 << 20),
     NUMBER("max_headers", headers_max, CALL_FIELDS_MAX),
@@ -204,6 +207,7 @@ static struct http_limits limits_of(const struct raw *raw)
     return (struct http_limits){.body_bytes_max = raw->body_bytes,
                                 .head_bytes_max = (uint32_t)raw->head_bytes,
                                 .headers_max = (uint32_t)raw->headers_max,
+                                .streams_max = (uint32_t)raw->streams,
                                 .connections_max = (uint32_t)raw->connections,
                                 .connections_per_address_max = (uint32_t)raw->per_address,
                                 .requests_max = raw->one_request ? 1 : 0,
@@ -218,7 +222,7 @@ static struct http_limits limits_of(const struct raw *raw)
 bool settings_read(const struct proto_map *link, const struct proto_map *fallback,
                    struct str default_address, struct arena *a, struct settings *out, struct err *e)
 {
-    struct raw raw = {.address = default_address, .max_age_s = CORS_MAX_AGE_S};
+    struct raw raw = {.address = default_address, .http2 = true, .max_age_s = CORS_MAX_AGE_S};
     struct proto_map config;
     struct settings s = {0};
     if (!whole_config(link, a, &config, e) ||
@@ -234,6 +238,7 @@ bool settings_read(const struct proto_map *link, const struct proto_map *fallbac
     s.timeout_ms = raw.timeout_ms;
     s.readonly = raw.readonly;
     s.access_log = raw.access_log;
+    s.http2 = raw.http2;
     s.limits = limits_of(&raw);
     s.cache_control = arena_str(a, raw.cache_control);
     s.path = arena_str(a, raw.path);

@@ -92,7 +92,7 @@ class Tls(unittest.TestCase):
         alpn = self.context()
         alpn.set_alpn_protocols(["h2", "http/1.1"])
         with alpn.wrap_socket(socket.create_connection(("127.0.0.1", self.port)), server_hostname="127.0.0.1") as s:
-            self.assertEqual(s.selected_alpn_protocol(), "http/1.1")
+            self.assertEqual(s.selected_alpn_protocol(), "h2")
         alpn.set_alpn_protocols(["spdy/3"])
         with self.assertRaises(ssl.SSLError):
             alpn.wrap_socket(socket.create_connection(("127.0.0.1", self.port)), server_hostname="127.0.0.1")
