@@ -145,9 +145,9 @@ class Failed(Exception):
 class Peer(Nats):
     """A client of components, and a server of functions for them."""
 
-    def call(self, prefix, instance, function, root, streams=None, results=()):
-        """Invokes, sends the streams' raw bytes (path -> iterable), and waits until the root and the channels named in
-        results have ended. Returns root and path -> raw bytes."""
+    def call(self, prefix, instance, function, root, streams=None, results=(), rest=b""):
+        """Invokes, sends the rest of the parameters and the streams' raw bytes (path -> iterable), and waits until the root
+        and the channels named in results have ended. Returns root and path -> raw bytes."""
         inbox = f"_INBOX.{secrets.token_hex(11)}.{secrets.token_hex(11)}"
         got = {"results": bytearray(), **{f"results.{p}": bytearray() for p in results}}
         open_, events = set(got), queue.Queue()
@@ -169,6 +169,8 @@ class Peer(Nats):
         kind, value = events.get(timeout=WAIT)
         if kind != "handshake":
             raise Failed(f"{kind} {value} instead of a handshake")
+        if rest:
+            self.publish(f"{value}.params", rest)
         self.publish(f"{value}.params")
         for path, pieces in (streams or {}).items():
             for piece in pieces:
@@ -177,6 +179,41 @@ class Peer(Nats):
         while kind != "end":
             kind, _ = events.get(timeout=WAIT)
         return bytes(got.pop("results")), {k[8:]: bytes(v) for k, v in got.items()}
+
+    def serve(self, prefix, instance, functions):
+        """functions: name -> (answer, paths of its async parameters). answer(root, path -> raw bytes) is called when all has
+        come, and returns the root of the results and path -> pieces; None fails the call."""
+        for name, (answer, paths) in functions.items():
+            self.subscribe(f"{prefix}.wrpc.0.0.1.{instance}.{name}", self.server(answer, paths))
+
+    def server(self, answer, paths):
+        def on_invocation(_subject, reply, data, _status):
+            inbox = f"_INBOX.{secrets.token_hex(11)}.{secrets.token_hex(11)}"
+            got = {"params": bytearray(data), **{f"params.{p}": bytearray() for p in paths}}
+            open_ = set(got)
+
+            def on_message(subject, _reply, piece, _status):
+                channel = subject[len(inbox) + 1:]
+                if channel in open_ and piece:
+                    got[channel] += piece
+                elif channel in open_:
+                    open_.discard(channel)
+                    if not open_:
+                        self.answer(reply, answer, bytes(got.pop("params")), {k[7:]: bytes(v) for k, v in got.items()})
+
+            self.subscribe(f"{inbox}.>", on_message)
+            self.publish(reply, reply=inbox)
+        return on_invocation
+
+    def answer(self, inbox, answer, root, streams):
+        results = answer(root, streams)
+        if results:
+            self.publish(f"{inbox}.results", results[0])
+        self.publish(f"{inbox}.results")
+        for path, pieces in results[1].items() if results else ():
+            for piece in pieces:
+                self.publish(f"{inbox}.results.{path}", piece)
+            self.publish(f"{inbox}.results.{path}")
 
     def handle(self, prefix, method, path, body):
         """wasi:http/incoming-handler of a component: status and body."""
