@@ -471,7 +471,8 @@ void bridge_invoke(const struct bridge_route *route, struct guest_import *import
                                      .instance = f->instance,
                                      .func = f->name,
                                      .headers = headers,
-                                     .nheaders = ARRAY_LEN(headers)};
+                                     .nheaders = ARRAY_LEN(headers),
+                                     .paced = true};
         ok = wrpc_invoke(route->rpc, &target, import->params, &f->result_paths, route->deadline_ms,
                          on_bytes, on_end, c, &c->call, &e);
     }

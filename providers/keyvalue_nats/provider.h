@@ -62,6 +62,7 @@ struct store {
     struct loop_timer *retry;
     uint64_t retry_ms;
     struct err problem; /* ERR_NONE: open, or opening for the first time */
+    struct recent *recent;
 };
 
 struct store *store_open(struct provider *p, const struct sdk_link *link);
@@ -75,6 +76,20 @@ struct watcher *watcher_open(struct store *s, struct err *e);
 void watcher_start(struct watcher *w); /* the bucket is open */
 void watcher_stop(struct watcher *w);  /* what waits is forgotten, calls under way may end */
 void watcher_close(struct watcher *w); /* before its bucket; NULL is fine */
+
+/* ---- counters written last (recent.c) ---- */
+
+struct recent {
+    char *key; /* as stored; NULL: nothing is here */
+    uint64_t value, revision, until_ms;
+};
+
+/* NULL: read it. */
+const struct recent *recent_find(const struct store *s, struct str key);
+void recent_put(struct store *s, struct str key, uint64_t value, uint64_t revision);
+/* The bucket has another revision than this one. False: what we remember is another one, too. */
+bool recent_drop(struct store *s, struct str key, uint64_t revision);
+void recent_clear(struct store *s); /* the bucket is another one */
 
 /* ---- calls (call.c) ---- */
 
@@ -91,6 +106,7 @@ struct call {
     struct loop_timer *timer; /* increment, list-keys */
     struct str key;           /* increment: as stored */
     struct wit_value sum;
+    uint64_t revision; /* that it was made from; 0: there was no value */
     uint32_t attempts;
     uint64_t deadline_ms;
 

@@ -48,6 +48,7 @@ static void on_open(void *user, struct kv *kv, const struct err *e)
         return;
     }
     s->opening = NULL;
+    recent_clear(s);
     if (s->kv) { /* it was only looked after: see store_check */
         kv_close(kv);
         return;
@@ -130,6 +131,7 @@ void store_close(struct store *s)
     watcher_close(s->watcher);
     kv_close(s->kv);
     bus_close(s->own);
+    recent_clear(s);
     free(s);
 }
 

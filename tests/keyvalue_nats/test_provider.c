@@ -147,6 +147,30 @@ START_TEST(increment)
 }
 END_TEST
 
+/* What increments remember never weighs more than what is in the bucket. */
+START_TEST(increment_beside_other_writers)
+{
+    struct rig r;
+    struct err e = ERR_INIT;
+    rig_open(&r, LINK_OF("web", "default", MAKE("b")));
+    IS(ASK("increment", D "\1n\1"), "<00><01>");
+    rig_bucket(&r, "b");
+    for (int i = 0; i < 3; i++) {
+        ck_assert(kv_put(r.kv, STR("n"), BYTES("40"), rig_on_put, NULL, &e));
+        loop_sim_advance(r.loop, 10);
+        IS(ASK("increment", D "\1n\2"), "<00>*");
+        IS(ASK("increment", D "\1n\1"), "<00>+");
+    }
+    IS(ASK("set", D "\1n\1"
+                    "7"),
+       "<00>");
+    IS(ASK("increment", D "\1n\1"), "<00><08>");
+    loop_sim_advance(r.loop, 5000); /* long enough to be forgotten */
+    IS(ASK("increment", D "\1n\1"), "<00><09>");
+    rig_close(&r);
+}
+END_TEST
+
 START_TEST(contention)
 {
     enum { N = 50 };
@@ -353,6 +377,7 @@ int main(void)
     tcase_add_test(t, foreign_keys);
     tcase_add_test(t, pages);
     tcase_add_test(t, increment);
+    tcase_add_test(t, increment_beside_other_writers);
     tcase_add_test(t, contention);
     tcase_add_test(t, batch);
     tcase_add_test(t, batch_too_large);
