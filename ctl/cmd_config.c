@@ -1,27 +1,34 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Named configuration of a lattice. */
+/* Named configuration of a lattice; and references to secrets, which are kept as configurations of certain names. The
+ * secrets themselves never come here. */
 #include "ctl/table.h"
 
 #include <stdlib.h>
 
-static bool name_ok(const char *name, struct err *e)
+/* What the first word names: a configuration, or the reference to a secret. */
+struct thing {
+    const char *noun;
+    struct str key; /* of the stored configuration */
+};
+
+static bool begin(struct ctl *c, struct thing *out, struct err *e)
 {
-    if (proto_is_secret(str_of(name)))
+    struct str name = str_of(word(c, 0));
+    bool secret = strcmp(c->command->noun, "secret") == 0;
+    if (!secret && proto_is_secret(name))
         return err_set(e, ERR_INVALID,
-                       "'%s' is the name of a secret reference, not of a configuration", name);
-    return proto_token_ok(str_of(name)) ||
-           err_set(e, ERR_INVALID,
-                   "'%s' is not a name of a configuration: no dots, blanks, '*' or '>'", name);
+                       "'%s' is the name of a secret reference, not of a configuration", name.p);
+    *out = (struct thing){secret ? "Secret reference" : "Configuration", name};
+    if (secret && !proto_is_secret(name))
+        out->key = str_of(arena_printf(&c->arena, PROTO_SECRET_HEAD "%s", name.p));
+    if (!proto_token_ok(out->key))
+        return err_set(e, ERR_INVALID, "'%s' is no good name: no dots, blanks, '*' or '>'", name.p);
+    return session_open(c, e);
 }
 
-static bool begin(struct ctl *c, struct err *e)
+static void say(struct ctl *c, const struct thing *thing, const char *verb)
 {
-    return name_ok(word(c, 0), e) && session_open(c, e);
-}
-
-static void say(struct ctl *c, const char *verb)
-{
-    char *text = arena_printf(&c->arena, "Configuration '%s' %s successfully.", word(c, 0), verb);
+    char *text = arena_printf(&c->arena, "%s '%s' %s successfully.", thing->noun, word(c, 0), verb);
     buf_printf(&c->text, "%s\n", text);
     result_set(c, "message", json_str(str_of(text)));
 }
@@ -32,12 +39,12 @@ static void on_ack(void *user, const struct proto_reply *r, const struct err *e)
     session_answer(user, e);
 }
 
-static bool failed(struct ctl *c, struct err *e)
+static bool failed(struct ctl *c, const struct thing *thing, struct err *e)
 {
     if (e->code == ERR_NO_RESPONDERS)
         err_set(e, ERR_NO_RESPONDERS, "no host answers on lattice '%.*s'; `hostctl up` starts one",
                 STR_ARG(session_lattice(c)));
-    return err_wrap(e, "configuration '%s'", word(c, 0));
+    return err_wrap(e, "%s '%s'", thing->noun, word(c, 0));
 }
 
 static void on_config(void *user, const struct proto_reply *r, const struct err *e)
@@ -57,33 +64,89 @@ static void on_config(void *user, const struct proto_reply *r, const struct err 
     session_answer(c, r ? &none : e);
 }
 
+static bool get(struct ctl *c, struct err *e)
+{
+    struct thing thing;
+    if (!begin(c, &thing, e))
+        return false;
+    bool sent = proto_config_get(c->client, thing.key, on_config, c, NULL, e);
+    return session_await(c, sent, e) || failed(c, &thing, e);
+}
+
+static bool put(struct ctl *c, const struct proto_map *m, struct err *e)
+{
+    struct thing thing;
+    if (!begin(c, &thing, e))
+        return false;
+    bool sent = proto_config_put(c->client, thing.key, m, on_ack, c, NULL, e);
+    if (!session_await(c, sent, e))
+        return failed(c, &thing, e);
+    say(c, &thing, "put");
+    return true;
+}
+
+static bool del(struct ctl *c, struct err *e)
+{
+    struct thing thing;
+    if (!begin(c, &thing, e))
+        return false;
+    bool sent = proto_config_del(c->client, thing.key, on_ack, c, NULL, e);
+    if (!session_await(c, sent, e))
+        return failed(c, &thing, e);
+    say(c, &thing, "deleted");
+    return true;
+}
+
 bool cmd_config_get(struct ctl *c, struct err *e)
 {
-    if (!begin(c, e))
-        return false;
-    bool sent = proto_config_get(c->client, str_of(word(c, 0)), on_config, c, NULL, e);
-    return session_await(c, sent, e) || failed(c, e);
+    return get(c, e);
 }
 
 bool cmd_config_put(struct ctl *c, struct err *e)
 {
     struct proto_map m;
-    if (!read_pairs(c, c->words + 1, c->nwords - 1, &m, e) || !begin(c, e))
-        return false;
-    bool sent = proto_config_put(c->client, str_of(word(c, 0)), &m, on_ack, c, NULL, e);
-    if (!session_await(c, sent, e))
-        return failed(c, e);
-    say(c, "put");
-    return true;
+    return read_pairs(c, c->words + 1, c->nwords - 1, &m, e) && put(c, &m, e);
 }
 
 bool cmd_config_del(struct ctl *c, struct err *e)
 {
-    if (!begin(c, e))
+    return del(c, e);
+}
+
+/* ---- references to secrets ------------------------------------------------------------------------- */
+
+bool cmd_secrets_get(struct ctl *c, struct err *e)
+{
+    return get(c, e);
+}
+
+bool cmd_secrets_put(struct ctl *c, struct err *e)
+{
+    struct proto_map properties;
+    struct proto_pair v[7];
+    struct proto_map m = {v, 0};
+    struct buf policy = BUF_INIT;
+    const char *field = option_text(c, "field"), *version = option_text(c, "version");
+    if (!option_pairs(c, "property", &properties, e))
         return false;
-    bool sent = proto_config_del(c->client, str_of(word(c, 0)), on_ack, c, NULL, e);
-    if (!session_await(c, sent, e))
-        return failed(c, e);
-    say(c, "deleted");
-    return true;
+    buf_printf(&policy, "{\"type\":\"%s\",\"properties\":", PROTO_SECRET_PROPERTIES_TYPE);
+    bool ok = proto_config_encode(&properties, &policy, e);
+    buf_byte(&policy, '}');
+    v[m.n++] = (struct proto_pair){STR("type"), STR(PROTO_SECRET_TYPE)};
+    v[m.n++] = (struct proto_pair){STR("name"), str_of(word(c, 0))};
+    v[m.n++] = (struct proto_pair){STR("backend"), str_of(word(c, 1))};
+    v[m.n++] = (struct proto_pair){STR("key"), str_of(word(c, 2))};
+    if (field)
+        v[m.n++] = (struct proto_pair){STR("field"), str_of(field)};
+    if (version)
+        v[m.n++] = (struct proto_pair){STR("version"), str_of(version)};
+    v[m.n++] = (struct proto_pair){STR("policy"), buf_view(&policy)};
+    ok = ok && put(c, &m, e);
+    buf_fini(&policy);
+    return ok;
+}
+
+bool cmd_secrets_del(struct ctl *c, struct err *e)
+{
+    return del(c, e);
 }

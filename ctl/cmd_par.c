@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* par: provider archives. Claims are signed with the key of an account; the provider has a key of its own. Both come
- * from options or from the folder of keys, where they are made when they are missing. */
+/* par: provider archives. Claims are signed with the key of an account; the provider has a key of its own. */
 #include "ctl/table.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include "hostd/image/files.h"
 #include "hostd/image/par.h"
 #include "lattice/base/alloc.h"
@@ -16,67 +13,6 @@
 
 #define PAR_BYTES_MAX ((uint64_t)1 << 30)
 #define NS_PER_S 1000000000u
-#define KEY_FILE_MAX 256
-
-/* ---- keys ---- */
-
-static bool key_folder(struct ctl *c, const char **out, struct err *e)
-{
-    const char *given = option_text(c, "directory"), *home = getenv("HOME");
-    *out = given ? given : arena_printf(&c->arena, "%s/.wash/keys", home ? home : ".");
-    return *out || arena_full(&c->arena, e);
-}
-
-static bool key_from_file(const char *path, struct id_key *out, struct err *e)
-{
-    struct span text;
-    if (!file_read(path, KEY_FILE_MAX, &text, e))
-        return false;
-    bool ok = id_key_from_seed(str_trim(span_str(text)), out, e) || err_wrap(e, "key '%s'", path);
-    explicit_bzero((void *)text.p, text.n);
-    free((void *)text.p);
-    return ok;
-}
-
-static bool make_key_file(struct ctl *c, const char *folder, const char *path,
-                          enum id_key_type type, struct id_key *out, struct err *e)
-{
-    char seed[ID_SEED_LEN + 1];
-    char *parent = arena_printf(&c->arena, "%s", folder);
-    char *slash = parent ? strrchr(parent, '/') : NULL;
-    if (slash && slash != parent) {
-        *slash = '\0';
-        (void)mkdir(parent, 0700); /* what is wrong shows below */
-    }
-    if (mkdir(folder, 0700) != 0 && errno != EEXIST)
-        return err_errno(e, errno, "make the folder '%s'", folder);
-    id_key_generate(type, out);
-    bool ok = file_write(path, str_span(str_of(id_key_seed(out, seed))), 0600, e);
-    explicit_bzero(seed, sizeof seed);
-    if (ok)
-        notice(c, "made the key %s: keep it secret", path);
-    return ok;
-}
-
-/* The seed of the option, or of DIR/NAME.nk. */
-static bool get_key(struct ctl *c, const char *option, enum id_key_type type, const char *name,
-                    struct id_key *out, struct err *e)
-{
-    const char *seed = option_text(c, option), *folder;
-    if (seed)
-        return id_key_from_seed(str_of(seed), out, e) || err_wrap(e, "--%s", option);
-    if (!key_folder(c, &folder, e))
-        return false;
-    const char *path = arena_printf(&c->arena, "%s/%s.nk", folder, name);
-    if (!path)
-        return arena_full(&c->arena, e);
-    if (key_from_file(path, out, e))
-        return true;
-    if (e->code != ERR_NOT_FOUND || option_flag(c, "disable-keygen"))
-        return false;
-    *e = (struct err)ERR_INIT;
-    return make_key_file(c, folder, path, type, out, e);
-}
 
 /* ---- claims ---- */
 
@@ -110,10 +46,10 @@ static bool sign(struct ctl *c, struct par *p, const struct identity *who,
         return err_set(e, ERR_INVALID, "the configuration schema is no JSON: line %d, %s", why.line,
                        why.text);
     json_t *claims = json_pack(
-        "{s:s, s:I, s:s, s:s, s:{s:s, s:s, s:s, s:I, s:o, s:o*}, s:i}", "jti", nuid,
-        "iat", (json_int_t)(clock_wall_ns() / NS_PER_S), "iss", id_key_public(issuer, account),
-        "sub", id_key_public(subject, id), "wascap", "name", who->name, "vendor", who->vendor,
-        "ver", who->version, "rev", (json_int_t)who->revision, "target_hashes", target_hashes(p),
+        "{s:s, s:I, s:s, s:s, s:{s:s, s:s, s:s, s:I, s:o, s:o*}, s:i}", "jti", nuid, "iat",
+        (json_int_t)(clock_wall_ns() / NS_PER_S), "iss", id_key_public(issuer, account), "sub",
+        id_key_public(subject, id), "wascap", "name", who->name, "vendor", who->vendor, "ver",
+        who->version, "rev", (json_int_t)who->revision, "target_hashes", target_hashes(p),
         "config_schema", schema, "wascap_revision", ID_WASCAP_REVISION);
     AUTO_FREE char *text = claims ? json_dumps(claims, JSON_COMPACT) : NULL;
     json_decref(claims);
@@ -132,13 +68,11 @@ static bool sign_with_keys(struct ctl *c, struct par *p, const struct identity *
                            const char *stem, struct err *e)
 {
     struct id_key issuer = {0}, subject = {0};
-    const char *user = getenv("USER");
-    const char *account = arena_printf(&c->arena, "%s_account", user ? user : "local");
     const char *service = arena_printf(&c->arena, "%s_service", stem);
-    bool ok = account && service ? get_key(c, "issuer", ID_ACCOUNT, account, &issuer, e) &&
-                                       get_key(c, "subject", ID_SERVICE, service, &subject, e) &&
-                                       sign(c, p, who, &issuer, &subject, e)
-                                 : arena_full(&c->arena, e);
+    bool ok = service ? keyring_account(c, &issuer, e) &&
+                            keyring_get(c, "subject", ID_SERVICE, service, &subject, e) &&
+                            sign(c, p, who, &issuer, &subject, e)
+                      : arena_full(&c->arena, e);
     id_key_fini(&issuer);
     id_key_fini(&subject);
     return ok;

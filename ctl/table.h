@@ -6,6 +6,7 @@
  *   output.c     one result, shown as text or as JSON; errors
  *   session.c    connection to the lattice; waiting for answers; finding hosts
  *   docker.c     registries' credentials that docker keeps
+ *   keyring.c    keys for signing, from options or the folder of keys
  *   local.c      what runs on this machine: directories, pid files, starting and stopping processes
  *   cmd_*.c      the commands, a file per noun
  *
@@ -19,6 +20,7 @@
 #include <sys/types.h>
 #include "lattice/base/arena.h"
 #include "lattice/base/buf.h"
+#include "lattice/id/id.h"
 #include "lattice/proto/proto.h"
 
 /* ---- the table ---- */
@@ -170,6 +172,13 @@ bool host_find(struct ctl *c, const char *text, struct str *id, struct err *e);
 /* c->arena copy of the host's inventory. */
 bool inventory_get(struct ctl *c, struct str id, struct proto_inventory *out, struct err *e);
 
+/* ---- keyring.c ---- */
+
+/* The seed of the option, or of NAME.nk in the folder of keys (--directory). */
+bool keyring_get(struct ctl *c, const char *option, enum id_key_type type, const char *name,
+                 struct id_key *out, struct err *e);
+bool keyring_account(struct ctl *c, struct id_key *out, struct err *e); /* who signs: --issuer */
+
 /* ---- local.c ---- */
 
 struct local_process {
@@ -221,6 +230,8 @@ command_fn cmd_up, cmd_down;
 command_fn cmd_get_hosts, cmd_get_inventory, cmd_get_claims, cmd_stop_host, cmd_label;
 command_fn cmd_get_links, cmd_link_put, cmd_link_del;
 command_fn cmd_config_get, cmd_config_put, cmd_config_del;
+command_fn cmd_secrets_get, cmd_secrets_put, cmd_secrets_del;
+command_fn cmd_claims_sign;
 command_fn cmd_start_component, cmd_start_provider, cmd_stop_component, cmd_stop_provider,
     cmd_scale_component, cmd_update_component;
 command_fn cmd_app_list, cmd_app_get, cmd_app_status, cmd_app_history, cmd_app_put, cmd_app_deploy,

@@ -7,7 +7,7 @@
 #include "lattice/base/alloc.h"
 #include "lattice/base/clock.h"
 #include "lattice/base/num.h"
-#include "lattice/id/id.h"
+#include "lattice/base/rand.h"
 
 #define CLAIMS_BYTES_MAX (1u << 20)
 #define NS_PER_S 1000000000u
@@ -26,6 +26,7 @@ static struct str date(struct arena *a, uint64_t seconds, uint64_t never)
 static void set_common(struct claims *c, const struct id_claims *from)
 {
     c->public_key = from->subject;
+    c->token = from->token;
     c->revision = from->has_revision ? from->revision : 0;
     c->event = (struct proto_event_claims){
         .issuer = from->issuer,
@@ -98,4 +99,30 @@ void claims_free(struct claims *c)
         return;
     arena_fini(&c->arena);
     free(c);
+}
+
+struct secrets_who claims_who(const struct claims *c, const struct proto_map *annotations)
+{
+    struct secrets_who who = {.token = c ? c->token : STR_NONE};
+    proto_map_get(annotations, STR(PROTO_ANNOTATION_APP), &who.application);
+    return who;
+}
+
+bool claims_of_host(struct str host_id, struct str name, struct buf *out, struct err *e)
+{
+    struct id_key account;
+    char issuer[ID_PUBLIC_LEN + 1], nuid[NUID_LEN + 1];
+    struct buf json = BUF_INIT;
+    rand_nuid(nuid);
+    id_key_generate(ID_ACCOUNT, &account);
+    buf_printf(&json,
+               "{\"jti\":\"%s\",\"iat\":%" PRIu64 ",\"iss\":\"%s\",\"sub\":\"%.*s\","
+               "\"wascap\":{\"name\":\"%.*s\",\"labels\":{\"self_signed\":\"true\"}},"
+               "\"wascap_revision\":%d}",
+               nuid, clock_wall_ns() / NS_PER_S, id_key_public(&account, issuer), STR_ARG(host_id),
+               STR_ARG(name), ID_WASCAP_REVISION);
+    id_token_sign(&account, buf_view(&json), out);
+    id_key_fini(&account);
+    buf_fini(&json);
+    return buf_ok(out, e);
 }

@@ -9,6 +9,7 @@
 
 #include "lattice/base/log.h"
 #include "lattice/base/num.h"
+#include "lattice/proto/service.h"
 
 #define SETTINGS_BYTES_MAX (1u << 20)
 #define LABELS_MAX 256u
@@ -100,6 +101,8 @@ static const struct row {
       "PEM files trusted for registries beside the system's, separated by commas"),
     B("no-provider-aliases", "HOSTD_NO_PROVIDER_ALIASES", no_provider_aliases,
       "do not serve references to known upstream providers with our own binaries"),
+    T("secrets-topic", "WASMCLOUD_SECRETS_TOPIC", secrets_topic, NULL,
+      "head of the subjects of secrets backends; without it who names a secret does not start"),
     T("http-allow", "HOSTD_HTTP_ALLOW", http_allow, NULL,
       "servers that components without a link for wasi:http/outgoing-handler may ask: "
       "[SCHEME://]HOST[:PORT],...; HOST may be *.SUFFIX or *"),
@@ -150,8 +153,6 @@ static const struct row {
     LATER(TEXT, REFUSED, "policy-changes-topic", "WASMCLOUD_POLICY_CHANGES_TOPIC",
           policy_changes_topic, ""),
     LATER(NUMBER, IGNORED, "policy-timeout-ms", "WASMCLOUD_POLICY_TIMEOUT", policy_timeout_ms, ""),
-    LATER(TEXT, REFUSED, "secrets-topic", "WASMCLOUD_SECRETS_TOPIC", secrets_topic,
-          "secrets service"),
     LATER(TEXT, IGNORED, "http-admin", "WASMCLOUD_HTTP_ADMIN", http_admin, "health page, IP:PORT"),
     LATER(SWITCH, IGNORED, "config-service-enabled", "WASMCLOUD_CONFIG_SERVICE", config_service,
           ""),
@@ -401,6 +402,11 @@ static bool check(const struct settings *s, struct err *e)
         return err_set(e, ERR_INVALID,
                        "--lattice: only letters, digits, '-' and '_' may be used, not \"%s\"",
                        s->lattice);
+    if (s->secrets_topic && !proto_topic_ok(str_of(s->secrets_topic)))
+        return err_set(e, ERR_INVALID,
+                       "--secrets-topic: \"%s\" is not tokens of letters, digits, '-' and '_' "
+                       "with dots between them",
+                       s->secrets_topic);
     if (!log_level_parse(str_of(s->log_level), &level))
         return err_set(e, ERR_INVALID, "--log-level: unknown level \"%s\"", s->log_level);
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {

@@ -401,7 +401,7 @@ static void announce_link(struct control *c, const struct proto_link *link)
     struct err e = ERR_INIT;
     struct link_note *note = xnew(struct link_note);
     note->control = c;
-    if (grant_link_resolve(c->host->grants, link, on_resolved, note, &note->resolve, &e)) {
+    if (grant_link_resolve(c->host->grants, link, NULL, on_resolved, note, &note->resolve, &e)) {
         DL_APPEND(c->notes, note);
     } else {
         free(note); /* it uses a secret, which never travels this way */

@@ -663,7 +663,9 @@ void grants_close(struct grants *g)
         g->opening->g = NULL;
     loop_timer_stop(&g->retry);
     kv_unwatch(&g->data_watch);
+    grant_resolves_close(g);
     grant_named_close(g);
+    grant_secrets_close_all(g);
     kv_close(g->data);
     kv_close(g->config);
     DL_FOREACH_SAFE(g->ops, op, next_op)

@@ -11,7 +11,8 @@
 #define HOSTD_GRANT_H
 
 #include "lattice/base/loop.h"
-#include "lattice/proto/proto.h"
+#include "hostd/secrets.h"
+#include "lattice/id/id.h"
 
 struct grants;
 struct grant_config;
@@ -29,12 +30,15 @@ void config_unref(struct config_map *m);             /* any thread; NULL is fine
 /* Any thread; the value lives as long as the snapshot. */
 bool config_get(const struct config_map *m, struct str key, struct str *value);
 const struct proto_map *config_all(const struct config_map *m);
+/* The secrets that came with it; NULL: none. */
+const struct secret_set *config_secrets(const struct config_map *m);
 
 /* ---- life ---- */
 
 struct grant_opts {
     struct bus *ctl;
     struct str lattice, js_domain;
+    struct secrets *secrets; /* NULL: who names secrets is refused; outlives the grants */
     /* The buckets are open and all existing data was read (e NULL), or cannot be (start fails). Once. */
     void (*ready)(void *user, const struct err *e);
     /* A link appeared in KV (also for existing ones, before ready). */
@@ -84,9 +88,11 @@ void grant_forget(struct grants *g, const void *user);
 
 /* Once: loaded (e NULL), or failed with the reason, and then the object is only good for closing. */
 typedef void grant_config_fn(void *user, const struct err *e);
-/* The ordered merge of `names`, later ones override; kept current from then on. Never calls fn before it returned. */
-bool grant_config_open(struct grants *g, const struct proto_strs *names, grant_config_fn *fn,
-                       void *user, struct grant_config **out, struct err *e);
+/* The ordered merge of `names`, later ones override; kept current from then on. Names of secret references are asked
+ * for on behalf of `who` (copied; NULL: nobody who could have any), once. Never calls fn before it returned. */
+bool grant_config_open(struct grants *g, const struct proto_strs *names,
+                       const struct secrets_who *who, grant_config_fn *fn, void *user,
+                       struct grant_config **out, struct err *e);
 /* Tells of every later change of the content; fn NULL: nobody. */
 void grant_config_listen(struct grant_config *c, loop_fn *fn, void *user);
 void grant_config_close(struct grant_config **c); /* NULL is fine; also from within its callback */
@@ -103,11 +109,20 @@ typedef void grant_config_read_fn(void *user, struct span json, const struct err
 bool grant_config_read(struct grants *g, struct str name, grant_config_read_fn *fn, void *user,
                        struct err *e);
 
-/* A link with its configs read: for a provider. def lives during the callback, which comes once. */
+/* Who is to read the secrets of a link: they are sealed with the host's key for the provider's. */
+struct grant_reader {
+    struct secrets_who who;
+    const struct id_key *host_xkey; /* outlives the resolving */
+    uint8_t provider_xkey[ID_RAW_BYTES];
+};
+
+/* A link with its configs read: for a provider. def lives during the callback, which comes once. reader (its texts are
+ * copied) NULL: for everyone, and so a link with secrets is refused. */
 struct grant_resolve;
 typedef void grant_resolved_fn(void *user, const struct proto_link_def *def, const struct err *e);
-bool grant_link_resolve(struct grants *g, const struct proto_link *link, grant_resolved_fn *fn,
-                        void *user, struct grant_resolve **out, struct err *e);
+bool grant_link_resolve(struct grants *g, const struct proto_link *link,
+                        const struct grant_reader *reader, grant_resolved_fn *fn, void *user,
+                        struct grant_resolve **out, struct err *e);
 void grant_resolve_cancel(struct grant_resolve **r); /* until the callback; NULL in it is fine */
 
 /* ---- claims ---- */

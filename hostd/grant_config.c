@@ -18,6 +18,7 @@ struct config_map {
     atomic_uint refs;
     struct arena arena;
     struct proto_map map; /* sorted by key, keys unique */
+    struct secret_set *secrets;
 };
 
 struct grant_named {
@@ -34,10 +35,12 @@ struct grant_config {
     struct grants *g;
     struct grant_named **names; /* in order; each counted as a user */
     uint32_t nnames;
-    struct config_map *now;  /* NULL until loaded */
-    uint32_t waiting;        /* reads under way */
-    struct buf missing;      /* names that are not there */
-    struct err e;            /* first failure */
+    struct grant_secrets *asking;
+    struct secret_set *secrets; /* NULL: none */
+    struct config_map *now;     /* NULL until loaded */
+    uint32_t waiting;           /* reads under way */
+    struct buf missing;         /* names that are not there */
+    struct err e;               /* first failure */
     struct loop_timer *soon; /* tells from the loop: loaded when nothing had to be read, changed */
     grant_config_fn *ready;  /* NULL once told */
     void *user;
@@ -64,6 +67,7 @@ void config_unref(struct config_map *m)
 {
     if (!m || atomic_fetch_sub_explicit(&m->refs, 1, memory_order_acq_rel) != 1)
         return;
+    secret_set_unref(m->secrets);
     arena_fini(&m->arena);
     free(m);
 }
@@ -88,6 +92,11 @@ bool config_get(const struct config_map *m, struct str key, struct str *value)
 const struct proto_map *config_all(const struct config_map *m)
 {
     return &m->map;
+}
+
+const struct secret_set *config_secrets(const struct config_map *m)
+{
+    return m->secrets;
 }
 
 /* A pair and where it stood: of equal keys the last one stays. */
@@ -133,6 +142,8 @@ static struct config_map *merge(const struct grant_config *c, struct err *e)
         n++;
     }
     m->map = (struct proto_map){pairs, n};
+    if (c->secrets)
+        m->secrets = secret_set_ref(c->secrets);
     return m;
 full:
     arena_full(&m->arena, e);
@@ -298,27 +309,57 @@ static void config_loaded_soon(void *user)
     config_loaded(c);
 }
 
-static bool check_names(const struct proto_strs *names, struct err *e)
+static void on_secrets(void *user, struct secret_set *set, const struct err *e)
+{
+    struct grant_config *c = user;
+    c->secrets = set;
+    if (e && !c->e.code)
+        c->e = *e;
+    grant_secrets_close(&c->asking);
+    if (--c->waiting == 0)
+        config_loaded(c);
+}
+
+static bool check_names(const struct grants *g, const struct proto_strs *names,
+                        const struct secrets_who *who, struct err *e)
 {
     char shown[80];
     if (names->n > GRANT_CONFIG_NAMES_MAX)
         return err_set(e, ERR_LIMIT, "%u configs, limit is %u", names->n, GRANT_CONFIG_NAMES_MAX);
     for (uint32_t i = 0; i < names->n; i++) {
         str_escape(names->v[i], shown, sizeof shown);
-        if (proto_is_secret(names->v[i]))
-            return err_set(e, ERR_UNSUPPORTED,
-                           "\"%s\" is a secret reference, and this host has no secrets backend",
-                           shown);
         if (!kv_key_ok(names->v[i]))
             return err_set(e, ERR_INVALID, "\"%s\" cannot be the name of a configuration", shown);
+        if (proto_is_secret(names->v[i]) && !grant_secret_allowed(g, names->v[i], who, e))
+            return false;
     }
     return true;
 }
 
-bool grant_config_open(struct grants *g, const struct proto_strs *names, grant_config_fn *fn,
-                       void *user, struct grant_config **out, struct err *e)
+/* Begins to read every name. */
+static bool read_names(struct grant_config *c, const struct proto_strs *names,
+                       const struct secrets_who *who, struct err *e)
 {
-    if (!check_names(names, e))
+    bool secrets = false;
+    for (uint32_t i = 0; i < names->n; i++) {
+        if (proto_is_secret(names->v[i])) {
+            secrets = true;
+            continue;
+        }
+        struct grant_named *n = c->names[c->nnames++] = named_use(c->g, names->v[i]);
+        c->waiting++;
+        if (!fetch(c->g, c, n->name, e))
+            return false;
+    }
+    c->waiting += secrets;
+    return !secrets || grant_secrets_open(c->g, names, who, on_secrets, c, &c->asking, e);
+}
+
+bool grant_config_open(struct grants *g, const struct proto_strs *names,
+                       const struct secrets_who *who, grant_config_fn *fn, void *user,
+                       struct grant_config **out, struct err *e)
+{
+    if (!check_names(g, names, who, e))
         return false;
     if (!g->config)
         return err_set(e, ERR_CLOSED, "the lattice data is not open yet");
@@ -329,17 +370,11 @@ bool grant_config_open(struct grants *g, const struct proto_strs *names, grant_c
     buf_init(&c->missing, ERR_TEXT_MAX);
     c->names = xcalloc(names->n, sizeof(struct grant_named *));
     DL_APPEND(g->configs, c);
-    bool ok = true;
-    for (uint32_t i = 0; ok && i < names->n; i++) {
-        c->names[c->nnames++] = named_use(g, names->v[i]);
-        c->waiting++;
-        ok = fetch(g, c, c->names[i]->name, e);
-    }
-    if (!ok) {
+    if (!read_names(c, names, who, e)) {
         grant_config_close(&c);
         return false;
     }
-    if (names->n == 0)
+    if (c->waiting == 0)
         c->soon = loop_after(g->loop, 0, config_loaded_soon, c);
     *out = c;
     return true;
@@ -368,6 +403,8 @@ void grant_config_close(struct grant_config **cp)
             f->config = NULL;
     }
     loop_timer_stop(&c->soon);
+    grant_secrets_close(&c->asking);
+    secret_set_unref(c->secrets);
     DL_DELETE(c->g->configs, c);
     for (uint32_t i = 0; i < c->nnames; i++)
         named_release(c->g, c->names[i]);
@@ -502,91 +539,9 @@ bool grant_config_read(struct grants *g, struct str name, grant_config_read_fn *
     return false;
 }
 
-/* ---- links for providers --------------------------------------------------------------------------- */
-
-struct grant_resolve {
-    struct grant_resolve *prev, *next;
-    struct grants *g;
-    struct arena arena;
-    struct proto_link link;
-    struct grant_config *source, *target;
-    uint32_t waiting;
-    struct err e;
-    grant_resolved_fn *fn;
-    void *user;
-};
-
-static void resolve_free(struct grant_resolve *r)
-{
-    DL_DELETE(r->g->resolves, r);
-    grant_config_close(&r->source);
-    grant_config_close(&r->target);
-    arena_fini(&r->arena);
-    free(r);
-}
-
-static void on_side(void *user, const struct err *e)
-{
-    struct grant_resolve *r = user;
-    if (e && !r->e.code)
-        r->e = *e;
-    if (--r->waiting > 0)
-        return;
-    const struct proto_link *l = &r->link;
-    struct proto_link_def def = {
-        .source_id = l->source_id,
-        .target = l->target,
-        .name = l->name,
-        .wit_namespace = l->wit_namespace,
-        .wit_package = l->wit_package,
-        .interfaces = l->interfaces,
-    };
-    grant_resolved_fn *fn = r->fn;
-    if (r->e.code) {
-        struct err mine = r->e;
-        err_wrap(&mine, "link %.*s -(%.*s:%.*s)-> %.*s", STR_ARG(l->source_id),
-                 STR_ARG(l->wit_namespace), STR_ARG(l->wit_package), STR_ARG(l->target));
-        fn(r->user, NULL, &mine);
-    } else {
-        def.source_config = *config_all(r->source->now);
-        def.target_config = *config_all(r->target->now);
-        fn(r->user, &def, NULL);
-    }
-    resolve_free(r);
-}
-
-bool grant_link_resolve(struct grants *g, const struct proto_link *link, grant_resolved_fn *fn,
-                        void *user, struct grant_resolve **out, struct err *e)
-{
-    struct grant_resolve *r = xnew(struct grant_resolve);
-    r->g = g;
-    r->fn = fn;
-    r->user = user;
-    r->waiting = 2;
-    arena_init(&r->arena, NAMED_BYTES_MAX);
-    DL_APPEND(g->resolves, r);
-    if (!proto_link_copy(&r->arena, link, &r->link, e) ||
-        !grant_config_open(g, &link->source_config, on_side, r, &r->source, e) ||
-        !grant_config_open(g, &link->target_config, on_side, r, &r->target, e)) {
-        resolve_free(r);
-        return false;
-    }
-    *out = r;
-    return true;
-}
-
-void grant_resolve_cancel(struct grant_resolve **rp)
-{
-    struct grant_resolve *r = MOVE(*rp);
-    if (r)
-        resolve_free(r);
-}
-
 void grant_named_close(struct grants *g)
 {
     kv_unwatch(&g->config_watch);
-    while (g->resolves)
-        resolve_free(g->resolves);
     while (g->configs) {
         struct grant_config *c = g->configs;
         grant_config_close(&c);

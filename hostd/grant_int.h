@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Private to grant.c (links, specs, claims) and grant_config.c (named configuration). */
+/* Private to grant.c (links, specs, claims), grant_config.c (named configuration), grant_link.c (links with their
+ * configuration, for providers) and grant_secret.c (references to secrets). */
 #ifndef HOSTD_GRANT_INT_H
 #define HOSTD_GRANT_INT_H
 
@@ -30,7 +31,9 @@ struct grants {
     struct grant_config *configs;
     struct grant_fetch *fetches;
     struct grant_call *calls;
-    struct grant_resolve *resolves;
+
+    struct grant_resolve *resolves;   /* grant_link.c */
+    struct secret_read *secret_reads; /* grant_secret.c */
 };
 
 /* grant.c: the watch of a bucket says that there is none any more */
@@ -39,5 +42,22 @@ void grant_restore_buckets(struct grants *g);
 /* grant_config.c */
 bool grant_named_watch(struct grants *g, struct err *e);
 void grant_named_close(struct grants *g);
+
+/* grant_link.c */
+void grant_resolves_close(struct grants *g);
+
+/* grant_secret.c */
+struct grant_secrets;
+/* Why an entity cannot have the secret of that name, before anything is asked. */
+bool grant_secret_allowed(const struct grants *g, struct str name, const struct secrets_who *who,
+                          struct err *e);
+/* Once, from the loop; a set is the callee's. */
+typedef void grant_secrets_fn(void *user, struct secret_set *set, const struct err *e);
+/* Of the names those that are secrets, of which there is one at least. Copies names and who. */
+bool grant_secrets_open(struct grants *g, const struct proto_strs *names,
+                        const struct secrets_who *who, grant_secrets_fn *fn, void *user,
+                        struct grant_secrets **out, struct err *e);
+void grant_secrets_close(struct grant_secrets **s); /* NULL in it is fine; also in its callback */
+void grant_secrets_close_all(struct grants *g);
 
 #endif

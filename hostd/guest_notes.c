@@ -82,6 +82,18 @@ static bool world_config_at(void *user, size_t i, struct str *key, struct str *v
     return true;
 }
 
+static bool world_secret_get(void *user, struct str name, struct wasi_secret *out)
+{
+    struct guest *g = user;
+    const struct secret_set *set = g->opts.config ? config_secrets(g->opts.config) : NULL;
+    const struct proto_secret *s = set ? secret_set_get(set, name) : NULL;
+    if (!s)
+        return false;
+    *out = (struct wasi_secret){.is_text = s->string.p != NULL,
+                                .value = s->string.p ? str_span(s->string) : s->bytes};
+    return true;
+}
+
 static void world_respond(void *user, const struct http_response *head,
                           const struct http_error *error)
 {
@@ -160,6 +172,7 @@ const struct wasi_world guest_wasi_world = {
     .print = world_print,
     .config_get = world_config_get,
     .config_at = world_config_at,
+    .secret_get = world_secret_get,
     .log = world_log,
     .respond = world_respond,
     .body_data = world_body_data,

@@ -7,6 +7,7 @@
 #include <assert.h>
 #include <stdio.h>
 
+#include "hostd/claims.h"
 #include "hostd/host_int.h"
 #include "hostd/image/image.h"
 #include "hostd/wasi/wasi.h"
@@ -246,15 +247,36 @@ static void open_sidecars(struct host *h)
     h->sidecars = sidecars_open(&opts);
 }
 
+static bool open_secrets(struct host *h, struct err *e)
+{
+    struct buf token = BUF_INIT;
+    if (!h->settings->secrets_topic)
+        return true;
+    bool ok = claims_of_host(host_id(h), str_of(h->friendly_name), &token, e);
+    struct secrets_opts opts = {.ctl = h->opts.ctl,
+                                .topic = str_of(h->settings->secrets_topic),
+                                .host_jwt = buf_view(&token)};
+    if (ok)
+        h->secrets = secrets_open(&opts);
+    buf_fini(&token);
+    return ok;
+}
+
+static bool open_grants(struct host *h, struct err *e)
+{
+    struct grant_opts opts = {.ctl = h->opts.ctl,
+                              .lattice = h->space.lattice,
+                              .js_domain = str_of(h->settings->js_domain),
+                              .secrets = h->secrets,
+                              .ready = on_grants,
+                              .link_added = on_link_added,
+                              .user = h};
+    return grants_open(&opts, &h->grants, e);
+}
+
 static bool open_parts(struct host *h, struct err *e)
 {
-    struct grant_opts grant_opts = {.ctl = h->opts.ctl,
-                                    .lattice = h->space.lattice,
-                                    .js_domain = str_of(h->settings->js_domain),
-                                    .ready = on_grants,
-                                    .link_added = on_link_added,
-                                    .user = h};
-    if (!make_key(h, e) || !copy_labels(h, e) || !grants_open(&grant_opts, &h->grants, e) ||
+    if (!make_key(h, e) || !copy_labels(h, e) || !open_secrets(h, e) || !open_grants(h, e) ||
         !wrpc_open(h->opts.rpc, NULL, &h->wrpc, e) || !open_images(h, e) || !open_client(h, e) ||
         !open_net(h, e))
         return false;
@@ -413,6 +435,7 @@ void host_close(struct host *h)
     wasi_net_free(h->net);
     wrpc_close(h->wrpc);
     grants_close(h->grants);
+    secrets_close(h->secrets);
     while (h->nlabels > 0)
         label_free(&h->labels[--h->nlabels]);
     id_key_fini(&h->key);

@@ -28,6 +28,7 @@ struct host {
     struct room room;
 
     struct control *control;
+    struct secrets *secrets; /* NULL: no backend is asked */
     struct grants *grants;
     struct wrpc *wrpc;
     struct images *images;

@@ -19,7 +19,7 @@
 #include "lattice/base/log.h"
 #include "lattice/base/num.h"
 
-static void build(void *user);
+static void start_again(void *user);
 static void ended(struct sidecar *s, enum sidecar_news news, const struct err *e);
 
 /* ---- the table ------------------------------------------------------------------------------------- */
@@ -129,13 +129,13 @@ static void on_exited(void *user, const char *how)
     sidecar_health_end(s);
     sidecar_drop_links(s);
     s->state = STATE_WAITING;
-    s->timer = loop_after(s->ss->loop, delay_ms, build, s);
+    s->timer = loop_after(s->ss->loop, delay_ms, start_again, s);
 }
 
 static void spawn(struct sidecar *s)
 {
     struct err e = ERR_INIT;
-    struct buf line = BUF_INIT;
+    struct buf line = {.secret = true};
     s->state = STATE_SPAWNING;
     if (sidecar_host_data(s, &line, &e)) {
         struct process_opts opts = {.path = s->path,
@@ -151,10 +151,8 @@ static void spawn(struct sidecar *s)
         fail(s, &e, "start the provider's process");
 }
 
-static void build(void *user)
+static void build(struct sidecar *s)
 {
-    struct sidecar *s = user;
-    s->timer = NULL;
     s->state = STATE_BUILDING;
     sidecar_resolve_links(s, spawn);
 }
@@ -177,14 +175,33 @@ static void on_config(void *user, const struct err *e)
     build(s);
 }
 
+static void read_config(struct sidecar *s)
+{
+    struct secrets_who who = claims_who(s->claims, &s->spec.annotations);
+    struct err e = ERR_INIT;
+    grant_config_close(&s->config);
+    if (!grant_config_open(s->ss->opts.grants, &s->spec.config, &who, on_config, s, &s->config, &e))
+        fail(s, &e, "read the provider's configuration");
+}
+
+/* Configuration was kept current; secrets are as they are by now. */
+static void start_again(void *user)
+{
+    struct sidecar *s = user;
+    s->timer = NULL;
+    if (config_secrets(grant_config_now(s->config)))
+        read_config(s);
+    else
+        build(s);
+}
+
 static void on_spec(void *user, const struct err *why)
 {
     struct sidecar *s = user;
-    struct err e = ERR_INIT;
     if (why)
         fail(s, why, "store the provider's spec");
-    else if (!grant_config_open(s->ss->opts.grants, &s->spec.config, on_config, s, &s->config, &e))
-        fail(s, &e, "read the provider's configuration");
+    else
+        read_config(s);
 }
 
 static void ensure_spec(struct sidecar *s)

@@ -79,6 +79,17 @@ void sidecar_drop_links(struct sidecar *s)
     s->waiting = 0;
 }
 
+/* Secrets on it are for this provider's eyes. */
+static bool resolve(struct link_slot *slot, const struct proto_link *link, grant_resolved_fn *fn,
+                    struct err *e)
+{
+    const struct sidecar *s = slot->s;
+    struct grant_reader reader = {.who = claims_who(s->claims, &s->spec.annotations),
+                                  .host_xkey = s->ss->opts.host_xkey};
+    memcpy(reader.provider_xkey, s->xkey.public_key, sizeof reader.provider_xkey);
+    return grant_link_resolve(s->ss->opts.grants, link, &reader, fn, slot, &slot->resolving, e);
+}
+
 static bool copy_def(struct arena *a, const struct proto_link_def *in, struct proto_link_def *out)
 {
     *out = *in;
@@ -90,6 +101,13 @@ static bool copy_def(struct arena *a, const struct proto_link_def *in, struct pr
     out->interfaces = proto_strs_copy(a, &in->interfaces);
     out->source_config = proto_map_copy(a, &in->source_config);
     out->target_config = proto_map_copy(a, &in->target_config);
+    if (in->source_secrets.p)
+        out->source_secrets = arena_span(a, in->source_secrets);
+    if (in->target_secrets.p)
+        out->target_secrets = arena_span(a, in->target_secrets);
+    if ((in->source_secrets.p && !out->source_secrets.p) ||
+        (in->target_secrets.p && !out->target_secrets.p))
+        return false;
     return out->source_id.p && out->target.p && out->name.p && out->wit_namespace.p &&
            out->wit_package.p && out->interfaces.v && out->source_config.v && out->target_config.v;
 }
@@ -123,9 +141,7 @@ void sidecar_resolve_links(struct sidecar *s, void (*ready)(struct sidecar *s))
         struct link_slot *slot = concerns(s, it.link) ? slot_new(s, it.link) : NULL;
         if (!slot)
             continue;
-        if (++n > SIDECAR_LINKS_MAX ||
-            !grant_link_resolve(s->ss->opts.grants, it.link, on_host_link, slot, &slot->resolving,
-                                &e)) {
+        if (++n > SIDECAR_LINKS_MAX || !resolve(slot, it.link, on_host_link, &e)) {
             log_warn("link left out of the host data", LS("provider", s->spec.id), LE(&e));
             slot_free(slot);
             continue;
@@ -177,8 +193,7 @@ static void send_slot(struct link_slot *slot)
 {
     struct sidecar *s = slot->s;
     struct err e = ERR_INIT;
-    if (grant_link_resolve(s->ss->opts.grants, &slot->link, on_send_link, slot, &slot->resolving,
-                           &e))
+    if (resolve(slot, &slot->link, on_send_link, &e))
         return;
     log_warn("link not passed on", LS("provider", s->spec.id), LE(&e));
     DL_DELETE(s->sends, slot);
@@ -276,7 +291,8 @@ bool sidecar_host_data(struct sidecar *s, struct buf *line, struct err *e)
 {
     const struct sidecar_opts *o = &s->ss->opts;
     char instance[UUID_LEN + 1], host_xkey[ID_PUBLIC_LEN + 1], own_xkey[ID_SEED_LEN + 1];
-    struct buf json = BUF_INIT;
+    const struct secret_set *secrets = config_secrets(grant_config_now(s->config));
+    struct buf json = {.secret = true};
     struct arena a;
     arena_init(&a, SIDECAR_BYTES_MAX);
     rand_uuid(instance);
@@ -297,6 +313,8 @@ bool sidecar_host_data(struct sidecar *s, struct buf *line, struct err *e)
         .log_level = o->log_level,
         .otel_config = {.protocol = STR("Http"), .trace_level = STR("info")},
     };
+    if (secrets)
+        d.secrets = *secret_set_all(secrets);
     bool ok = gather_links(s, &a, &d.link_definitions, e) && proto_host_data_encode(&d, &json, e);
     if (ok) {
         base64(buf_span(&json), line);
@@ -306,7 +324,7 @@ bool sidecar_host_data(struct sidecar *s, struct buf *line, struct err *e)
     drop_slots(&s->host_links);
     buf_fini(&json);
     arena_fini(&a);
-    memset(own_xkey, 0, sizeof own_xkey);
+    explicit_bzero(own_xkey, sizeof own_xkey);
     return ok;
 }
 

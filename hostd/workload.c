@@ -275,9 +275,16 @@ static void on_config(void *user, const struct err *e)
     }
 }
 
+static bool read_config(struct command *c, const struct claims *claims, grant_config_fn *fn)
+{
+    struct secrets_who who = claims_who(claims, &c->spec.annotations);
+    return grant_config_open(c->w->ws->opts.grants, &c->spec.config, &who, fn, c, &c->config,
+                             &c->e);
+}
+
 static void open_config(struct command *c)
 {
-    if (!grant_config_open(c->w->ws->opts.grants, &c->spec.config, on_config, c, &c->config, &c->e))
+    if (!read_config(c, c->claims, on_config))
         command_failed(c, "read configuration");
 }
 
@@ -465,8 +472,7 @@ static void execute(struct command *c)
     } else if (!runs || (spec->allow_update && !str_eq(spec->image_ref, w->now.image_ref))) {
         fetch(c);
     } else if (!proto_strs_eq(&spec->config, &w->now.config)) {
-        if (!grant_config_open(w->ws->opts.grants, &spec->config, on_new_config, c, &c->config,
-                               &c->e))
+        if (!read_config(c, w->claims, on_new_config))
             command_failed(c, "read configuration");
     } else if (spec->max_instances != w->now.max_instances) {
         rescaled(c);

@@ -157,7 +157,7 @@ bool spread_assign(struct arena *a, const struct spread_hosts *s, struct err *e)
 /* ---- observed.c: the lattice as last reported ------------------------------------------------------- */
 
 #define ANNOTATION_MANAGED_BY "wasmcloud.dev/managed-by" /* its value: "wadm", ours too */
-#define ANNOTATION_APP "wasmcloud.dev/appspec"
+#define ANNOTATION_APP PROTO_ANNOTATION_APP
 #define ANNOTATION_SCALER "wasmcloud.dev/scaler"
 #define ANNOTATION_SPREAD "wasmcloud.dev/spread_name"
 

@@ -61,7 +61,7 @@ struct str name_config(struct arena *a, struct str app, const struct manifest_co
 
 struct str name_secret(struct arena *a, struct str app, const struct manifest_secret *s)
 {
-    return name_derived(a, "SECRET_", app, s->name);
+    return name_derived(a, PROTO_SECRET_HEAD, app, s->name);
 }
 
 struct str name_hash(struct arena *a, const struct str *parts, size_t n)

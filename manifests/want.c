@@ -4,9 +4,6 @@
  * annotations of what runs. */
 #include "manifests/manifests_int.h"
 
-#define SECRET_TYPE "secret.wasmcloud.dev/v1alpha1"
-#define SECRET_PROPERTIES_TYPE "properties.secret.wasmcloud.dev/v1alpha1"
-
 struct builder {
     struct arena *arena;
     const struct manifest *m;
@@ -56,7 +53,7 @@ static struct str policy_text(struct arena *a, const struct manifest_policy *p)
             json_object_setn_new(properties, pair->key.p, pair->key.n,
                                  json_stringn(pair->value.p, pair->value.n));
     }
-    json_object_set_new(o, "type", json_string(SECRET_PROPERTIES_TYPE));
+    json_object_set_new(o, "type", json_string(PROTO_SECRET_PROPERTIES_TYPE));
     json_object_set_new(o, "properties", properties);
     char *text = json_dumps(o, JSON_COMPACT);
     struct str out = arena_str(a, str_of(text));
@@ -79,7 +76,7 @@ static bool secret_add(struct builder *b, struct str name, const struct manifest
     struct str backend = STR_NONE;
     manifest_map_get(&policy->properties, STR("backend"), &backend);
     v[n++] = (struct proto_pair){STR("name"), s->name};
-    v[n++] = (struct proto_pair){STR("type"), STR(SECRET_TYPE)};
+    v[n++] = (struct proto_pair){STR("type"), STR(PROTO_SECRET_TYPE)};
     v[n++] = (struct proto_pair){STR("backend"), backend};
     v[n++] = (struct proto_pair){STR("key"), s->key};
     if (s->field.p)

@@ -14,9 +14,9 @@
 #define TYPES_BYTES_MAX ((size_t)4 << 20) /* all types together, by far */
 
 static const struct wasi_rows *const tables[] = {
-    &wasi_io_rows,   &wasi_clocks_rows,     &wasi_random_rows,
-    &wasi_cli_rows,  &wasi_filesystem_rows, &wasi_sockets_rows,
-    &wasi_http_rows, &wasi_config_rows,     &wasi_logging_rows,
+    &wasi_io_rows,         &wasi_clocks_rows,  &wasi_random_rows, &wasi_cli_rows,
+    &wasi_filesystem_rows, &wasi_sockets_rows, &wasi_http_rows,   &wasi_config_rows,
+    &wasi_logging_rows,    &wasi_secrets_rows,
 };
 
 static void drop_nothing(void *user, void *obj)
@@ -55,6 +55,7 @@ static const struct comp_class *const made[] = {
     &wasi_datagrams_in_class,
     &wasi_datagrams_out_class,
     &wasi_lookup_class,
+    &wasi_secret_class,
 };
 
 static struct comp_host_iface ifaces[IFACES_MAX];

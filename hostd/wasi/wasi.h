@@ -39,6 +39,12 @@ struct wasi_request {
     uint64_t connect_ns, first_byte_ns, between_bytes_ns; /* 0: not said */
 };
 
+/* The value of a secret, a text or bytes. */
+struct wasi_secret {
+    bool is_text;
+    struct span value;
+};
+
 /* What the embedder does for the guest. Called on the thread that runs it, from inside comp_run. */
 struct wasi_world {
     /* A line (or a capped piece) of stdout (1) or stderr (2), without its newline. */
@@ -47,6 +53,8 @@ struct wasi_world {
     bool (*config_get)(void *user, struct str key, struct str *value);
     /* The i-th pair of it, in any order; false past the last. May be NULL. */
     bool (*config_at)(void *user, size_t i, struct str *key, struct str *value);
+    /* wasmcloud:secrets: false when there is none of that name. The view is valid until the guest runs. May be NULL. */
+    bool (*secret_get)(void *user, struct str name, struct wasi_secret *out);
     /* wasi:logging. May be NULL. level: 0 trace .. 5 critical */
     void (*log)(void *user, uint32_t level, struct str context, struct str message);
 

@@ -23,14 +23,15 @@ struct wasi_rows {
 };
 /* One table per file. A row's text may use the rows before it. */
 extern const struct wasi_rows wasi_io_rows, wasi_clocks_rows, wasi_random_rows, wasi_cli_rows,
-    wasi_filesystem_rows, wasi_sockets_rows, wasi_http_rows, wasi_config_rows, wasi_logging_rows;
+    wasi_filesystem_rows, wasi_sockets_rows, wasi_http_rows, wasi_config_rows, wasi_logging_rows,
+    wasi_secrets_rows;
 
 extern const struct comp_class wasi_error_class, wasi_pollable_class, wasi_input_class,
     wasi_output_class, wasi_network_class, wasi_fields_class, wasi_incoming_request_class,
     wasi_incoming_body_class, wasi_future_trailers_class, wasi_outparam_class,
     wasi_outgoing_response_class, wasi_outgoing_body_class, wasi_outgoing_request_class,
     wasi_request_options_class, wasi_future_response_class, wasi_incoming_response_class,
-    wasi_descriptor_class, wasi_entries_class;
+    wasi_descriptor_class, wasi_entries_class, wasi_secret_class;
 
 /* Bound to methods of resources that this host never makes, so no guest can call them. */
 comp_host_fn wasi_never;

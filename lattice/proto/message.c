@@ -19,6 +19,7 @@
         return buf_ok(out, e);                                                              \
     }
 PROTO_MESSAGES(X)
+PROTO_SERVICE_MESSAGES(X)
 #undef X
 
 /* ---- the reply envelope ---------------------------------------------------------------------------- */

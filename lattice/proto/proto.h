@@ -67,10 +67,14 @@ static inline struct str proto_subject_str(const struct proto_subject *s)
 
 #define PROTO_CTL_PREFIX "wasmbus.ctl" /* defaults of the two configurable prefixes */
 #define PROTO_API_PREFIX "wadm.api"
+#define PROTO_ANNOTATION_APP "wasmcloud.dev/appspec" /* whose part a component or provider is */
 
 /* A lattice, host or component id, config name: one subject token, not empty, no dot, blank, '*' or '>'. */
 bool proto_token_ok(struct str s);
 bool proto_lattice_ok(struct str s); /* and good for a bucket name: [A-Za-z0-9_-]+ */
+#define PROTO_SECRET_HEAD "SECRET_"  /* of the name of a secret reference */
+#define PROTO_SECRET_TYPE "secret.wasmcloud.dev/v1alpha1"
+#define PROTO_SECRET_PROPERTIES_TYPE "properties.secret.wasmcloud.dev/v1alpha1"
 /* A name that starts with SECRET is a secret reference. */
 bool proto_is_secret(struct str config_name);
 

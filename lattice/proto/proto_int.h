@@ -7,7 +7,7 @@
 #include <jansson.h>
 #include <stddef.h>
 
-#include "lattice/proto/proto.h"
+#include "lattice/proto/service.h"
 
 /* What lies at the offset, and its JSON form. */
 enum shape_kind {
@@ -79,6 +79,7 @@ void shape_text(struct str s, struct buf *out); /* a JSON string; bad UTF-8 beco
 /* message_*.c: one root per payload of PROTO_MESSAGES, and per event */
 #define X(name, type) extern const struct shape_member proto_root_##name;
 PROTO_MESSAGES(X)
+PROTO_SERVICE_MESSAGES(X)
 #undef X
 extern const struct shape_member proto_root_component_scaled, proto_root_component_scale_failed,
     proto_root_provider_started, proto_root_provider_start_failed, proto_root_provider_stopped,

@@ -4,6 +4,7 @@
  * puts out is always well-formed JSON, whatever bytes the strings hold. */
 #include <assert.h>
 #include <inttypes.h>
+#include <malloc.h>
 
 #include "lattice/base/num.h"
 #include "lattice/proto/proto_int.h"
@@ -339,6 +340,20 @@ static bool read_value(struct reading *rd, const struct shape_member *m, json_t 
     }
     assert(false);
     return false;
+}
+
+/* Payloads may hold secrets: what jansson lets go of is overwritten. */
+static void forget(void *p)
+{
+    if (p)
+        explicit_bzero(p, malloc_usable_size(p));
+    free(p);
+}
+
+/* Before main, since no thread may be using jansson then. */
+__attribute__((constructor)) static void set_jansson_up(void)
+{
+    json_set_alloc_funcs(malloc, forget);
 }
 
 json_t *shape_parse(struct span json, struct err *e)

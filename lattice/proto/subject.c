@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 #include "lattice/base/num.h"
-#include "lattice/proto/proto.h"
+#include "lattice/proto/service.h"
 
 /* Fixed heads; the control and manifest ones are only defaults. */
 #define EVENT_HEAD "wasmbus.evt"
@@ -15,6 +15,7 @@
 #define WADM_EVENT_HEAD "wadm.evt"
 #define WADM_STATUS_HEAD "wadm.status"
 #define CTL_VERSION "v1"
+#define SECRETS_VERSION "v1alpha1"
 #define BUCKET_LATTICE "LATTICEDATA_"
 #define BUCKET_CONFIG "CONFIGDATA_"
 #define KEY_SPEC "COMPONENT_"
@@ -246,6 +247,34 @@ bool proto_rpc_subject(struct str lattice, struct str token, enum proto_rpc what
     assert(what < ARRAY_LEN(rpc_tails));
     return check_token(lattice, "lattice", e) && check_token(token, "provider id", e) &&
            put(out, e, RPC_HEAD ".%.*s.%.*s.%s", STR_ARG(lattice), STR_ARG(token), rpc_tails[what]);
+}
+
+/* ---- secrets backends ------------------------------------------------------------------------------ */
+
+static const char *const secrets_tails[] = {
+    [PROTO_SECRETS_SERVER_XKEY] = "server_xkey",
+    [PROTO_SECRETS_GET] = "get",
+};
+
+bool proto_topic_ok(struct str topic)
+{
+    struct str token;
+    if (topic.n == 0)
+        return false;
+    while (str_cut(&topic, '.', &token)) {
+        if (!proto_lattice_ok(token))
+            return false;
+    }
+    return true;
+}
+
+bool proto_secrets_subject(struct str topic, struct str backend, enum proto_secrets_op what,
+                           struct proto_subject *out, struct err *e)
+{
+    assert(what < ARRAY_LEN(secrets_tails));
+    return check_prefix(topic, e) && check_token(backend, "backend", e) &&
+           put(out, e, "%.*s." SECRETS_VERSION ".%.*s.%s", STR_ARG(topic), STR_ARG(backend),
+               secrets_tails[what]);
 }
 
 /* ---- lattice data ---------------------------------------------------------------------------------- */

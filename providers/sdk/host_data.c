@@ -41,10 +41,9 @@ bool host_data_line(struct str line, struct buf *json, struct err *e)
 
 bool host_data_read(int fd, struct buf *json, struct err *e)
 {
-    struct buf line;
+    struct buf line = {.max = HOST_DATA_BYTES_MAX, .secret = true};
     char piece[4096];
     bool ok = true;
-    buf_init(&line, HOST_DATA_BYTES_MAX);
     for (;;) {
         ssize_t n = read(fd, piece, sizeof piece);
         if (n < 0 && errno == EINTR)
@@ -58,6 +57,7 @@ bool host_data_read(int fd, struct buf *json, struct err *e)
         if (end < (size_t)n)
             break;
     }
+    explicit_bzero(piece, sizeof piece);
     ok = ok && buf_ok(&line, e) && host_data_line(buf_view(&line), json, e);
     buf_fini(&line);
     return ok;

@@ -11,8 +11,10 @@
 
 struct entry {
     struct entry *next;
-    struct arena arena;
+    struct arena arena; /* wiped */
     struct proto_link_def def;
+    struct proto_secrets secrets; /* our side's */
+    struct proto_map settings;    /* our side's configuration with them */
     struct sdk_link link;
 };
 
@@ -20,21 +22,23 @@ struct links {
     const struct sdk_provider *provider;
     void *self;
     struct str id;
+    const struct sdk_keys *keys;
     struct entry *first, **last;
     uint32_t n;
 };
 
-struct links *links_new(const struct sdk_provider *provider, void *self, struct str id)
+struct links *links_new(const struct sdk_provider *provider, void *self, struct str id,
+                        const struct sdk_keys *keys)
 {
     struct links *links = xnew(struct links);
-    *links = (struct links){.provider = provider, .self = self, .id = id};
+    *links = (struct links){.provider = provider, .self = self, .id = id, .keys = keys};
     links->last = &links->first;
     return links;
 }
 
 static void free_entry(struct entry *entry)
 {
-    arena_fini(&entry->arena);
+    arena_wipe(&entry->arena);
     free(entry);
 }
 
@@ -75,18 +79,25 @@ static struct entry **find(struct links *links, const struct proto_link_def *def
     return at;
 }
 
-static bool span_eq(struct span a, struct span b)
+static bool same_secrets(const struct proto_secrets *a, const struct proto_secrets *b)
 {
-    return str_eq(span_str(a), span_str(b));
+    if (a->n != b->n)
+        return false;
+    for (uint32_t i = 0; i < a->n; i++) {
+        if (!str_eq(a->v[i].name, b->v[i].name) || !str_eq(a->v[i].string, b->v[i].string) ||
+            !str_eq(span_str(a->v[i].bytes), span_str(b->v[i].bytes)))
+            return false;
+    }
+    return true;
 }
 
-static bool same_content(const struct proto_link_def *a, const struct proto_link_def *b)
+/* Boxes of the same secrets differ, so what is in them is compared. */
+static bool same_content(const struct entry *a, const struct entry *b)
 {
-    return proto_strs_eq(&a->interfaces, &b->interfaces) &&
-           proto_map_eq(&a->source_config, &b->source_config) &&
-           proto_map_eq(&a->target_config, &b->target_config) &&
-           span_eq(a->source_secrets, b->source_secrets) &&
-           span_eq(a->target_secrets, b->target_secrets);
+    return proto_strs_eq(&a->def.interfaces, &b->def.interfaces) &&
+           proto_map_eq(&a->def.source_config, &b->def.source_config) &&
+           proto_map_eq(&a->def.target_config, &b->def.target_config) &&
+           same_secrets(&a->secrets, &b->secrets);
 }
 
 /* Copies the bytes of *s; false when there were some and no room. */
@@ -120,26 +131,52 @@ static bool copy_def(struct arena *a, const struct proto_link_def *in, struct pr
     return true;
 }
 
+static bool fill_entry(struct entry *entry, const struct links *links,
+                       const struct proto_link_def *def, struct err *e)
+{
+    bool source = entry->link.role == SDK_SOURCE;
+    const struct proto_link_def *own = &entry->def;
+    if (!copy_def(&entry->arena, def, &entry->def, e) ||
+        !keys_open(links->keys, source ? own->source_secrets : own->target_secrets, &entry->arena,
+                   &entry->secrets, e) ||
+        !secrets_overlay(source ? &own->source_config : &own->target_config, &entry->secrets,
+                         &entry->arena, &entry->settings, e))
+        return false;
+    entry->link.def = &entry->def;
+    entry->link.config = &entry->settings;
+    entry->link.secrets = &entry->secrets;
+    return true;
+}
+
+static struct entry *entry_new(const struct links *links, const struct proto_link_def *def,
+                               enum sdk_role role, struct err *e)
+{
+    struct entry *entry = xnew(struct entry);
+    entry->link.role = role;
+    arena_init(&entry->arena, LINK_BYTES_MAX);
+    if (fill_entry(entry, links, def, e))
+        return entry;
+    free_entry(entry);
+    return NULL;
+}
+
 static bool put_role(struct links *links, const struct proto_link_def *def, enum sdk_role role,
                      struct err *e)
 {
-    struct entry **old = find(links, def, role);
-    if (*old) {
-        if (same_content(&(*old)->def, def))
-            return true;
-        remove_at(links, old);
-    }
-    if (links->n == LINKS_MAX)
-        return err_set(e, ERR_LIMIT, "more than %u links", LINKS_MAX);
-    struct entry *entry = xnew(struct entry);
-    arena_init(&entry->arena, LINK_BYTES_MAX);
-    if (!copy_def(&entry->arena, def, &entry->def, e)) {
-        free_entry(entry);
+    struct entry *entry = entry_new(links, def, role, e);
+    if (!entry)
         return false;
+    struct entry **old = find(links, def, role);
+    if (*old && same_content(*old, entry)) {
+        free_entry(entry);
+        return true;
     }
-    entry->link.role = role;
-    entry->link.def = &entry->def;
-    entry->link.config = role == SDK_SOURCE ? &entry->def.source_config : &entry->def.target_config;
+    if (*old)
+        remove_at(links, old);
+    if (links->n == LINKS_MAX) {
+        free_entry(entry);
+        return err_set(e, ERR_LIMIT, "more than %u links", LINKS_MAX);
+    }
     *links->last = entry;
     links->last = &entry->next;
     links->n++;

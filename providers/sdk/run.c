@@ -93,7 +93,7 @@ static bool open_process(struct process *p, struct span json, struct err *e)
     if (ok)
         open_log(&h, p->provider->name);
     ok = ok && open_bus(p, &h, e);
-    arena_fini(&arena);
+    arena_wipe(&arena);
     return ok && loop_signal(p->loop, SIGTERM, on_signal, p, e) &&
            loop_signal(p->loop, SIGINT, on_signal, p, e) &&
            sdk_open(p->bus, p->provider, json, on_stopped, p, &p->sdk, e);
@@ -108,12 +108,11 @@ static void trim(void *user)
 int sdk_run(const struct sdk_provider *provider)
 {
     struct err e = ERR_INIT;
-    struct buf json;
+    struct buf json = {.max = HOST_DATA_BYTES_MAX, .secret = true};
     space_economise();
     struct process p = {.provider = provider, .loop = loop_new()};
     log_open(LOG_INFO, false, provider->name);
     descriptors_raise(); /* a server needs one per connection */
-    buf_init(&json, HOST_DATA_BYTES_MAX);
     bool ok = host_data_read(STDIN_FILENO, &json, &e) && open_process(&p, buf_span(&json), &e);
     buf_fini(&json);
     if (ok) {

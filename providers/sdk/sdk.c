@@ -10,7 +10,6 @@
 #include "lattice/base/alloc.h"
 #include "lattice/base/log.h"
 #include "lattice/base/num.h"
-#include "lattice/id/id.h"
 
 /* A host waits 300 ms for the answer to its shutdown request before it kills. */
 #define SHUTDOWN_GRACE_MS 200u
@@ -22,8 +21,9 @@ struct sdk {
     void *self;
     struct bus *bus;
     struct wrpc *wrpc;
-    struct arena arena; /* of the host data */
+    struct arena arena; /* of the host data; wiped */
     struct proto_host_data host;
+    struct sdk_keys keys;
     struct links *links;
     struct bus_sub *subs[5];
     size_t nsubs;
@@ -100,11 +100,12 @@ static void on_config(void *user, const struct bus_msg *msg)
     struct sdk *sdk = user;
     struct err e = ERR_INIT;
     struct arena arena;
-    struct proto_map config;
+    struct proto_map plain, config;
     if (!sdk->provider->config)
         return;
     arena_init(&arena, PROTO_ARENA_BYTES);
-    if (proto_config_decode(msg->data, &arena, &config, &e))
+    if (proto_config_decode(msg->data, &arena, &plain, &e) &&
+        secrets_overlay(&plain, &sdk->host.secrets, &arena, &config, &e))
         sdk->provider->config(sdk->self, &config);
     else
         log_warn("configuration refused", LE(&e));
@@ -163,28 +164,13 @@ static bool subscribe(struct sdk *sdk, struct str token, enum proto_rpc what, bu
     return true;
 }
 
-/* Links are sent to the key that their secrets are sealed for; without a key to our id. */
-static bool link_token(const struct sdk *sdk, char text[ID_PUBLIC_LEN + 1], struct str *token,
-                       struct err *e)
-{
-    struct str seed = sdk->host.provider_xkey_private_key;
-    struct id_key key;
-    *token = sdk_id(sdk);
-    if (seed.n == 0)
-        return true;
-    if (!id_key_from_seed(seed, &key, e))
-        return err_wrap(e, "host data: provider_xkey_private_key");
-    *token = str_of(id_key_public(&key, text));
-    id_key_fini(&key);
-    return true;
-}
-
 static bool subscribe_all(struct sdk *sdk, struct err *e)
 {
     char text[ID_PUBLIC_LEN + 1];
-    struct str id = sdk_id(sdk), token;
-    return link_token(sdk, text, &token, e) &&
-           subscribe(sdk, token, PROTO_RPC_LINK_PUT, on_link_put, e) &&
+    struct str id = sdk_id(sdk), token = id;
+    if (sdk->keys.given) /* links are sent to the key that their secrets are sealed for */
+        token = str_of(id_key_public(&sdk->keys.own, text));
+    return subscribe(sdk, token, PROTO_RPC_LINK_PUT, on_link_put, e) &&
            subscribe(sdk, id, PROTO_RPC_LINK_DEL, on_link_del, e) &&
            subscribe(sdk, id, PROTO_RPC_CONFIG, on_config, e) &&
            subscribe(sdk, id, PROTO_RPC_HEALTH, on_health, e) &&
@@ -193,13 +179,18 @@ static bool subscribe_all(struct sdk *sdk, struct err *e)
 
 /* ---- life ---- */
 
-static bool check_host_data(const struct proto_host_data *h, struct err *e)
+static bool accept_host_data(struct sdk *sdk, struct span json, struct err *e)
 {
+    struct proto_host_data *h = &sdk->host;
+    if (!proto_host_data_decode(json, &sdk->arena, h, e))
+        return false;
     if (!proto_token_ok(h->provider_key))
         return err_set(e, ERR_INVALID, "host data: provider_key is not an id");
     if (!proto_token_ok(h->lattice_rpc_prefix))
         return err_set(e, ERR_INVALID, "host data: lattice_rpc_prefix is not a lattice name");
-    return true;
+    struct proto_map plain = h->config;
+    return keys_read(h, &sdk->keys, e) &&
+           secrets_overlay(&plain, &h->secrets, &sdk->arena, &h->config, e);
 }
 
 static void put_first_links(struct sdk *sdk)
@@ -222,14 +213,13 @@ bool sdk_open(struct bus *bus, const struct sdk_provider *provider, struct span 
     sdk->on_stopped = on_stopped;
     sdk->user = user;
     arena_init(&sdk->arena, PROTO_ARENA_BYTES);
-    bool ok = proto_host_data_decode(host_data, &sdk->arena, &sdk->host, e) &&
-              check_host_data(&sdk->host, e) && wrpc_open(bus, NULL, &sdk->wrpc, e);
+    bool ok = accept_host_data(sdk, host_data, e) && wrpc_open(bus, NULL, &sdk->wrpc, e);
     if (ok) {
         sdk->self = provider->open(sdk, e);
         ok = sdk->self != NULL;
     }
     if (ok) {
-        sdk->links = links_new(provider, sdk->self, sdk_id(sdk));
+        sdk->links = links_new(provider, sdk->self, sdk_id(sdk), &sdk->keys);
         ok = subscribe_all(sdk, e);
     }
     if (!ok) {
@@ -253,7 +243,8 @@ void sdk_close(struct sdk *sdk)
     if (sdk->self)
         sdk->provider->close(sdk->self);
     wrpc_close(sdk->wrpc);
-    arena_fini(&sdk->arena);
+    keys_fini(&sdk->keys);
+    arena_wipe(&sdk->arena);
     free(sdk);
 }
 

@@ -24,8 +24,10 @@ enum sdk_role {
 struct sdk_link {
     enum sdk_role role;
     const struct proto_link_def *def;
-    const struct proto_map *config; /* our side's */
-    void *user;                     /* the provider's */
+    /* Our side's. A secret that is text is in it as a setting of its name, and wins over configuration. */
+    const struct proto_map *config;
+    const struct proto_secrets *secrets; /* our side's; not for logs */
+    void *user;                          /* the provider's */
 };
 
 struct sdk_health {
@@ -41,8 +43,9 @@ struct sdk_provider {
     void (*link_put)(void *self, struct sdk_link *link);
     void (*link_del)(void *self, struct sdk_link *link);
     /* The rest may be NULL. */
-    void (*config)(void *self,
-                   const struct proto_map *config);     /* replaced; borrowed for the call */
+    void (*config)(
+        void *self,
+        const struct proto_map *config); /* replaced; as a link's; borrowed for the call */
     void (*health)(void *self, struct sdk_health *out); /* out says healthy */
     /* The connection came or went. While it is down messages in both directions may be lost. */
     void (*lattice)(void *self, bool up);
@@ -64,6 +67,7 @@ void sdk_lattice(struct sdk *sdk, bool up);        /* to be told by whoever open
 
 /* ---- for providers ---- */
 
+/* Its config has our own secrets in it, as a link's has. */
 const struct proto_host_data *sdk_host_data(const struct sdk *sdk);
 struct str sdk_id(const struct sdk *sdk); /* ours */
 struct loop *sdk_loop(const struct sdk *sdk);

@@ -4,7 +4,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "lattice/proto/proto.h"
+#include "lattice/proto/service.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -35,6 +35,7 @@ static void pass_fini(struct pass *p)
                proto_##name##_encode(&m, &p->out, &p->e);           \
     }
 PROTO_MESSAGES(X)
+PROTO_SERVICE_MESSAGES(X)
 #undef X
 
 static bool again_event(struct span json, struct pass *p)
@@ -58,6 +59,9 @@ static again_fn *const messages[] = {
     PROTO_MESSAGES(X)
 #undef X
         again_event,
+#define X(name, type) again_##name,
+    PROTO_SERVICE_MESSAGES(X)
+#undef X
 };
 #define NMESSAGES (sizeof messages / sizeof *messages)
 

@@ -115,7 +115,8 @@ START_TEST(refused)
         {"--lattice=a.b", "--lattice"},
         {"--log-level=loud", "--log-level"},
         {"--policy-topic=p", "--policy-topic is not supported"},
-        {"--secrets-topic=s", "--secrets-topic is not supported"},
+        {"--secrets-topic=a..b", "--secrets-topic"},
+        {"--secrets-topic=a.>", "--secrets-topic"},
         {"--lattice", "--lattice needs a value"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {

@@ -193,7 +193,7 @@ static struct grant_config *open_config(const struct str *names, uint32_t n)
     struct grant_config *c;
     struct proto_strs list = {names, n};
     loads = changes = 0;
-    ck_assert_msg(grant_config_open(g, &list, on_loaded, NULL, &c, &e), "%s", e.text);
+    ck_assert_msg(grant_config_open(g, &list, NULL, on_loaded, NULL, &c, &e), "%s", e.text);
     ck_assert_int_eq(loads, 0);
     for (int i = 0; i < 100 && !loads; i++)
         loop_sim_advance(loop, 10);
@@ -267,9 +267,9 @@ START_TEST(bad_names_and_values)
     ck_assert(strstr(load_error.text, "config \"odd\" is not a flat map of strings"));
     grant_config_close(&c);
     struct proto_strs bad = {(const struct str[]){STR("a b")}, 1};
-    ck_assert(!grant_config_open(g, &bad, on_loaded, NULL, &c, &e));
+    ck_assert(!grant_config_open(g, &bad, NULL, on_loaded, NULL, &c, &e));
     bad.v = (const struct str[]){STR("SECRET_x")};
-    ck_assert(!grant_config_open(g, &bad, on_loaded, NULL, &c, &e));
+    ck_assert(!grant_config_open(g, &bad, NULL, on_loaded, NULL, &c, &e));
     ck_assert_int_eq(e.code, ERR_UNSUPPORTED);
 }
 END_TEST
@@ -282,9 +282,9 @@ START_TEST(closed_while_loading)
     put(config, "one", "{}");
     open_grants();
     loads = 0;
-    ck_assert(grant_config_open(g, &list, on_loaded, NULL, &c, &e));
+    ck_assert(grant_config_open(g, &list, NULL, on_loaded, NULL, &c, &e));
     grant_config_close(&c);
-    ck_assert(grant_config_open(g, &list, on_loaded, NULL, &c, &e));
+    ck_assert(grant_config_open(g, &list, NULL, on_loaded, NULL, &c, &e));
     grants_close(g); /* with operations open */
     g = NULL;
     loop_sim_advance(loop, 1000);
@@ -315,10 +315,10 @@ START_TEST(resolve)
     int calls = 0;
     put(config, "one", "{\"a\":\"1\"}");
     open_grants();
-    ck_assert(grant_link_resolve(g, &link, on_resolved, &calls, &r, &e));
+    ck_assert(grant_link_resolve(g, &link, NULL, on_resolved, &calls, &r, &e));
     loop_sim_advance(loop, 100);
     ck_assert_int_eq(calls, 1);
-    ck_assert(grant_link_resolve(g, &link, on_resolved, &calls, &r, &e));
+    ck_assert(grant_link_resolve(g, &link, NULL, on_resolved, &calls, &r, &e));
     grant_resolve_cancel(&r);
     loop_sim_advance(loop, 100);
     ck_assert_int_eq(calls, 1);

@@ -4,7 +4,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 
-#include "lattice/proto/proto.h"
+#include "lattice/proto/service.h"
 
 static struct arena arena;
 static struct buf out;
@@ -143,6 +143,40 @@ START_TEST(document_examples)
         "{\"id\":\"ea01\",\"kind\":\"LinkScaler\","
         "\"name\":\"shop-api -(wasi:keyvalue)-> shop-kv\",\"status\":{\"type\":\"deployed\"}}],"
         "\"version\":\"\",\"components\":[]}}");
+}
+END_TEST
+
+START_TEST(services)
+{
+    SAME_AGAIN(
+        secret_ref, struct proto_secret_ref,
+        "{\"type\":\"secret.wasmcloud.dev/v1alpha1\",\"name\":\"apikey\",\"backend\":\"vault\","
+        "\"key\":\"deep/down\",\"field\":\"f\",\"policy\":\"{\\\"type\\\":1}\"}");
+    SAME_AGAIN(secret_request, struct proto_secret_request,
+               "{\"key\":\"k\",\"field\":null,\"version\":\"2\",\"context\":{\"entity_jwt\":\"e\","
+               "\"host_jwt\":\"h\",\"application\":{\"name\":null,\"policy\":\"{}\"}}}");
+    SAME_AGAIN(secret_response, struct proto_secret_response,
+               "{\"secret\":{\"version\":\"1\",\"string_secret\":null,\"binary_secret\":[0,255]}}");
+    SAME_AGAIN(secret_response, struct proto_secret_response,
+               "{\"error\":{\"UpstreamError\":\"text\"}}");
+    SAME_AGAIN(
+        policy_component, struct proto_policy_component,
+        "{\"componentId\":\"echo\",\"imageRef\":\"i\",\"maxInstances\":10,\"annotations\":{},"
+        "\"claims\":{\"publicKey\":\"M\",\"issuer\":\"A\",\"issuedAt\":\"1700000000\","
+        "\"expiresAt\":null,\"expired\":false}}");
+    SAME_AGAIN(policy_provider, struct proto_policy_provider,
+               "{\"providerId\":\"kv\",\"imageRef\":\"i\",\"annotations\":{\"a\":\"b\"},"
+               "\"claims\":null}");
+    SAME_AGAIN(policy_invocation, struct proto_policy_invocation,
+               "{\"interface\":\"wrpc:http/incoming-handler@0.1.0\",\"function\":\"handle\","
+               "\"target\":{\"componentId\":\"echo\",\"imageRef\":\"i\",\"maxInstances\":0,"
+               "\"annotations\":{},\"claims\":null}}");
+    SAME_AGAIN(
+        policy_request, struct proto_policy_request,
+        "{\"requestId\":\"r\",\"kind\":\"startComponent\",\"version\":\"v1\",\"request\":{\"a\":1},"
+        "\"host\":{\"publicKey\":\"N\",\"lattice\":\"default\",\"labels\":{\"zone\":\"a\"}}}");
+    SAME_AGAIN(policy_response, struct proto_policy_response,
+               "{\"requestId\":\"r\",\"permitted\":false,\"message\":\"unsigned\"}");
 }
 END_TEST
 
@@ -371,6 +405,7 @@ int main(void)
     TCase *tc = tcase_create("message");
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, document_examples);
+    tcase_add_test(tc, services);
     tcase_add_test(tc, scale_defaults);
     tcase_add_test(tc, aliases_and_presets);
     tcase_add_test(tc, refused);

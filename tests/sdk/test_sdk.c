@@ -453,6 +453,97 @@ START_TEST(stopping_waits_for_parameters_on_their_way)
 }
 END_TEST
 
+/* ---- secrets ---- */
+
+#define HOST_SEED "SXAAAAICAMCAKBQHBAEQUCYMBUHA6EARCIJRIFIWC4MBSGQ3DQOR4H74KM"
+#define HOST_KEY "XCHUBRNNW2HSKYSK4WZBJ2TWPJXMSTMCTU6XWXQ22G5G6PRBHAUF76G7"
+#define OUR_SEED "SXACAIJCEMSCKJRHFAUSUKZMFUXC6MBRGIZTINJWG44DSOR3HQ6T4PY4AQ"
+#define OUR_KEY "XA2YA4WWGZMIBUNO5IZJVX4REE4DQUPNEGRI4O3V5FS5BUWNCZRFI2LE"
+#define KEYS \
+    "\"host_xkey_public_key\":\"" HOST_KEY "\",\"provider_xkey_private_key\":\"" OUR_SEED "\","
+
+/* A link from b to us, with the text in a box for us as its target's secrets; NULL: none. */
+static const char *sealed_link(const char *from_seed, const char *text)
+{
+    static char json[4096];
+    struct err e = ERR_INIT;
+    struct id_key from;
+    uint8_t to[ID_RAW_BYTES];
+    struct buf box = BUF_INIT, numbers = BUF_INIT;
+    ck_assert(id_key_from_seed(str_of(from_seed), &from, &e) &&
+              id_xkey_parse(STR(OUR_KEY), to, &e));
+    ck_assert(id_seal(&from, to, str_span(str_of(text)), &box, &e));
+    for (size_t i = 0; i < box.n; i++)
+        buf_printf(&numbers, "%s%u", i ? "," : "", box.p[i]);
+    snprintf(
+        json, sizeof json,
+        "{\"source_id\":\"b\",\"target\":\"me\",\"name\":\"default\",\"wit_namespace\":\"wasi\","
+        "\"wit_package\":\"keyvalue\",\"interfaces\":[\"store\"],\"source_config\":{},"
+        "\"target_config\":{\"k\":\"config\"},\"source_secrets\":[1,2,3],\"target_secrets\":[%.*s]"
+        "}",
+        (int)numbers.n, (const char *)numbers.p);
+    buf_fini(&box);
+    buf_fini(&numbers);
+    return json;
+}
+
+START_TEST(secrets_of_a_link_win_over_configuration)
+{
+    struct rig r;
+    const char *text = "{\"K\":{\"kind\":\"String\",\"value\":\"secret\"}}";
+    rig_open(&r, KEYS, "");
+    seen(&r);
+    tell(&r, OUR_KEY, PROTO_RPC_LINK_PUT, sealed_link(HOST_SEED, text));
+    ck_assert_str_eq(seen(&r), "put:from:b:- "); /* k is gone, K is there */
+    /* the same again is another box */
+    tell(&r, OUR_KEY, PROTO_RPC_LINK_PUT, sealed_link(HOST_SEED, text));
+    ck_assert_str_eq(seen(&r), "");
+    tell(&r, OUR_KEY, PROTO_RPC_LINK_PUT,
+         sealed_link(HOST_SEED, "{\"k\":{\"kind\":\"String\",\"value\":\"new\"}}"));
+    ck_assert_str_eq(seen(&r), "del:from:b:- put:from:b:new ");
+    tell(&r, OUR_KEY, PROTO_RPC_LINK_PUT,
+         sealed_link(HOST_SEED, "{\"k\":{\"kind\":\"Bytes\",\"value\":[1]}}"));
+    ck_assert_str_eq(seen(&r), "del:from:b:new put:from:b:config "); /* bytes are no setting */
+    rig_close(&r);
+}
+END_TEST
+
+START_TEST(boxes_that_do_not_open_are_no_links)
+{
+    struct rig r;
+    rig_open(&r, KEYS, "");
+    seen(&r);
+    tell(&r, OUR_KEY, PROTO_RPC_LINK_PUT, sealed_link(OUR_SEED, "{}")); /* not the host's */
+    tell(&r, OUR_KEY, PROTO_RPC_LINK_PUT, sealed_link(HOST_SEED, "{\"k\":{\"kind\":\"Strin"));
+    tell(&r, OUR_KEY, PROTO_RPC_LINK_PUT, sealed_link(HOST_SEED, "{\"k\":7}"));
+    tell(&r, OUR_KEY, PROTO_RPC_LINK_PUT, sealed_link(HOST_SEED, ""));
+    ck_assert_str_eq(seen(&r), "");
+    tell(&r, OUR_KEY, PROTO_RPC_LINK_PUT, sealed_link(HOST_SEED, "{}"));
+    ck_assert_str_eq(seen(&r), "put:from:b:config ");
+    rig_close(&r);
+    rig_open(&r, "", sealed_link(HOST_SEED, "{}")); /* a host that gave no keys */
+    ck_assert_str_eq(seen(&r), "open ");
+    rig_close(&r);
+}
+END_TEST
+
+START_TEST(secrets_of_a_provider_win_and_stay)
+{
+    struct rig r;
+    struct str v;
+    rig_open(&r,
+             "\"config\":{\"k\":\"config\",\"other\":\"o\"},"
+             "\"secrets\":{\"k\":{\"kind\":\"String\",\"value\":\"secret\"}},",
+             "");
+    ck_assert(proto_map_get(&sdk_host_data(r.sdk)->config, STR("k"), &v) && str_eqz(v, "secret"));
+    ck_assert(proto_map_get(&sdk_host_data(r.sdk)->config, STR("other"), &v) && str_eqz(v, "o"));
+    seen(&r);
+    tell(&r, "me", PROTO_RPC_CONFIG, "{\"k\":\"changed\",\"x\":\"1\"}");
+    ck_assert_str_eq(seen(&r), "x=1 k=secret ");
+    rig_close(&r);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("provider sdk");
@@ -469,6 +560,9 @@ int main(void)
     tcase_add_test(t, serve_and_invoke);
     tcase_add_test(t, stopping_serves_what_was_sent);
     tcase_add_test(t, stopping_waits_for_parameters_on_their_way);
+    tcase_add_test(t, secrets_of_a_link_win_over_configuration);
+    tcase_add_test(t, boxes_that_do_not_open_are_no_links);
+    tcase_add_test(t, secrets_of_a_provider_win_and_stay);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);

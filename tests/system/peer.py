@@ -87,6 +87,7 @@ class Nats:
         self.file = self.sock.makefile("rb", 1 << 20)
         self.lock = threading.Lock()
         self.subs = {}
+        self.head = b""
         json.loads(self.file.readline().split(b" ", 1)[1])
         self.send(b'CONNECT {"verbose":false,"headers":true,"no_responders":true,"lang":"python","version":"1"}\r\n')
         threading.Thread(target=self.read, daemon=True).start()
@@ -132,6 +133,7 @@ class Nats:
         if sizes == 2:
             n = int(words[-2])
             found = re.match(rb"NATS/1\.0 (\d+)", data[:n])
+            self.head = data[:n]  # of the message under way
             status, data = int(found[1]) if found else None, data[n:]
         self.subs[sid](subject, reply, data, status)
 

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* claims: signing components, so that policy services and secrets backends can tell them. */
+#include "ctl/table.h"
+
+#include <string.h>
+#include "hostd/image/files.h"
+#include "lattice/base/alloc.h"
+#include "lattice/base/clock.h"
+#include "lattice/base/num.h"
+#include "lattice/base/rand.h"
+
+#define COMPONENT_BYTES_MAX ((uint64_t)1 << 30)
+#define NS_PER_S 1000000000u
+#define S_PER_DAY 86400u
+#define DAYS_MAX 36500u
+
+/* "dir/name.wasm" -> "dir/name", and from where on it is the name */
+static const char *stem_of(struct ctl *c, const char *path, size_t *name_at)
+{
+    struct str s = str_of(path);
+    size_t slash = str_rfind(s, '/'), dot = str_rfind(s, '.');
+    *name_at = slash < s.n ? slash + 1 : 0;
+    if (dot < s.n && dot > *name_at)
+        s = str_sub(s, 0, dot);
+    return arena_printf(&c->arena, "%.*s", STR_ARG(s));
+}
+
+/* A number of days from now as seconds since 1970; false: the option was not given. */
+static bool days(const struct ctl *c, const char *option, json_int_t now_s, json_t **out,
+                 struct err *e)
+{
+    uint64_t n = option_number(c, option);
+    *out = NULL;
+    if (!option_given(c, option))
+        return true;
+    if (n > DAYS_MAX)
+        return err_set(e, ERR_INVALID, "--%s: at most %u days", option, DAYS_MAX);
+    *out = json_integer(now_s + (json_int_t)n * S_PER_DAY);
+    return true;
+}
+
+static json_t *tags_of(const struct ctl *c)
+{
+    json_t *tags = json_array();
+    const char *tag;
+    for (size_t i = 0; (tag = option_at(c, "tag", i)); i++)
+        json_array_append_new(tags, json_string(tag));
+    return tags;
+}
+
+static bool claims_text(struct ctl *c, const char *name, struct span plain,
+                        const struct id_key *issuer, const struct id_key *subject, char **out,
+                        struct err *e)
+{
+    char id[ID_PUBLIC_LEN + 1], account[ID_PUBLIC_LEN + 1], nuid[NUID_LEN + 1];
+    char hash[ID_HASH_LEN + 1];
+    const char *alias = option_text(c, "call-alias");
+    json_int_t now_s = (json_int_t)(clock_wall_ns() / NS_PER_S);
+    json_t *expires, *not_before;
+    if (!days(c, "expires", now_s, &expires, e) || !days(c, "nbf", now_s, &not_before, e))
+        return false;
+    rand_nuid(nuid);
+    json_t *claims =
+        json_pack("{s:s, s:I, s:o*, s:o*, s:s, s:s, s:{s:s, s:s, s:o, s:I, s:s, s:s*, s:b}, s:i}",
+                  "jti", nuid, "iat", now_s, "exp", expires, "nbf", not_before, "iss",
+                  id_key_public(issuer, account), "sub", id_key_public(subject, id), "wascap",
+                  "name", name, "hash", id_hash(plain, hash), "tags", tags_of(c), "rev",
+                  (json_int_t)option_number(c, "rev"), "ver", option_text(c, "ver"), "call_alias",
+                  alias, "prov", 0, "wascap_revision", ID_WASCAP_REVISION);
+    *out = claims ? json_dumps(claims, JSON_COMPACT) : NULL;
+    json_decref(claims);
+    return *out || err_set(e, ERR_INVALID, "a name or tag is not UTF-8");
+}
+
+static bool sign(struct ctl *c, const char *name, struct span wasm, const struct id_key *issuer,
+                 const struct id_key *subject, struct buf *out, struct err *e)
+{
+    struct buf plain = BUF_INIT, token = BUF_INIT;
+    AUTO_FREE char *text = NULL;
+    bool ok = id_component_strip(wasm, &plain, e) &&
+              claims_text(c, name, buf_span(&plain), issuer, subject, &text, e);
+    if (ok) {
+        id_token_sign(issuer, str_of(text), &token);
+        ok = id_component_embed(wasm, buf_view(&token), out, e);
+    }
+    buf_fini(&plain);
+    buf_fini(&token);
+    return ok;
+}
+
+static bool sign_file(struct ctl *c, struct span wasm, const char *stem, const char *base,
+                      struct err *e)
+{
+    struct id_key issuer = {0}, subject = {0};
+    char id[ID_PUBLIC_LEN + 1];
+    struct buf out = BUF_INIT;
+    const char *name = option_text(c, "name"), *to = option_text(c, "destination");
+    const char *module = arena_printf(&c->arena, "%s_module", base);
+    if (!to)
+        to = arena_printf(&c->arena, "%s_s.wasm", stem);
+    bool ok = (module && to) || arena_full(&c->arena, e);
+    ok = ok && keyring_account(c, &issuer, e) &&
+         keyring_get(c, "subject", ID_MODULE, module, &subject, e) &&
+         sign(c, name ? name : base, wasm, &issuer, &subject, &out, e) &&
+         file_write(to, buf_span(&out), 0644, e);
+    if (ok) {
+        result_say(c, "signed as %s: %s", id_key_public(&subject, id), to);
+        result_set(c, "destination", json_string(to));
+        result_set(c, "subject", json_string(id));
+    }
+    id_key_fini(&issuer);
+    id_key_fini(&subject);
+    buf_fini(&out);
+    return ok;
+}
+
+bool cmd_claims_sign(struct ctl *c, struct err *e)
+{
+    const char *path = word(c, 0);
+    struct span wasm;
+    size_t base;
+    const char *stem = stem_of(c, path, &base);
+    if (!stem)
+        return arena_full(&c->arena, e);
+    if (!file_read(path, COMPONENT_BYTES_MAX, &wasm, e))
+        return false;
+    bool ok = sign_file(c, wasm, stem, stem + base, e) || err_wrap(e, "sign '%s'", path);
+    free((void *)wasm.p);
+    return ok;
+}
