@@ -622,7 +622,7 @@ static const char *refusal(const struct control *c, enum proto_op op, const stru
         return "unsupported subject";
     if (rows[op].needs_data && !c->host->running)
         return "the host is still starting";
-    if (op != PROTO_CONFIG_PUT && msg->data.n > COMMAND_BYTES_MAX)
+    if (msg->data.n > (op == PROTO_CONFIG_PUT ? PROTO_JSON_BYTES_MAX : COMMAND_BYTES_MAX))
         return "the request is too large";
     if (c->nrequests >= REQUESTS_MAX)
         return "the host has too many open requests";
@@ -650,7 +650,7 @@ static void on_request(void *user, const struct bus_msg *msg)
     r->body = arena_span(&r->arena, msg->data);
     DL_APPEND(c->requests, r);
     c->nrequests++;
-    assert(r->arg.p && r->reply.p && r->body.p); /* a payload is smaller than this arena */
+    assert(r->arg.p && r->reply.p && r->body.p); /* refusal() saw to it that they fit */
     rows[op].fn(r);
 }
 

@@ -19,7 +19,7 @@ struct bus_request;
 struct bus_sim;
 
 /* Limits, each named in the ERR_LIMIT of who runs into it. */
-#define BUS_SUBJECT_MAX 1024                    /* bytes of a subject or queue group */
+#define BUS_SUBJECT_MAX 1024                    /* bytes; what comes with a longer one is dropped */
 #define BUS_HEADERS_MAX 64                      /* headers of one message */
 #define BUS_REQUESTS_MAX 100000                 /* requests waiting for an answer, per bus */
 #define BUS_MAX_PAYLOAD_DEFAULT (1024u * 1024u) /* until the server names its own */

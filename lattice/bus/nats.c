@@ -77,6 +77,8 @@ static void deliver(struct nats_sub *sub, natsMsg *nm)
         .reply = str_of(natsMsg_GetReply(nm)),
         .data = {(const uint8_t *)natsMsg_GetData(nm), (size_t)natsMsg_GetDataLength(nm)},
     };
+    if (m.subject.n > BUS_SUBJECT_MAX || m.reply.n > BUS_SUBJECT_MAX)
+        return; /* nobody could answer: servers take longer subjects than we do */
     read_headers(nm, headers, &m);
     sub->base.fn(sub->base.user, &m);
 }

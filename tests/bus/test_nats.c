@@ -206,6 +206,44 @@ START_TEST(wrong_credentials)
 }
 END_TEST
 
+/* Another client's word, past our own checks. */
+static void publish_raw(const char *text)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)env.port),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int s = socket(AF_INET, SOCK_STREAM, 0);
+    ck_assert_int_eq(connect(s, (struct sockaddr *)&at, sizeof at), 0);
+    ck_assert_int_eq(write(s, text, strlen(text)), (ssize_t)strlen(text));
+    char answer[2048] = "";
+    size_t n = 0;
+    for (ssize_t got; !strstr(answer, "PONG") && n < sizeof answer - 1; n += (size_t)got) {
+        got = read(s, answer + n, sizeof answer - 1 - n);
+        ck_assert_int_gt(got, 0);
+        answer[n + (size_t)got] = '\0';
+    }
+    close(s);
+}
+
+/* The server allows longer subjects than BUS_SUBJECT_MAX: an inbox of that length is nothing we could answer to. */
+START_TEST(subjects_that_are_too_long)
+{
+    struct heard h = {0};
+    struct bus *a = env_open();
+    subscribe(a, "t.>", NULL, on_heard, &h);
+    env_flush(a);
+    AUTO_FREE char *text = xasprintf("CONNECT {\"verbose\":false}\r\n"
+                                     "PUB t.a %01500d 1\r\n1\r\n"
+                                     "PUB t.%01500d b 1\r\n2\r\n"
+                                     "PUB t.c d 1\r\n3\r\nPING\r\n",
+                                     0, 0);
+    publish_raw(text);
+    wait_heard(&h, 1);
+    ck_assert_str_eq(h.text, "t.c>d=3;");
+    bus_close(a);
+}
+END_TEST
+
 START_TEST(options_are_checked)
 {
     struct err e = ERR_INIT;
@@ -239,6 +277,7 @@ int main(void)
     tcase_add_test(faults, bucket_in_a_domain);
     tcase_add_test(faults, closing_without_a_server);
     tcase_add_test(faults, wrong_credentials);
+    tcase_add_test(faults, subjects_that_are_too_long);
     tcase_add_test(faults, options_are_checked);
     suite_add_tcase(s, core);
     suite_add_tcase(s, faults);
