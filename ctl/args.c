@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The command line against the table. The first words choose the command; its row says the rest. Global options may
- * stand anywhere. A value given on the command line wins over the environment, that over the preset. */
+ * stand anywhere. A value given on the command line wins over the environment, that over the context, that over the
+ * preset. */
 #include "ctl/table.h"
 
 #include <assert.h>
@@ -8,7 +9,7 @@
 #include "lattice/base/alloc.h"
 #include "lattice/base/num.h"
 
-static const struct option global_options[] = {
+const struct option global_options[] = {
     {.name = "output",
      .letter = 'o',
      .kind = OPTION_TEXT,
@@ -61,6 +62,8 @@ static const struct option *option_find(const struct command *cmd, struct str na
 
 static bool same_noun(struct str word, const char *noun)
 {
+    if (str_eqz(word, "context") || str_eqz(word, "contexts"))
+        word = STR("ctx");
     struct str plural = str_sub(word, 0, word.n ? word.n - 1 : 0);
     return str_eqz(word, noun) || (word.n && word.p[word.n - 1] == 's' && str_eqz(plural, noun));
 }
@@ -260,6 +263,32 @@ static bool check_words(const struct ctl *c, struct err *e)
     return c->nwords <= at || err_set(e, ERR_INVALID, "'%s' is one word too many", c->words[at]);
 }
 
+static bool check_context_value(const struct ctl *c, const struct option *o, struct err *e)
+{
+    const char *text = context_text(c, o->context);
+    char from[200];
+    snprintf(from, sizeof from, "context '%s': %s", c->context_name ? c->context_name : "",
+             o->name);
+    return !text || check_value(o, text, from, e);
+}
+
+/* A command with an option --context has the default one, too. */
+static bool read_context(struct ctl *c, struct err *e)
+{
+    if (!option_find(c->command, STR("context"), '\0'))
+        return true;
+    const char *name = option_at(c, "context", 0);
+    if (!name && c->command->no_default_context)
+        return true;
+    if (!context_load(c, name, e))
+        return false;
+    for (const struct option *const *g = option_groups(c->command); *g; g++)
+        for (const struct option *o = *g; o->name; o++)
+            if (!check_context_value(c, o, e))
+                return false;
+    return true;
+}
+
 static bool check_environment(const struct ctl *c, struct err *e)
 {
     for (const struct option *const *g = option_groups(c->command); *g; g++)
@@ -325,7 +354,7 @@ enum args_end args_read(struct ctl *c, int argc, char **argv, struct err *e)
         err_set(e, ERR_INVALID, "a command is missing");
         return ARGS_WRONG;
     }
-    if (check_words(c, e) && check_environment(c, e))
+    if (check_words(c, e) && check_environment(c, e) && read_context(c, e))
         return ARGS_RUN;
     err_wrap(e, "hostctl %s%s%s", c->command->noun, c->command->verb ? " " : "",
              c->command->verb ? c->command->verb : "");
@@ -358,7 +387,9 @@ const char *option_text(const struct ctl *c, const char *name)
     const struct option *o = option_find(c->command, str_of(name), '\0');
     assert(o);
     text = o->env ? getenv(o->env) : NULL;
-    return text && *text ? text : o->preset;
+    if (!text || !*text)
+        text = context_text(c, o->context);
+    return text ? text : o->preset;
 }
 
 bool option_flag(const struct ctl *c, const char *name)

@@ -5,11 +5,9 @@
 #include <stdlib.h>
 #include "lattice/base/alloc.h"
 
-/* The lattice's links, deep in c->arena, sorted by source. */
-struct links {
+struct collecting {
     struct ctl *c;
-    struct proto_link *v;
-    uint32_t n;
+    struct link_list *out;
 };
 
 static int by_source(const void *a, const void *b)
@@ -21,20 +19,22 @@ static int by_source(const void *a, const void *b)
 
 static void on_links(void *user, const struct proto_reply *r, const struct err *e)
 {
-    struct links *l = user;
+    struct collecting *w = user;
+    struct link_list *l = w->out;
     struct err bad = ERR_INIT;
     const struct proto_link_list *list = r ? r->response.links : NULL;
-    l->v = arena_array(&l->c->arena, struct proto_link, list ? list->n : 0);
+    l->v = arena_array(&w->c->arena, struct proto_link, list ? list->n : 0);
     for (uint32_t i = 0; list && l->v && i < list->n; i++)
-        if (proto_link_copy(&l->c->arena, &list->v[i], &l->v[l->n], &bad))
+        if (proto_link_copy(&w->c->arena, &list->v[i], &l->v[l->n], &bad))
             l->n++;
-    session_answer(l->c, r ? &bad : e);
+    session_answer(w->c, r ? &bad : e);
 }
 
-static bool links_get(struct ctl *c, struct links *out, struct err *e)
+bool links_collect(struct ctl *c, struct link_list *out, struct err *e)
 {
-    *out = (struct links){.c = c};
-    if (!session_await(c, proto_links_get(c->client, on_links, out, NULL, e), e))
+    struct collecting w = {c, out};
+    *out = (struct link_list){0};
+    if (!session_await(c, proto_links_get(c->client, on_links, &w, NULL, e), e))
         return false;
     if (out->n)
         qsort(out->v, out->n, sizeof *out->v, by_source);
@@ -52,9 +52,9 @@ static json_t *link_json(const struct proto_link *l)
 
 bool cmd_get_links(struct ctl *c, struct err *e)
 {
-    struct links links;
+    struct link_list links;
     struct table t;
-    if (!session_open(c, e) || !links_get(c, &links, e))
+    if (!session_open(c, e) || !links_collect(c, &links, e))
         return false;
     json_t *list = json_array();
     table_begin(&t, 4);
@@ -119,14 +119,14 @@ static bool link_delete(struct ctl *c, const struct proto_link_del *d, struct er
 /* Only with --force: nobody is asked here. */
 static bool delete_all(struct ctl *c, struct err *e)
 {
-    struct links links;
+    struct link_list links;
     json_t *deleted = json_array();
     result_set(c, "deleted", deleted);
     if (!option_flag(c, "force"))
         return err_set(e, ERR_INVALID,
                        "this deletes every link of lattice '%.*s': add --force if that is meant",
                        STR_ARG(session_lattice(c)));
-    if (!links_get(c, &links, e))
+    if (!links_collect(c, &links, e))
         return false;
     for (uint32_t i = 0; i < links.n; i++) {
         const struct proto_link *l = &links.v[i];
@@ -142,9 +142,9 @@ static bool delete_all(struct ctl *c, struct err *e)
 /* Without a name: the only link with this source, namespace and package, whatever it is called. */
 static bool choose_name(struct ctl *c, struct proto_link_del *d, struct err *e)
 {
-    struct links links;
+    struct link_list links;
     uint32_t matches = 0;
-    if (!links_get(c, &links, e))
+    if (!links_collect(c, &links, e))
         return false;
     d->name = STR("default");
     for (uint32_t i = 0; i < links.n; i++) {

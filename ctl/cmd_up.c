@@ -360,16 +360,22 @@ static bool deploy(struct up *u, struct err *e)
     return ok || err_wrap(e, "the host runs, but '%s' was not deployed", path);
 }
 
-/* A user who has set where other commands connect means the same server here. */
+/* A user who has set where other commands connect, by environment or context, means the same server here. */
 static void read_addresses(struct up *u)
 {
     struct ctl *c = u->c;
     const char *host = option_text(c, "nats-host"), *env_host = getenv("WASMCLOUD_CTL_HOST");
     const char *env_port = getenv("WASMCLOUD_CTL_PORT"), *ctl_host = option_text(c, "ctl-host");
     uint64_t port = option_number(c, "nats-port"), ctl_port = option_number(c, "ctl-port");
-    if (!port && !(env_port && str_u64(str_of(env_port), &port)))
+    const char *context_host = context_text(c, "ctl_host"),
+               *context_port = context_text(c, "ctl_port");
+    if (!port && !(env_port && str_u64(str_of(env_port), &port)) &&
+        !(context_port && str_u64(str_of(context_port), &port)))
         port = NATS_PORT;
-    u->host = host ? host : env_host && *env_host ? env_host : "127.0.0.1";
+    u->host = host                    ? host
+              : env_host && *env_host ? env_host
+              : context_host          ? context_host
+                                      : "127.0.0.1";
     u->port = port;
     u->address = arena_printf(&c->arena, "%s:%" PRIu64, u->host, u->port);
     u->ctl = (struct session_where){

@@ -4,11 +4,18 @@
 
 #include "lattice/base/num.h"
 
+#define CONTEXT                                                  \
+    {                                                            \
+        .name = "context", .kind = OPTION_TEXT, .value = "NAME", \
+        .help = "set of connection options, see `hostctl ctx`"   \
+    }
+
 const struct option lattice_options[] = {
     {.name = "ctl-host",
      .letter = 'r',
      .kind = OPTION_TEXT,
      .env = "WASMCLOUD_CTL_HOST",
+     .context = "ctl_host",
      .preset = "127.0.0.1",
      .value = "HOST",
      .help = "NATS server"},
@@ -16,26 +23,31 @@ const struct option lattice_options[] = {
      .letter = 'p',
      .kind = OPTION_NUMBER,
      .env = "WASMCLOUD_CTL_PORT",
+     .context = "ctl_port",
      .preset = "4222",
      .value = "PORT",
      .help = "and its port"},
     {.name = "ctl-jwt",
      .kind = OPTION_TEXT,
      .env = "WASMCLOUD_CTL_JWT",
+     .context = "ctl_jwt",
      .help = "user JWT or its file, with --ctl-seed"},
     {.name = "ctl-seed",
      .kind = OPTION_TEXT,
      .env = "WASMCLOUD_CTL_SEED",
+     .context = "ctl_seed",
      .help = "user seed or its file"},
     {.name = "ctl-credsfile",
      .kind = OPTION_TEXT,
      .env = "WASH_CTL_CREDS",
+     .context = "ctl_credsfile",
      .value = "FILE",
      .help = "both in one file"},
     {.name = "lattice",
      .letter = 'x',
      .kind = OPTION_TEXT,
      .env = "WASMCLOUD_LATTICE",
+     .context = "lattice lattice_prefix",
      .preset = "default",
      .value = "NAME",
      .help = "lattice"},
@@ -43,6 +55,7 @@ const struct option lattice_options[] = {
      .letter = 't',
      .kind = OPTION_NUMBER,
      .env = "WASMCLOUD_CTL_TIMEOUT_MS",
+     .context = "ctl_timeout",
      .preset = "2000",
      .value = "MS",
      .help = "patience with one request"},
@@ -50,7 +63,9 @@ const struct option lattice_options[] = {
      .alias = "domain",
      .kind = OPTION_TEXT,
      .env = "WASMCLOUD_JS_DOMAIN",
+     .context = "js_domain",
      .help = "accepted for compatibility: hosts use theirs"},
+    CONTEXT,
     {0},
 };
 
@@ -106,6 +121,7 @@ static const struct option up_options[] = {
      .letter = 'x',
      .kind = OPTION_TEXT,
      .env = "WASMCLOUD_LATTICE",
+     .context = "lattice lattice_prefix",
      .preset = "default",
      .value = "NAME",
      .help = "lattice"},
@@ -215,6 +231,7 @@ static const struct option up_options[] = {
      .value = "MS",
      .help = "one invocation"},
     {.name = "disable-wadm", .kind = OPTION_FLAG, .help = "no scheduler in this host"},
+    CONTEXT,
     {.name = "wadm-manifest",
      .kind = OPTION_TEXT,
      .value = "FILE",
@@ -376,6 +393,7 @@ static const struct option call_options[] = {
      .letter = 'r',
      .kind = OPTION_TEXT,
      .env = "WASMCLOUD_RPC_HOST",
+     .context = "rpc_host",
      .preset = "127.0.0.1",
      .value = "HOST",
      .help = "NATS server for calls"},
@@ -383,20 +401,31 @@ static const struct option call_options[] = {
      .letter = 'p',
      .kind = OPTION_NUMBER,
      .env = "WASMCLOUD_RPC_PORT",
+     .context = "rpc_port",
      .preset = "4222",
      .value = "PORT",
      .help = "and its port"},
-    {.name = "rpc-jwt", .kind = OPTION_TEXT, .env = "WASMCLOUD_RPC_JWT", .help = ""},
-    {.name = "rpc-seed", .kind = OPTION_TEXT, .env = "WASMCLOUD_RPC_SEED", .help = ""},
+    {.name = "rpc-jwt",
+     .kind = OPTION_TEXT,
+     .env = "WASMCLOUD_RPC_JWT",
+     .context = "rpc_jwt",
+     .help = ""},
+    {.name = "rpc-seed",
+     .kind = OPTION_TEXT,
+     .env = "WASMCLOUD_RPC_SEED",
+     .context = "rpc_seed",
+     .help = ""},
     {.name = "rpc-credsfile",
      .kind = OPTION_TEXT,
      .env = "WASH_RPC_CREDS",
+     .context = "rpc_credsfile",
      .value = "FILE",
      .help = "both in one file"},
     {.name = "lattice",
      .letter = 'x',
      .kind = OPTION_TEXT,
      .env = "WASMCLOUD_LATTICE",
+     .context = "lattice lattice_prefix",
      .preset = "default",
      .value = "NAME",
      .help = "lattice"},
@@ -404,9 +433,11 @@ static const struct option call_options[] = {
      .letter = 't',
      .kind = OPTION_NUMBER,
      .env = "WASMCLOUD_RPC_TIMEOUT_MS",
+     .context = "rpc_timeout",
      .preset = "2000",
      .value = "MS",
      .help = "patience with the call"},
+    CONTEXT,
     HTTP_OPTION("scheme", OPTION_TEXT, "SCHEME", "http", "of the request to an HTTP handler"),
     HTTP_OPTION("host", OPTION_TEXT, "HOST", "localhost", ""),
     HTTP_OPTION("port", OPTION_NUMBER, "PORT", "8080", ""),
@@ -481,6 +512,12 @@ static const struct option inspect_options[] = {
     {0},
 };
 
+#define KEYS_FOLDER                                                                  \
+    {                                                                                \
+        .name = "directory", .letter = 'd', .kind = OPTION_TEXT, .env = "WASH_KEYS", \
+        .value = "DIR", .help = "folder of keys [~/.wash/keys]"                      \
+    }
+
 #define KEY_OPTIONS                                                                        \
     {.name = "binary",                                                                     \
      .letter = 'b',                                                                        \
@@ -492,12 +529,7 @@ static const struct option inspect_options[] = {
          .kind = OPTION_TEXT,                                                              \
          .value = "ARCH-OS",                                                               \
          .help = "what it is for, default: this machine"},                                 \
-        {.name = "directory",                                                              \
-         .letter = 'd',                                                                    \
-         .kind = OPTION_TEXT,                                                              \
-         .env = "WASH_KEYS",                                                               \
-         .value = "DIR",                                                                   \
-         .help = "folder of keys [~/.wash/keys]"},                                         \
+        KEYS_FOLDER,                                                                       \
         {.name = "issuer",                                                                 \
          .letter = 'i',                                                                    \
          .kind = OPTION_TEXT,                                                              \
@@ -590,10 +622,61 @@ static const struct option drain_options[] = {
     {0},
 };
 
+#define CONTEXT_FOLDER                                                                    \
+    {                                                                                     \
+        .name = "directory", .kind = OPTION_TEXT, .env = "WASH_CONTEXTS", .value = "DIR", \
+        .help = "folder of contexts [~/.config/hostctl/contexts]"                         \
+    }
+
+static const struct option ctx_options[] = {CONTEXT_FOLDER, {0}};
+static const struct option ctx_new_options[] = {
+    CONTEXT_FOLDER,
+    {.name = "interactive", .letter = 'i', .kind = OPTION_FLAG, .help = "ask for every member"},
+    {0},
+};
+static const struct option ctx_edit_options[] = {
+    CONTEXT_FOLDER,
+    {.name = "editor", .letter = 'e', .kind = OPTION_TEXT, .env = "EDITOR", .help = "program"},
+    {0},
+};
+
+static const struct option logs_options[] = {
+    {.name = "follow", .letter = 'f', .kind = OPTION_FLAG, .help = "go on until it ends"},
+    {.name = "lines",
+     .letter = 'n',
+     .kind = OPTION_NUMBER,
+     .preset = "200",
+     .value = "N",
+     .help = "from the end"},
+    {.name = "program",
+     .kind = OPTION_TEXT,
+     .value = "NAME",
+     .help = "of one program alone: hostd, http-server, ..."},
+    {0},
+};
+
+static const struct option completions_options[] = {
+    {.name = "dir", .letter = 'd', .kind = OPTION_TEXT, .preset = ".", .help = "where to write it"},
+    {0},
+};
+
+static const struct option keys_options[] = {KEYS_FOLDER, {0}};
+
+static const struct option spy_options[] = {
+    {.name = "count",
+     .letter = 'n',
+     .kind = OPTION_NUMBER,
+     .preset = "0",
+     .value = "N",
+     .help = "calls, then end; 0: until interrupted"},
+    {0},
+};
+
 const struct command commands[] = {
     /* noun, verb, other verbs, words, help, lattice?, options, function */
     {"up", NULL, NULL, "", "start a local environment", false, up_options, cmd_up},
-    {"down", NULL, NULL, "", "stop what runs", true, down_options, cmd_down},
+    {"down", NULL, NULL, "", "stop what runs", true, down_options, cmd_down,
+     .no_default_context = true},
     {"app", "list", NULL, "", "applications of the lattice", true, NULL, cmd_app_list},
     {"app", "get", NULL, "[NAME] [VERSION]", "a stored manifest", true, NULL, cmd_app_get},
     {"app", "status", NULL, "NAME", "what became of an application", true, NULL, cmd_app_status},
@@ -645,6 +728,8 @@ const struct command commands[] = {
      false, run_options, cmd_run, .passes_rest = true},
     {"call", NULL, NULL, "COMPONENT_ID FUNCTION",
      "call an HTTP handler, or a function that returns a string", false, call_options, cmd_call},
+    {"spy", NULL, NULL, "COMPONENT_ID", "show the calls of a component and those linked with it",
+     true, spy_options, cmd_spy},
     {"push", NULL, NULL, "REFERENCE FILE", "put a component or a provider archive into a registry",
      false, push_options, cmd_push},
     {"pull", NULL, NULL, "REFERENCE", "fetch one out of a registry", false, pull_options, cmd_pull},
@@ -656,9 +741,22 @@ const struct command commands[] = {
      par_insert_options, cmd_par_insert},
     {"par", "inspect", NULL, "ARCHIVE", "claims of a provider archive", false, inspect_options,
      cmd_inspect},
+    {"logs", NULL, NULL, "[HOST_OR_NATS]", "what detached hosts of this machine wrote", false,
+     logs_options, cmd_logs},
+    {"completions", NULL, NULL, "zsh|bash|fish|power-shell",
+     "write a completion script for a shell", false, completions_options, cmd_completions},
+    {"ctx", "list", NULL, "", "sets of connection options", false, ctx_options, cmd_ctx_list},
+    {"ctx", "new", NULL, "[NAME]", "make one", false, ctx_new_options, cmd_ctx_new},
+    {"ctx", "del", "delete", "[NAME]", "remove one", false, ctx_options, cmd_ctx_del},
+    {"ctx", "default", NULL, "[NAME]", "use this one where none is named", false, ctx_options,
+     cmd_ctx_default},
+    {"ctx", "edit", NULL, "[NAME]", "open its file in an editor", false, ctx_edit_options,
+     cmd_ctx_edit},
     {"drain", NULL, NULL, "all|oci|lib|dev|downloads",
      "empty the image cache of what is not in use", false, drain_options, cmd_drain},
     {"key", "gen", NULL, "TYPE", "make a key", false, NULL, cmd_keys_gen},
+    {"key", "get", NULL, "NAME", "the seed of a stored key", false, keys_options, cmd_keys_get},
+    {"key", "list", NULL, "", "names of stored keys", false, keys_options, cmd_keys_list},
 };
 
 const size_t ncommands = ARRAY_LEN(commands);

@@ -11,14 +11,14 @@
 
 #define KEY_FILE_MAX 256
 
-static bool key_folder(struct ctl *c, const char **out, struct err *e)
+bool keyring_folder(struct ctl *c, const char **out, struct err *e)
 {
     const char *given = option_text(c, "directory"), *home = getenv("HOME");
     *out = given ? given : arena_printf(&c->arena, "%s/.wash/keys", home ? home : ".");
     return *out || arena_full(&c->arena, e);
 }
 
-static bool key_from_file(const char *path, struct id_key *out, struct err *e)
+bool keyring_read(const char *path, struct id_key *out, struct err *e)
 {
     struct span text;
     if (!file_read(path, KEY_FILE_MAX, &text, e))
@@ -55,12 +55,12 @@ bool keyring_get(struct ctl *c, const char *option, enum id_key_type type, const
     const char *seed = option_text(c, option), *folder;
     if (seed)
         return id_key_from_seed(str_of(seed), out, e) || err_wrap(e, "--%s", option);
-    if (!key_folder(c, &folder, e))
+    if (!keyring_folder(c, &folder, e))
         return false;
     const char *path = arena_printf(&c->arena, "%s/%s.nk", folder, name);
     if (!path)
         return arena_full(&c->arena, e);
-    if (key_from_file(path, out, e))
+    if (keyring_read(path, out, e))
         return true;
     if (e->code != ERR_NOT_FOUND || option_flag(c, "disable-keygen"))
         return false;

@@ -31,7 +31,7 @@ extern char **environ;
 
 /* ---- places --------------------------------------------------------------------------------------- */
 
-static bool make_folders(const char *path, struct err *e)
+bool local_make_folders(const char *path, struct err *e)
 {
     AUTO_FREE char *part = str_dup(str_of(path));
     for (char *p = part + 1; *p; p++) {
@@ -64,7 +64,7 @@ bool local_path(struct ctl *c, const char *name, const char **out, struct err *e
     char *path = folder ? arena_printf(&c->arena, "%s/%s", folder, name) : NULL;
     if (!path)
         return arena_full(&c->arena, e);
-    if (!make_folders(folder, e))
+    if (!local_make_folders(folder, e))
         return false;
     *out = path;
     return true;

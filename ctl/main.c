@@ -36,6 +36,7 @@ int main(int argc, char **argv)
     }
     loop_free(c.loop);
     json_decref(c.result);
+    json_decref(c.context);
     buf_fini(&c.text);
     arena_fini(&c.arena);
     return status;

@@ -5,6 +5,7 @@
  *   args.c       the command line against that table: words, options, environment, defaults; help
  *   output.c     one result, shown as text or as JSON; errors
  *   session.c    connection to the lattice; waiting for answers; finding hosts
+ *   context.c    named sets of connection options in files
  *   docker.c     registries' credentials that docker keeps
  *   keyring.c    keys for signing, from options or the folder of keys
  *   local.c      what runs on this machine: directories, pid files, starting and stopping processes
@@ -38,8 +39,9 @@ struct option {
     const char *name, *alias; /* "timeout-ms"; alias NULL: none */
     char letter;              /* 0: none */
     enum option_kind kind;
-    const char *value; /* what help calls it */
-    const char *env;   /* NULL: none */
+    const char *value;   /* what help calls it */
+    const char *env;     /* NULL: none */
+    const char *context; /* its names in a context, separated by blanks; NULL: none */
     const char *preset;
     const char *help;
 };
@@ -57,11 +59,12 @@ struct command {
     command_fn *run;
     bool
         passes_rest; /* what follows the first word is words, also with dashes: a guest's arguments */
+    bool no_default_context; /* of contexts, only the one that is named */
 };
 
 extern const struct command commands[];
 extern const size_t ncommands;
-extern const struct option lattice_options[]; /* up to one without name */
+extern const struct option lattice_options[], global_options[]; /* up to one without name */
 
 /* ---- one run ---- */
 
@@ -80,6 +83,9 @@ struct ctl {
     size_t nwords;
     struct value values[CTL_VALUES_MAX];
     size_t nvalues;
+
+    json_t *context; /* an object whose members are texts; NULL: none */
+    const char *context_name;
 
     json_t *result; /* an object; shown with --output json */
     bool bare;      /* the result as it is, without "success" */
@@ -101,7 +107,7 @@ enum args_end { ARGS_RUN, ARGS_SHOWN, ARGS_WRONG };
 
 /* SHOWN: help or version went to stdout. WRONG: e is a usage error. */
 enum args_end args_read(struct ctl *c, int argc, char **argv, struct err *e);
-/* Values by precedence: command line, environment, preset. The option must be one of the command's. */
+/* Values by precedence: command line, environment, context, preset. The option must be one of the command's. */
 const char *option_text(const struct ctl *c, const char *name); /* NULL: none */
 bool option_flag(const struct ctl *c, const char *name);
 uint64_t option_number(const struct ctl *c, const char *name);
@@ -174,10 +180,21 @@ bool inventory_get(struct ctl *c, struct str id, struct proto_inventory *out, st
 
 /* ---- keyring.c ---- */
 
-/* The seed of the option, or of NAME.nk in the folder of keys (--directory). */
+bool keyring_folder(struct ctl *c, const char **out, struct err *e); /* by --directory */
+bool keyring_read(const char *path, struct id_key *out, struct err *e);
+/* The seed of the option, or of NAME.nk in the folder of keys. */
 bool keyring_get(struct ctl *c, const char *option, enum id_key_type type, const char *name,
                  struct id_key *out, struct err *e);
 bool keyring_account(struct ctl *c, struct id_key *out, struct err *e); /* who signs: --issuer */
+
+/* ---- cmd_link.c ---- */
+
+struct link_list {
+    struct proto_link *v; /* in c->arena */
+    uint32_t n;
+};
+/* Every link of the lattice, sorted by source. */
+bool links_collect(struct ctl *c, struct link_list *out, struct err *e);
 
 /* ---- local.c ---- */
 
@@ -197,6 +214,8 @@ struct local_list {
 
 /* "DIR/name" in the folder for pid files, logs and the server's data, made when needed; in c->arena. */
 bool local_path(struct ctl *c, const char *name, const char **out, struct err *e);
+/* The folder and those above it; the last one for this user alone. */
+bool local_make_folders(const char *path, struct err *e);
 /* "hostd" beside this program, else on PATH; in c->arena. */
 bool local_find_program(struct ctl *c, const char *name, const char **out, struct err *e);
 /* Recorded processes that are alive; records of dead ones are removed (and told). */
@@ -217,6 +236,26 @@ enum probe { PROBE_NATS, PROBE_NOBODY, PROBE_STRANGER };
 /* Who answers at this address? */
 enum probe local_probe(const char *host, uint64_t port, uint64_t timeout_ms);
 
+/* ---- context.c ---- */
+
+#define CONTEXTS_MAX 1024u /* that are listed */
+
+/* Where contexts are: `given`, else by the environment, else ours or wash's. It need not exist. */
+bool context_folder(struct ctl *c, const char *given, const char **out, struct err *e);
+bool context_name_ok(struct str name);
+/* The file of that name; only the name is checked. */
+bool context_path(struct ctl *c, const char *folder, struct str name, const char **out,
+                  struct err *e);
+bool context_names(struct ctl *c, const char *folder, struct proto_strs *out, struct err *e);
+struct str context_default(struct ctl *c, const char *folder); /* empty: none */
+bool context_set_default(struct ctl *c, const char *folder, struct str name,
+                         struct err *e); /* empty: none */
+bool context_check(const char *path, struct err *e);
+/* The one of that name (NULL: the default one, if there is one) into c->context. */
+bool context_load(struct ctl *c, const char *name, struct err *e);
+/* A member of the loaded context by one of its names, separated by blanks; NULL: not set. */
+const char *context_text(const struct ctl *c, const char *keys);
+
 /* ---- docker.c ---- */
 
 struct docker_login { /* in c->arena; NULL: none known */
@@ -228,6 +267,7 @@ bool docker_login(struct ctl *c, struct str authority, struct docker_login *out,
 
 command_fn cmd_up, cmd_down;
 command_fn cmd_get_hosts, cmd_get_inventory, cmd_get_claims, cmd_stop_host, cmd_label;
+command_fn cmd_spy;
 command_fn cmd_get_links, cmd_link_put, cmd_link_del;
 command_fn cmd_config_get, cmd_config_put, cmd_config_del;
 command_fn cmd_secrets_get, cmd_secrets_put, cmd_secrets_del;
@@ -236,11 +276,12 @@ command_fn cmd_start_component, cmd_start_provider, cmd_stop_component, cmd_stop
     cmd_scale_component, cmd_update_component;
 command_fn cmd_app_list, cmd_app_get, cmd_app_status, cmd_app_history, cmd_app_put, cmd_app_deploy,
     cmd_app_undeploy, cmd_app_delete, cmd_app_validate;
-command_fn cmd_keys_gen;
+command_fn cmd_keys_gen, cmd_keys_get, cmd_keys_list;
 command_fn cmd_call;
 command_fn cmd_push, cmd_pull, cmd_inspect, cmd_par_create, cmd_par_insert;
 command_fn cmd_run;
-command_fn cmd_drain;
+command_fn cmd_drain, cmd_logs, cmd_completions;
+command_fn cmd_ctx_list, cmd_ctx_new, cmd_ctx_del, cmd_ctx_default, cmd_ctx_edit;
 
 /* Puts and deploys the manifest of a file; for `up --wadm-manifest`. */
 bool app_deploy_file(struct ctl *c, const char *path, struct err *e);

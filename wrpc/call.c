@@ -55,6 +55,16 @@ bool wrpc_subject(struct str prefix, struct str instance, struct str func, struc
     return err_set(e, ERR_INVALID, "'%s' is not the subject of a function", text);
 }
 
+bool wrpc_subject_all(struct str prefix, struct buf *out, struct err *e)
+{
+    char text[128];
+    if (!subject_ok(prefix))
+        return err_set(e, ERR_INVALID, "'%s' is not the beginning of a subject",
+                       str_escape(prefix, text, sizeof text));
+    buf_printf(out, "%.*s.wrpc.>", STR_ARG(prefix));
+    return buf_ok(out, e);
+}
+
 struct str wrpc_func_name(struct str component_name)
 {
     size_t close = str_find(component_name, ']');

@@ -37,6 +37,8 @@ void wrpc_close(struct wrpc *w); /* fails every open call with ERR_CLOSED */
 /* "{prefix}.wrpc.0.0.1.{instance}.{function}"; instance may be empty. */
 bool wrpc_subject(struct str prefix, struct str instance, struct str func, struct buf *out,
                   struct err *e);
+/* "{prefix}.wrpc.>": all functions that a member serves, in whatever version. */
+bool wrpc_subject_all(struct str prefix, struct buf *out, struct err *e);
 struct str wrpc_func_name(struct str component_name); /* without [method] and friends; a view */
 
 /* piece.n == 0: that channel ended (a future's or stream's own end is the reader's affair: see below). Pieces come as

@@ -15,6 +15,7 @@ static void set_up(void)
     for (const struct option *o = lattice_options; o->name; o++)
         if (o->env)
             unsetenv(o->env);
+    setenv("HOSTCTL_CONTEXT_DIR", "/nowhere", 1);
 }
 
 static void tear_down(void)

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What hostctl does beside deploying: logs of detached hosts, contexts, spying on calls, keys, completions."""
+
+import json
+import shutil
+import subprocess
+import threading
+import unittest
+
+from lattice import BIN, HELLO, Lattice, main, until
+
+
+class Hostctl(unittest.TestCase):
+    def up(self, lat, *args):
+        return lat.ctl_json("up", "-d", "--label", "zone=us-east-1", *args)["host_id"]
+
+    def down(self, lat):
+        lat.ctl("down", "--all")
+
+    def test_logs(self):
+        with Lattice() as lat:
+            self.assertIn("no logs", lat.ctl("logs", check=False).stderr)
+            first = self.up(lat)
+            try:
+                lat.deploy(HELLO, spread={"us-east-1": 100})
+                until(lambda: " http-server: " in lat.ctl("logs").stdout, 15, lambda: lat.ctl("logs").stdout)
+                shown = lat.ctl_json("logs", first[:8], "--program", "http-server", "--lines", "1")
+                self.assertEqual((shown["id"], len(shown["lines"])), (first, 1))
+                self.assertIn(" http-server: ", shown["lines"][0])
+                self.assertNotIn(" http-server: ", lat.ctl("logs", "--program", "hostd").stdout)
+                self.assertEqual(len(lat.ctl("logs", "-n", "2").stdout.splitlines()), 2)
+                self.assertIn("Server is ready", lat.ctl("logs", "nats", "-n", "1000").stdout)
+                second = self.up(lat, "--multi-local")
+                which = lat.ctl("logs", check=False)
+                self.assertEqual(which.returncode, 1)
+                self.assertTrue(first in which.stderr and second in which.stderr, which.stderr)
+                self.assertEqual(lat.ctl("logs", "X", check=False).returncode, 1)
+                self.follow(lat, second)
+                self.assertIn(f"{second} (has ended)", lat.ctl("logs", "X", check=False).stderr)
+                self.assertIn("host stopped", lat.ctl("logs", second).stdout)
+            finally:
+                self.down(lat)
+            self.assertTrue(lat.ctl_json("logs")["lines"], "the last one, though it has ended")
+
+    def follow(self, lat, host):
+        """Lines come as they are written; the end of the host is the end."""
+        seen = []
+        process = subprocess.Popen([BIN / "hostctl", "logs", host, "--follow", "--lines", "0"], env=lat.env, text=True,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        reader = threading.Thread(target=lambda: seen.extend(process.stdout))
+        reader.start()
+        try:
+            lat.ctl("label", host, "followed=yes")
+            lat.ctl("stop", "host", host)
+            self.assertEqual(process.wait(30), 0)
+        finally:
+            process.kill()
+            reader.join()
+            errors = process.stderr.read()
+            process.stderr.close()
+            process.stdout.close()
+        self.assertIn("host stopped", seen[-1])
+        self.assertIn("has ended", errors)
+
+    def test_a_context_instead_of_options(self):
+        with Lattice() as lat:
+            lat.start("z")
+            for name in ("WASMCLOUD_CTL_HOST", "WASMCLOUD_CTL_PORT"):
+                del lat.env[name]
+            lat.ctl("ctx", "new", "here")
+            path = next(lat.dir.glob("xdg_config_home/hostctl/contexts/here.json"))
+            context = json.loads(path.read_text())
+            path.write_text(json.dumps(context | {"ctl_port": lat.nats_port}))
+            self.assertEqual(len(lat.ctl_json("get", "hosts", "--context", "here")["hosts"]), 1)
+            lat.ctl("ctx", "default", "here")
+            self.assertEqual(len(lat.ctl_json("get", "hosts")["hosts"]), 1)
+            self.assertEqual(lat.ctl_json("ctx", "list")["contexts"], ["here", "host_config"])
+
+    def test_spy(self):
+        with Lattice() as lat:
+            lat.start("us-east-1")
+            port = lat.deploy(HELLO, spread={"us-east-1": 100})
+            lat.wait_for_answer(port)
+            process = subprocess.Popen([BIN / "hostctl", "spy", "app", "--count", "2", "-o", "json"], env=lat.env, text=True,
+                                       stdout=subprocess.PIPE)
+            try:
+                until(lambda: lat.http(port).status == 200 and process.poll() is not None, 10, "it saw nothing")
+                calls = [json.loads(line) for line in process.communicate()[0].splitlines()]
+            finally:
+                process.kill()
+            self.assertEqual(len(calls), 2)
+            self.assertEqual((calls[0]["from"], calls[0]["to"]), ("app-http", "app"))
+            self.assertEqual(calls[0]["operation"], "wrpc:http/incoming-handler@0.1.0.handle")
+
+    def test_keys(self):
+        with Lattice() as lat:
+            folder = lat.dir / "keys"
+            lat.env["WASH_KEYS"] = str(folder)
+            self.assertEqual(lat.ctl_json("keys", "list")["keys"], [])
+            lat.ctl("par", "create", "--vendor", "v", "--name", "n", "--binary", BIN / "hostctl", "--destination",
+                    lat.dir / "n.par")
+            names = lat.ctl_json("keys", "list")["keys"]
+            self.assertEqual(len(names), 2)
+            for name in names:
+                seed = (folder / f"{name}.nk").read_text()
+                self.assertEqual(lat.ctl_json("keys", "get", name)["seed"], seed)
+                self.assertEqual(lat.ctl("keys", "get", f"{name}.nk").stdout, seed + "\n")
+            self.assertEqual(lat.ctl("keys", "get", "../keys/x", check=False).returncode, 1)
+            (folder / "bad.nk").write_text("nothing")
+            self.assertIn("bad.nk", lat.ctl("keys", "get", "bad", check=False).stderr)
+
+    def test_completions(self):
+        with Lattice() as lat:
+            for shell, file in (("bash", "hostctl.bash"), ("zsh", "_hostctl"), ("fish", "hostctl.fish"),
+                                ("power-shell", "_hostctl.ps1")):
+                path = lat.ctl_json("completions", "-d", lat.dir, shell)["path"]
+                self.assertEqual(path, str(lat.dir / file))
+            for line, words in (("hostctl ''", "logs"), ("hostctl app ''", "deploy"), ("hostctl up -d --nats-p", "--nats-port"),
+                                ("hostctl update ''", "component"), ("hostctl app deploy x --wa", "--wait")):
+                script = f"source {lat.dir}/hostctl.bash; COMP_WORDS=({line}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); " \
+                         "_hostctl; echo ${COMPREPLY[@]}"
+                done = subprocess.run(["bash", "-c", script], text=True, capture_output=True, check=True)
+                self.assertIn(words, done.stdout.split(), line)
+            for shell in ("zsh", "fish"):
+                if shutil.which(shell):
+                    file = {"zsh": "_hostctl", "fish": "hostctl.fish"}[shell]
+                    subprocess.run([shell, "-n", lat.dir / file], check=True)
+
+
+if __name__ == "__main__":
+    main()
