@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Asking secrets backends, on a simulated bus with a backend played by hand: what it is asked, and every way in which it
- * may not answer well. */
+/* Asking secrets backends, on a simulated bus with a backend played by hand: what it is asked, and every way in which
+ * it may not answer well. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
