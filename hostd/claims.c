@@ -27,6 +27,12 @@ static void set_common(struct claims *c, const struct id_claims *from)
 {
     c->public_key = from->subject;
     c->token = from->token;
+    c->policy = (struct proto_policy_claims){
+        .public_key = from->subject,
+        .issuer = from->issuer,
+        .issued_at = number(&c->arena, (int64_t)from->issued_s),
+        .expires_at = {from->expires_s, from->expires_s != ID_NEVER},
+    };
     c->revision = from->has_revision ? from->revision : 0;
     c->event = (struct proto_event_claims){
         .issuer = from->issuer,

@@ -10,6 +10,7 @@
 struct claims {
     struct arena arena; /* of all texts */
     struct str public_key, token;
+    struct proto_policy_claims policy;
     int32_t revision; /* 0: none */
     struct proto_event_claims event;
     struct proto_claims stored;

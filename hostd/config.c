@@ -24,7 +24,7 @@ enum kind {
 };
 
 /* What becomes of a setting that is given but not served. */
-enum state { SERVED, IGNORED, REFUSED };
+enum state { SERVED, IGNORED };
 
 static const struct row {
     const char *flag, *env; /* without "--"; env NULL: none */
@@ -48,9 +48,9 @@ static const struct row {
     {                                                                                    \
         flag, env, 0, SWITCH, SERVED, offsetof(struct settings, field), NULL, 0, 0, help \
     }
-#define LATER(kind, state, flag, env, field, help)                                             \
-    {                                                                                          \
-        flag, env, 0, kind, state, offsetof(struct settings, field), NULL, 0, UINT32_MAX, help \
+#define LATER(kind, flag, env, field, help)                                                      \
+    {                                                                                            \
+        flag, env, 0, kind, IGNORED, offsetof(struct settings, field), NULL, 0, UINT32_MAX, help \
     }
     {"lattice", "WASMCLOUD_LATTICE", 'x', TEXT, SERVED, offsetof(struct settings, lattice),
      "default", 0, 0, "lattice to join"},
@@ -101,6 +101,12 @@ static const struct row {
       "PEM files trusted for registries beside the system's, separated by commas"),
     B("no-provider-aliases", "HOSTD_NO_PROVIDER_ALIASES", no_provider_aliases,
       "do not serve references to known upstream providers with our own binaries"),
+    T("policy-topic", "WASMCLOUD_POLICY_TOPIC", policy_topic, NULL,
+      "subject of the policy service, which is asked before anything starts or is called"),
+    T("policy-changes-topic", "WASMCLOUD_POLICY_CHANGES_TOPIC", policy_changes_topic, NULL,
+      "subject on which it changes what it said"),
+    N("policy-timeout-ms", "WASMCLOUD_POLICY_TIMEOUT", policy_timeout_ms, "1000", 1, 3600000,
+      "for its answer; without one it is no"),
     T("secrets-topic", "WASMCLOUD_SECRETS_TOPIC", secrets_topic, NULL,
       "head of the subjects of secrets backends; without it who names a secret does not start"),
     T("http-allow", "HOSTD_HTTP_ALLOW", http_allow, NULL,
@@ -149,35 +155,28 @@ static const struct row {
     N("lost-after-seconds", "WADM_CLEANUP_INTERVAL", lost_after_s, "0", 0, 86400,
       "scheduler: silence after which a host counts as lost, 0: 75"),
 
-    LATER(TEXT, REFUSED, "policy-topic", "WASMCLOUD_POLICY_TOPIC", policy_topic, "policy service"),
-    LATER(TEXT, REFUSED, "policy-changes-topic", "WASMCLOUD_POLICY_CHANGES_TOPIC",
-          policy_changes_topic, ""),
-    LATER(NUMBER, IGNORED, "policy-timeout-ms", "WASMCLOUD_POLICY_TIMEOUT", policy_timeout_ms, ""),
-    LATER(TEXT, IGNORED, "http-admin", "WASMCLOUD_HTTP_ADMIN", http_admin, "health page, IP:PORT"),
-    LATER(SWITCH, IGNORED, "config-service-enabled", "WASMCLOUD_CONFIG_SERVICE", config_service,
+    LATER(TEXT, "http-admin", "WASMCLOUD_HTTP_ADMIN", http_admin, "health page, IP:PORT"),
+    LATER(SWITCH, "config-service-enabled", "WASMCLOUD_CONFIG_SERVICE", config_service, ""),
+    LATER(TEXT, "feature", "WASMCLOUD_EXPERIMENTAL_FEATURES", features, ""),
+    LATER(TEXT, "trace-level", "WASMCLOUD_TRACE_LEVEL", trace_level, ""),
+    LATER(TEXT, "flame-graph", "WASMCLOUD_FLAME_GRAPH", flame_graph, ""),
+    LATER(NUMBER, "max-component-size-bytes", "WASMCLOUD_MAX_COMPONENT_SIZE", component_bytes_max,
           ""),
-    LATER(TEXT, IGNORED, "feature", "WASMCLOUD_EXPERIMENTAL_FEATURES", features, ""),
-    LATER(TEXT, IGNORED, "trace-level", "WASMCLOUD_TRACE_LEVEL", trace_level, ""),
-    LATER(TEXT, IGNORED, "flame-graph", "WASMCLOUD_FLAME_GRAPH", flame_graph, ""),
-    LATER(NUMBER, IGNORED, "max-component-size-bytes", "WASMCLOUD_MAX_COMPONENT_SIZE",
-          component_bytes_max, ""),
-    LATER(NUMBER, IGNORED, "max-core-instances-per-component",
-          "WASMCLOUD_MAX_CORE_INSTANCES_PER_COMPONENT", core_instances_max, ""),
-    LATER(SWITCH, IGNORED, "enable-observability", "WASMCLOUD_OBSERVABILITY_ENABLED", observability,
-          ""),
-    LATER(TEXT, IGNORED, "enable-traces", "WASMCLOUD_TRACES_ENABLED", traces, ""),
-    LATER(TEXT, IGNORED, "enable-metrics", "WASMCLOUD_METRICS_ENABLED", metrics, ""),
-    LATER(TEXT, IGNORED, "enable-logs", "WASMCLOUD_LOGS_ENABLED", logs, ""),
-    LATER(TEXT, IGNORED, "observability-protocol", "WASMCLOUD_OBSERVABILITY_PROTOCOL",
+    LATER(NUMBER, "max-core-instances-per-component", "WASMCLOUD_MAX_CORE_INSTANCES_PER_COMPONENT",
+          core_instances_max, ""),
+    LATER(SWITCH, "enable-observability", "WASMCLOUD_OBSERVABILITY_ENABLED", observability, ""),
+    LATER(TEXT, "enable-traces", "WASMCLOUD_TRACES_ENABLED", traces, ""),
+    LATER(TEXT, "enable-metrics", "WASMCLOUD_METRICS_ENABLED", metrics, ""),
+    LATER(TEXT, "enable-logs", "WASMCLOUD_LOGS_ENABLED", logs, ""),
+    LATER(TEXT, "observability-protocol", "WASMCLOUD_OBSERVABILITY_PROTOCOL",
           observability_protocol, ""),
-    LATER(TEXT, IGNORED, "override-observability-endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT",
+    LATER(TEXT, "override-observability-endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT",
           observability_endpoint, ""),
-    LATER(TEXT, IGNORED, "override-traces-endpoint", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-          traces_endpoint, ""),
-    LATER(TEXT, IGNORED, "override-metrics-endpoint", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+    LATER(TEXT, "override-traces-endpoint", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", traces_endpoint,
+          ""),
+    LATER(TEXT, "override-metrics-endpoint", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
           metrics_endpoint, ""),
-    LATER(TEXT, IGNORED, "override-logs-endpoint", "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
-          logs_endpoint, ""),
+    LATER(TEXT, "override-logs-endpoint", "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", logs_endpoint, ""),
 #undef T
 #undef N
 #undef B
@@ -395,6 +394,15 @@ static bool check_pair(const char *jwt, const char *seed, const char *what, stru
            err_set(e, ERR_INVALID, "--%s-jwt and --%s-seed must be given together", what, what);
 }
 
+static bool check_topic(const char *topic, const char *what, struct err *e)
+{
+    return !topic || proto_topic_ok(str_of(topic)) ||
+           err_set(e, ERR_INVALID,
+                   "--%s: \"%s\" is not tokens of letters, digits, '-' and '_' with dots between "
+                   "them",
+                   what, topic);
+}
+
 static bool check(const struct settings *s, struct err *e)
 {
     enum log_level level;
@@ -402,21 +410,14 @@ static bool check(const struct settings *s, struct err *e)
         return err_set(e, ERR_INVALID,
                        "--lattice: only letters, digits, '-' and '_' may be used, not \"%s\"",
                        s->lattice);
-    if (s->secrets_topic && !proto_topic_ok(str_of(s->secrets_topic)))
-        return err_set(e, ERR_INVALID,
-                       "--secrets-topic: \"%s\" is not tokens of letters, digits, '-' and '_' "
-                       "with dots between them",
-                       s->secrets_topic);
+    if (s->policy_changes_topic && !s->policy_topic)
+        return err_set(e, ERR_INVALID, "--policy-changes-topic goes with --policy-topic");
     if (!log_level_parse(str_of(s->log_level), &level))
         return err_set(e, ERR_INVALID, "--log-level: unknown level \"%s\"", s->log_level);
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        if (rows[i].state == REFUSED && *(const char *const *)((const uint8_t *)s + rows[i].offset))
-            return err_set(e, ERR_UNSUPPORTED,
-                           "--%s is not supported by this host, and starting without it would "
-                           "lift a restriction you asked for",
-                           rows[i].flag);
-    }
-    return check_pair(s->nats_jwt, s->nats_seed, "nats", e) &&
+    return check_topic(s->secrets_topic, "secrets-topic", e) &&
+           check_topic(s->policy_topic, "policy-topic", e) &&
+           check_topic(s->policy_changes_topic, "policy-changes-topic", e) &&
+           check_pair(s->nats_jwt, s->nats_seed, "nats", e) &&
            check_pair(s->ctl_jwt, s->ctl_seed, "ctl", e) &&
            check_pair(s->rpc_jwt, s->rpc_seed, "rpc", e);
 }

@@ -28,7 +28,8 @@ struct settings {
     const char *image_cache, *oci_registry, *oci_user, *oci_password, *oci_mirrors,
         *allowed_insecure, *tls_ca_path;
     bool allow_latest;
-    const char *secrets_topic;
+    const char *policy_topic, *policy_changes_topic, *secrets_topic;
+    uint64_t policy_timeout_ms;
     const char *http_allow, *http_ca, *net_allow;
     const char *log_level;
     bool log_json;
@@ -40,11 +41,11 @@ struct settings {
     bool no_scheduler;
     const char *manifest_bucket, *api_prefix;
     uint64_t lost_after_s;
-    /* what we do not have yet: asked for, it is refused or named in a warning */
-    const char *policy_topic, *policy_changes_topic, *http_admin, *features, *trace_level,
-        *flame_graph, *observability_protocol, *observability_endpoint, *traces_endpoint,
-        *metrics_endpoint, *logs_endpoint, *traces, *metrics, *logs;
-    uint64_t policy_timeout_ms, component_bytes_max, core_instances_max;
+    /* what we do not have yet: asked for, it is named in a warning */
+    const char *http_admin, *features, *trace_level, *flame_graph, *observability_protocol,
+        *observability_endpoint, *traces_endpoint, *metrics_endpoint, *logs_endpoint, *traces,
+        *metrics, *logs;
+    uint64_t component_bytes_max, core_instances_max;
     bool config_service, observability;
 };
 

@@ -10,6 +10,7 @@
 #include "hostd/claims.h"
 #include "hostd/host_int.h"
 #include "hostd/image/image.h"
+#include "hostd/policy.h"
 #include "hostd/wasi/wasi.h"
 #include "lattice/base/alloc.h"
 #include "lattice/base/clock.h"
@@ -213,6 +214,7 @@ static void open_workloads(struct host *h)
     struct workload_opts opts = {.loop = h->loop,
                                  .rpc = h->wrpc,
                                  .grants = h->grants,
+                                 .policy = h->policy,
                                  .images = h->images,
                                  .client = h->client,
                                  .net = h->net,
@@ -231,6 +233,7 @@ static void open_sidecars(struct host *h)
     const struct settings *s = h->settings;
     struct sidecar_opts opts = {.rpc = h->opts.rpc,
                                 .grants = h->grants,
+                                .policy = h->policy,
                                 .lattice = h->space.lattice,
                                 .host_id = host_id(h),
                                 .host_xkey = &h->xkey,
@@ -245,6 +248,18 @@ static void open_sidecars(struct host *h)
                                 .news = report_sidecar,
                                 .user = h};
     h->sidecars = sidecars_open(&opts);
+}
+
+static bool open_policy(struct host *h, struct err *e)
+{
+    const struct settings *s = h->settings;
+    struct policy_opts opts = {
+        .ctl = h->opts.ctl,
+        .topic = str_of(s->policy_topic),
+        .changes_topic = str_of(s->policy_changes_topic),
+        .timeout_ms = s->policy_timeout_ms,
+        .host = {.public_key = host_id(h), .lattice = h->space.lattice, .labels = host_labels(h)}};
+    return !s->policy_topic || policy_open(&opts, &h->policy, e);
 }
 
 static bool open_secrets(struct host *h, struct err *e)
@@ -276,9 +291,9 @@ static bool open_grants(struct host *h, struct err *e)
 
 static bool open_parts(struct host *h, struct err *e)
 {
-    if (!make_key(h, e) || !copy_labels(h, e) || !open_secrets(h, e) || !open_grants(h, e) ||
-        !wrpc_open(h->opts.rpc, NULL, &h->wrpc, e) || !open_images(h, e) || !open_client(h, e) ||
-        !open_net(h, e))
+    if (!make_key(h, e) || !copy_labels(h, e) || !open_policy(h, e) || !open_secrets(h, e) ||
+        !open_grants(h, e) || !wrpc_open(h->opts.rpc, NULL, &h->wrpc, e) || !open_images(h, e) ||
+        !open_client(h, e) || !open_net(h, e))
         return false;
     open_workloads(h);
     open_sidecars(h);
@@ -436,6 +451,7 @@ void host_close(struct host *h)
     wrpc_close(h->wrpc);
     grants_close(h->grants);
     secrets_close(h->secrets);
+    policy_close(h->policy);
     while (h->nlabels > 0)
         label_free(&h->labels[--h->nlabels]);
     id_key_fini(&h->key);

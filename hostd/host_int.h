@@ -28,6 +28,7 @@ struct host {
     struct room room;
 
     struct control *control;
+    struct policy *policy;   /* NULL: everything is permitted */
     struct secrets *secrets; /* NULL: no backend is asked */
     struct grants *grants;
     struct wrpc *wrpc;

@@ -9,6 +9,7 @@
 #include <utlist.h>
 #include "hostd/feed.h"
 #include "hostd/outgoing.h"
+#include "hostd/policy.h"
 #include "lattice/base/alloc.h"
 #include "lattice/base/log.h"
 #include "lattice/base/loop.h"
@@ -24,6 +25,7 @@ struct served_func {
     struct serving *serving;
     const struct comp_func *func;
     const struct wit_func *type;
+    struct str iface; /* on the wire */
     const struct wit_type **param_types;
     bool http; /* wasi:http/incoming-handler.handle, served as wrpc:http */
     struct wrpc_serve *serve;
@@ -34,7 +36,8 @@ struct invocation {
     struct serving *s;
     const struct served_func *f;
     struct wrpc_inv *inv;
-    struct guest *guest; /* NULL while waiting */
+    struct guest *guest;        /* NULL while waiting */
+    struct policy_wait *asking; /* may it be? it waits for that first */
     bool started, answered;
     bool gone; /* nobody reads the answer any more */
     struct buf root;
@@ -95,6 +98,7 @@ static void keep_instance(struct serving *s, struct comp_inst *inst)
 static void invocation_free(struct invocation *v)
 {
     loop_timer_stop(&v->deadline);
+    policy_forget(&v->asking);
     outgoing_drop_all(&v->outgoings);
     wrpc_inv_free(v->inv); /* its writers go with it; without a result this says "failed" */
     guest_free(v->guest);
@@ -505,6 +509,15 @@ static void begin(struct invocation *v)
     wrpc_inv_read(v->inv, on_bytes, v); /* may end v */
 }
 
+/* The first that may begin. */
+static struct invocation *next_waiting(const struct serving *s)
+{
+    struct invocation *v = s->waiting;
+    while (v && v->asking)
+        v = v->next;
+    return v;
+}
+
 /* An invocation may end inside begin; whoever holds the serving then goes on by himself. */
 static void run_next(struct serving *s)
 {
@@ -512,8 +525,10 @@ static void run_next(struct serving *s)
     if (s->held)
         return;
     s->held = true;
-    while (s->waiting && s->nrunning < s->opts.max_instances && h->instances < h->instances_max)
-        begin(s->waiting);
+    struct invocation *v;
+    while (s->nrunning < s->opts.max_instances && h->instances < h->instances_max &&
+           (v = next_waiting(s)))
+        begin(v);
     s->held = false;
 }
 
@@ -530,6 +545,33 @@ static void run_others(struct invoke_host *h)
         serving_free_if_done(s);
     }
     h->sharing = false;
+}
+
+static void on_permitted(void *user, const struct err *e)
+{
+    struct invocation *v = user;
+    v->asking = NULL;
+    if (e)
+        refuse(v, HTTP_REQUEST_DENIED, e->text);
+    else
+        run_next(v->s);
+}
+
+/* False: refused. */
+static bool ask_policy(struct invocation *v)
+{
+    const struct serving *s = v->s;
+    struct err e = ERR_INIT;
+    if (!s->opts.host->policy)
+        return true;
+    struct policy_question q = {.kind = PROTO_POLICY_INVOCATION,
+                                .invocation = {.interface = v->f->iface,
+                                               .function = wrpc_func_name(v->f->type->name),
+                                               .target = s->opts.policy_target}};
+    if (policy_ask(s->opts.host->policy, &q, on_permitted, v, &v->asking, &e))
+        return true;
+    refuse(v, HTTP_REQUEST_DENIED, e.text);
+    return false;
 }
 
 static void on_invocation(void *user, struct wrpc_inv *inv)
@@ -553,7 +595,8 @@ static void on_invocation(void *user, struct wrpc_inv *inv)
     }
     if (s->opts.execution_ms_max)
         v->deadline = loop_after(s->opts.host->loop, s->opts.execution_ms_max, on_deadline, v);
-    run_next(s);
+    if (ask_policy(v))
+        run_next(s);
 }
 
 /* ---- the serving ---- */
@@ -574,6 +617,7 @@ static bool serve_func(struct serving *s, struct str iface, const struct wit_fun
     *f = (struct served_func){.serving = s,
                               .func = func,
                               .type = type,
+                              .iface = http ? HTTP_WIRE : bridge_export_name(iface),
                               .param_types = arena_array(&s->arena, const struct wit_type *, n),
                               .http = http};
     if (!f->param_types)
@@ -589,8 +633,7 @@ static bool serve_func(struct serving *s, struct str iface, const struct wit_fun
     struct buf prefix = BUF_INIT;
     buf_printf(&prefix, "%.*s.%.*s", STR_ARG(s->opts.host->lattice), STR_ARG(s->opts.id));
     bool ok = wit_paths(f->param_types, n, &paths, e) &&
-              wrpc_serve_open(s->opts.host->rpc, buf_view(&prefix), buf_view(&prefix),
-                              http ? HTTP_WIRE : bridge_export_name(iface),
+              wrpc_serve_open(s->opts.host->rpc, buf_view(&prefix), buf_view(&prefix), f->iface,
                               wrpc_func_name(type->name), &paths, on_invocation, f, &f->serve, e);
     buf_fini(&prefix);
     s->nfuncs += ok;
@@ -633,7 +676,9 @@ bool serving_open(const struct serving_opts *opts, struct serving **out, struct 
     DL_APPEND(opts->host->servings, s);
     arena_init(&s->arena, SERVING_ARENA_BYTES);
     s->opts.id = arena_str(&s->arena, opts->id);
-    if (!serve_all(s, e)) {
+    s->opts.policy_target = policy_component_copy(&s->arena, &opts->policy_target);
+    bool ok = s->opts.policy_target.component_id.p || arena_full(&s->arena, e);
+    if (!ok || !serve_all(s, e)) {
         stop_serving(s);
         serving_close(s);
         return false;

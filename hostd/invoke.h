@@ -8,6 +8,7 @@
 #define HOSTD_INVOKE_H
 
 #include "hostd/bridge.h"
+#include "lattice/proto/service.h"
 
 struct serving;
 
@@ -16,6 +17,7 @@ struct invoke_host {
     struct loop *loop;
     struct wrpc *rpc;
     struct grants *grants;
+    struct policy *policy; /* NULL: every call is permitted */
     struct workers *workers;
     struct http_client *client; /* of guests' requests; NULL: the host makes none */
     const struct wasi_net *net; /* of guests' sockets; NULL: nothing */
@@ -39,6 +41,7 @@ struct serving_opts {
     uint32_t max_instances;
     uint64_t execution_ms_max;
     const struct grant_config *config; /* the workload's; may be replaced by serving_set_config */
+    struct proto_policy_component policy_target; /* what calls are of, for the policy; copied */
 };
 
 bool serving_open(const struct serving_opts *opts, struct serving **out, struct err *e);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Providers as supervised processes. Each goes through
- *     PREPARING (image -> claims -> spec -> config) -> BUILDING (links) -> SPAWNING -> RUNNING
+ *     PREPARING (image -> policy -> claims -> spec -> config) -> BUILDING (links) -> SPAWNING -> RUNNING
  *     -> (exit) WAITING -> BUILDING ...
  * and leaves by STOPPING (shutdown request, a moment for it to go, kill) or by a failure.
  * Owns: the table, per provider its process, its requests and its xkey.
@@ -12,6 +12,7 @@
 #include <utlist.h>
 
 #include "hostd/image/image.h"
+#include "hostd/policy.h"
 #include "hostd/process.h"
 #include "hostd/sidecar_int.h"
 #include "lattice/base/alloc.h"
@@ -220,6 +221,39 @@ static void on_claims(void *user, const struct err *why)
         ensure_spec(s);
 }
 
+static void store_claims(struct sidecar *s)
+{
+    struct err e = ERR_INIT;
+    if (!s->claims)
+        ensure_spec(s);
+    else if (!grant_claims_put(s->ss->opts.grants, &s->claims->stored, on_claims, s, &e))
+        fail(s, &e, "store the provider's claims");
+}
+
+static void on_permitted(void *user, const struct err *e)
+{
+    struct sidecar *s = user;
+    s->asking = NULL;
+    if (e)
+        fail(s, e, "start the provider");
+    else
+        store_claims(s);
+}
+
+static void permit(struct sidecar *s)
+{
+    struct err e = ERR_INIT;
+    struct policy_question q = {.kind = PROTO_POLICY_PROVIDER,
+                                .provider = {.provider_id = s->spec.id,
+                                             .image_ref = s->image_ref,
+                                             .annotations = s->spec.annotations,
+                                             .claims = s->claims ? &s->claims->policy : NULL}};
+    if (!policy_ask(s->ss->opts.policy, &q, on_permitted, s, &s->asking, &e))
+        fail(s, &e, "start the provider");
+    else if (!s->asking)
+        store_claims(s);
+}
+
 static void on_image(void *user, const struct image_provider *p, const struct err *why)
 {
     struct lookup *l = user;
@@ -238,10 +272,8 @@ static void on_image(void *user, const struct image_provider *p, const struct er
     s->hold = p->hold;
     if (!claims_of_provider(p->token, &s->claims, &e))
         fail(s, &e, "check the provider's claims");
-    else if (!s->claims)
-        ensure_spec(s);
-    else if (!grant_claims_put(s->ss->opts.grants, &s->claims->stored, on_claims, s, &e))
-        fail(s, &e, "store the provider's claims");
+    else
+        permit(s);
 }
 
 static bool fetch(struct sidecar *s, struct err *e)
@@ -304,6 +336,7 @@ static void sidecar_free(struct sidecar *s)
     MAP_DEL(s->ss->table, s);
     while (s->lookups)
         lookup_forget(s->lookups);
+    policy_forget(&s->asking);
     grant_forget(s->ss->opts.grants, s);
     loop_timer_stop(&s->timer);
     sidecar_health_end(s);

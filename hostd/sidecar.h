@@ -12,6 +12,7 @@
 
 struct sidecars;
 struct images;
+struct policy;
 
 /* Views valid until the next turn of the loop. */
 struct sidecar_info {
@@ -39,8 +40,9 @@ typedef void sidecar_news_fn(void *user, enum sidecar_news news, const struct si
 struct sidecar_opts {
     struct bus *rpc;
     struct grants *grants;
-    struct str lattice, host_id;           /* all texts are copied */
-    const struct id_key *host_xkey;        /* outlives the sidecars */
+    struct policy *policy;          /* NULL: everything is permitted; outlives the sidecars */
+    struct str lattice, host_id;    /* all texts are copied */
+    const struct id_key *host_xkey; /* outlives the sidecars */
     struct str rpc_url, rpc_jwt, rpc_seed; /* for host data */
     uint64_t rpc_timeout_ms, shutdown_ms;
     struct str log_level;

@@ -72,6 +72,7 @@ struct sidecar {
     char *path;
     struct image_hold *hold;
     struct lookup *lookups;
+    struct policy_wait *asking; /* may it start? */
     struct grant_config *config;
     struct process *process;
     struct loop_timer *timer; /* start, restart, kill: one at a time */

@@ -12,6 +12,7 @@
 #include "hostd/claims.h"
 #include "hostd/image/image.h"
 #include "hostd/invoke.h"
+#include "hostd/policy.h"
 #include "lattice/base/alloc.h"
 #include "lattice/base/log.h"
 #include "lattice/base/map.h"
@@ -38,6 +39,8 @@ struct command {
     struct claims *claims; /* NULL: not signed */
     struct comp_linked *linked;
     struct bridge *bridge;
+    struct policy_wait *asking;
+    void (*permitted)(struct command *c);
     struct grant_config *config;
     bool away; /* image_load or the pool has it; if the workload goes meanwhile, w is NULL */
     struct err e;
@@ -106,6 +109,7 @@ static void command_free(struct command *c)
     claims_free(c->claims);
     comp_linked_unref(c->linked);
     bridge_free(c->bridge);
+    policy_forget(&c->asking);
     grant_config_close(&c->config);
     arena_fini(&c->arena);
     free(c);
@@ -150,7 +154,7 @@ static void command_failed(struct command *c, const char *doing)
     command_done(c, NULL, &c->e);
 }
 
-/* ---- step 6: serve ---- */
+/* ---- what runs ---- */
 
 static bool copy_spec(struct arena *a, const struct workload_spec *in, struct workload_spec *out,
                       struct err *e)
@@ -191,6 +195,44 @@ static bool may_serve(struct command *c)
     return false;
 }
 
+/* ---- may it? ---- */
+
+static struct proto_policy_component policy_target(const struct workload_spec *spec,
+                                                   const struct claims *claims)
+{
+    return (struct proto_policy_component){.component_id = spec->id,
+                                           .image_ref = spec->image_ref,
+                                           .max_instances = spec->max_instances,
+                                           .annotations = spec->annotations,
+                                           .claims = claims ? &claims->policy : NULL};
+}
+
+static void on_permitted(void *user, const struct err *e)
+{
+    struct command *c = user;
+    c->asking = NULL;
+    if (e) {
+        c->e = *e;
+        command_failed(c, "start component");
+    } else if (may_serve(c)) {
+        c->permitted(c);
+    }
+}
+
+/* Asks the policy service, then goes on. */
+static void permit(struct command *c, const struct claims *claims, void (*next)(struct command *c))
+{
+    struct policy_question q = {.kind = PROTO_POLICY_COMPONENT,
+                                .component = policy_target(&c->spec, claims)};
+    c->permitted = next;
+    if (!policy_ask(c->w->ws->opts.policy, &q, on_permitted, c, &c->asking, &c->e))
+        command_failed(c, "start component");
+    else if (!c->asking)
+        next(c);
+}
+
+/* ---- step 6: serve ---- */
+
 static void serve(struct command *c)
 {
     struct workload *w = c->w;
@@ -203,7 +245,9 @@ static void serve(struct command *c)
                                 .bridge = MOVE(c->bridge),
                                 .max_instances = c->spec.max_instances,
                                 .execution_ms_max = c->execution_ms_max,
-                                .config = c->config};
+                                .config = c->config,
+                                .policy_target = policy_target(&c->spec, c->claims)};
+    opts.policy_target.max_instances = 0;
     if (!serving_open(&opts, &fresh, &c->e)) {
         command_failed(c, "start serving");
         return;
@@ -356,7 +400,7 @@ static void compiled(void *user)
         err_wrap(&c->e, "image %.*s", STR_ARG(c->spec.image_ref));
         command_failed(c, "load component");
     } else {
-        open_config(c);
+        permit(c, c->claims, open_config);
     }
 }
 
@@ -448,6 +492,17 @@ static void on_new_config(void *user, const struct err *e)
     }
 }
 
+static void reconfigure(struct command *c)
+{
+    if (!read_config(c, c->w->claims, on_new_config))
+        command_failed(c, "read configuration");
+}
+
+static void nothing_to_stop(struct command *c)
+{
+    command_done(c, &c->spec, NULL);
+}
+
 /* The cases of the protocol's table: A and D stop, B starts, E is nothing new, F changes what runs. */
 static void execute(struct command *c)
 {
@@ -465,17 +520,13 @@ static void execute(struct command *c)
         *spec = update;
         fetch(c);
     } else if (spec->max_instances == 0) {
-        if (runs)
-            stop(c);
-        else
-            command_done(c, spec, NULL);
+        permit(c, runs ? w->claims : NULL, runs ? stop : nothing_to_stop);
     } else if (!runs || (spec->allow_update && !str_eq(spec->image_ref, w->now.image_ref))) {
         fetch(c);
     } else if (!proto_strs_eq(&spec->config, &w->now.config)) {
-        if (!read_config(c, w->claims, on_new_config))
-            command_failed(c, "read configuration");
+        permit(c, w->claims, reconfigure);
     } else if (spec->max_instances != w->now.max_instances) {
-        rescaled(c);
+        permit(c, w->claims, rescaled);
     } else {
         command_done(c, &w->now, NULL);
     }
@@ -593,6 +644,7 @@ struct workloads *workloads_open(const struct workload_opts *opts)
     ws->host = (struct invoke_host){.loop = opts->loop,
                                     .rpc = opts->rpc,
                                     .grants = opts->grants,
+                                    .policy = opts->policy,
                                     .client = opts->client,
                                     .net = opts->net,
                                     .spool = opts->spool,

@@ -12,21 +12,23 @@ struct workloads;
 struct wrpc;
 struct grants;
 struct images;
+struct policy;
 
 struct workload_opts {
     struct loop *loop;
     struct wrpc *rpc;
     struct grants *grants;
-    struct images *images;      /* outlives the workloads */
+    struct policy *policy;      /* NULL: everything is permitted; outlives the workloads */
+    struct images *images;      /* the same */
     struct http_client *client; /* for requests of guests; NULL: none; outlives the workloads */
     const struct wasi_net *net; /* for sockets of guests; the same */
     struct spool_disk *spool;   /* must outlive it */
     struct str lattice;         /* copied */
-    uint32_t workers;          /* threads that run guests; 0: one per core */
-    uint64_t execution_ms_max; /* one invocation, waiting included */
-    uint64_t memory_bytes_max; /* one linear memory */
-    uint32_t queue_max;        /* invocations of one component waiting for an instance */
-    uint32_t instances_max;    /* of all components together */
+    uint32_t workers;           /* threads that run guests; 0: one per core */
+    uint64_t execution_ms_max;  /* one invocation, waiting included */
+    uint64_t memory_bytes_max;  /* one linear memory */
+    uint32_t queue_max;         /* invocations of one component waiting for an instance */
+    uint32_t instances_max;     /* of all components together */
 };
 struct workloads *workloads_open(const struct workload_opts *opts);
 /* For good: serves nothing new from now on and begins no command; what runs or waits may go on. done once, as soon
