@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <sys/utsname.h>
 
+#include "lattice/base/buf.h"
 #include "lattice/base/log.h"
 #include "lattice/base/num.h"
 #include "lattice/proto/service.h"
@@ -14,6 +15,8 @@
 #define SETTINGS_BYTES_MAX (1u << 20)
 #define LABELS_MAX 256u
 #define LABEL_ENV "WASMCLOUD_LABEL_"
+#define HELP_COLUMNS 100
+#define HELP_FLAG_COLUMNS 38 /* of these for a flag */
 
 enum kind {
     TEXT,
@@ -61,17 +64,17 @@ static const struct row {
     T("nats-creds", "WASMCLOUD_NATS_CREDS", nats_creds, NULL, "credentials file instead of both"),
     T("ctl-host", "WASMCLOUD_CTL_HOST", ctl_host, NULL,
       "the same for control, events and storage, when different"),
-    N("ctl-port", "WASMCLOUD_CTL_PORT", ctl_port, "0", 0, 65535, ""),
-    T("ctl-jwt", "WASMCLOUD_CTL_JWT", ctl_jwt, NULL, ""),
-    T("ctl-seed", "WASMCLOUD_CTL_SEED", ctl_seed, NULL, ""),
-    T("ctl-creds", "WASMCLOUD_CTL_CREDS", ctl_creds, NULL, ""),
-    B("ctl-tls", "WASMCLOUD_CTL_TLS", ctl_tls, "require TLS"),
+    N("ctl-port", "WASMCLOUD_CTL_PORT", ctl_port, "0", 0, 65535, "and its port, 0: the same"),
+    T("ctl-jwt", "WASMCLOUD_CTL_JWT", ctl_jwt, NULL, "user JWT there"),
+    T("ctl-seed", "WASMCLOUD_CTL_SEED", ctl_seed, NULL, "user seed there"),
+    T("ctl-creds", "WASMCLOUD_CTL_CREDS", ctl_creds, NULL, "credentials file there"),
+    B("ctl-tls", "WASMCLOUD_CTL_TLS", ctl_tls, "require TLS there"),
     T("rpc-host", "WASMCLOUD_RPC_HOST", rpc_host, NULL, "the same for calls, when different"),
-    N("rpc-port", "WASMCLOUD_RPC_PORT", rpc_port, "0", 0, 65535, ""),
-    T("rpc-jwt", "WASMCLOUD_RPC_JWT", rpc_jwt, NULL, ""),
-    T("rpc-seed", "WASMCLOUD_RPC_SEED", rpc_seed, NULL, ""),
-    T("rpc-creds", "WASMCLOUD_RPC_CREDS", rpc_creds, NULL, ""),
-    B("rpc-tls", "WASMCLOUD_RPC_TLS", rpc_tls, "require TLS"),
+    N("rpc-port", "WASMCLOUD_RPC_PORT", rpc_port, "0", 0, 65535, "and its port, 0: the same"),
+    T("rpc-jwt", "WASMCLOUD_RPC_JWT", rpc_jwt, NULL, "user JWT there"),
+    T("rpc-seed", "WASMCLOUD_RPC_SEED", rpc_seed, NULL, "user seed there"),
+    T("rpc-creds", "WASMCLOUD_RPC_CREDS", rpc_creds, NULL, "credentials file there"),
+    B("rpc-tls", "WASMCLOUD_RPC_TLS", rpc_tls, "require TLS there"),
     T("ctl-topic-prefix", "WASMCLOUD_CTL_TOPIC_PREFIX", ctl_prefix, PROTO_CTL_PREFIX,
       "head of control subjects"),
     N("rpc-timeout-ms", "WASMCLOUD_RPC_TIMEOUT_MS", rpc_timeout_ms, "2000", 1, 3600000,
@@ -89,8 +92,8 @@ static const struct row {
       "beyond which images used longest ago are removed there, never those in use; 0: none"),
     T("oci-registry", "WASMCLOUD_OCI_REGISTRY", oci_registry, NULL,
       "registry that --oci-user and --oci-password are for"),
-    T("oci-user", "WASMCLOUD_OCI_REGISTRY_USER", oci_user, NULL, ""),
-    T("oci-password", "WASMCLOUD_OCI_REGISTRY_PASSWORD", oci_password, NULL, ""),
+    T("oci-user", "WASMCLOUD_OCI_REGISTRY_USER", oci_user, NULL, "user name for --oci-registry"),
+    T("oci-password", "WASMCLOUD_OCI_REGISTRY_PASSWORD", oci_password, NULL, "and its password"),
     T("oci-mirrors", "HOSTD_OCI_MIRRORS", oci_mirrors, NULL,
       "FROM=TO,...: registries asked in place of others, as in ghcr.io=localhost:5000"),
     T("allowed-insecure", "WASMCLOUD_OCI_ALLOWED_INSECURE", allowed_insecure, NULL,
@@ -493,35 +496,57 @@ const char *settings_warning(const struct settings *s, uint32_t i)
     return NULL;
 }
 
-void settings_help(FILE *out)
+/* From column `indent`, where `out` stands, broken at blanks. */
+static void help_text(FILE *out, size_t indent, struct str text)
+{
+    struct str word;
+    size_t at = indent;
+    while (str_cut(&text, ' ', &word)) {
+        bool first = at == indent, fits = at + 1 + word.n <= HELP_COLUMNS;
+        if (!first && !fits) {
+            fprintf(out, "\n%*s", (int)indent, "");
+            at = indent;
+        }
+        at += (size_t)fprintf(out, "%s%.*s", first || !fits ? "" : " ", STR_ARG(word));
+    }
+    fputc('\n', out);
+}
+
+static void help_row(FILE *out, const struct row *row)
 {
     static const char *const hints[] = {[TEXT] = "=TEXT",
                                         [NUMBER] = "=N",
                                         [SWITCH] = "",
                                         [TRUTH] = "=BOOL",
                                         [LABEL] = "=KEY=VALUE"};
+    char flag[64], letter[8] = "";
+    if (row->letter)
+        snprintf(letter, sizeof letter, "-%c, ", row->letter);
+    snprintf(flag, sizeof flag, "%s--%s%s", letter, row->flag, hints[row->kind]);
+    fprintf(out, "  %-*s ", HELP_FLAG_COLUMNS, flag);
+    help_text(out, HELP_FLAG_COLUMNS + 3, str_of(row->help));
+    if (!row->env)
+        return;
+    fprintf(out, "  %-*s %s", HELP_FLAG_COLUMNS, "", row->env);
+    if (row->preset)
+        fprintf(out, " [default: %s]", row->preset);
+    fputc('\n', out);
+}
+
+void settings_help(FILE *out)
+{
+    struct buf idle = BUF_INIT;
     fprintf(out, "hostd: a wasmCloud host\n\nUsage: hostd [OPTIONS]\n\n"
                  "Every option can also be given in the environment; options win.\n\n");
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        const struct row *row = &rows[i];
-        if (row->state != SERVED)
-            continue;
-        char flag[64], letter[8] = "";
-        if (row->letter)
-            snprintf(letter, sizeof letter, "-%c, ", row->letter);
-        snprintf(flag, sizeof flag, "%s--%s%s", letter, row->flag, hints[row->kind]);
-        fprintf(out, "  %-38s %s", flag, row->help);
-        if (row->preset)
-            fprintf(out, "%s[default: %s]", *row->help ? " " : "", row->preset);
-        fprintf(out, "\n");
-        if (row->env)
-            fprintf(out, "  %-38s %s\n", "", row->env);
+        if (rows[i].state == SERVED)
+            help_row(out, &rows[i]);
+        else if (rows[i].state == IGNORED)
+            buf_printf(&idle, "%s--%s", idle.n ? " " : "", rows[i].flag);
     }
-    fprintf(out, "  %-38s %s\n  %-38s %s\n\nAccepted, but without effect so far:\n ", "-h, --help",
-            "this text", "-V, --version", "name and version");
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        if (rows[i].state == IGNORED)
-            fprintf(out, " --%s", rows[i].flag);
-    }
-    fprintf(out, "\n");
+    fprintf(out, "  %-*s %s\n  %-*s %s\n\nAccepted, but without effect so far:\n  ",
+            HELP_FLAG_COLUMNS, "-h, --help", "this text", HELP_FLAG_COLUMNS, "-V, --version",
+            "name and version");
+    help_text(out, 2, buf_view(&idle));
+    buf_fini(&idle);
 }

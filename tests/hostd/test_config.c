@@ -141,6 +141,25 @@ START_TEST(help_version_and_warnings)
 }
 END_TEST
 
+/* Every setting says something, on lines that a terminal shows whole. */
+START_TEST(help_layout)
+{
+    char *text = NULL;
+    size_t n = 0;
+    FILE *out = open_memstream(&text, &n);
+    settings_help(out);
+    fclose(out);
+    struct str rest = {text, n}, line;
+    while (str_cut(&rest, '\n', &line)) {
+        ck_assert_msg(line.n <= 100, "%zu columns: %.*s", line.n, STR_ARG(line));
+        ck_assert_msg(line.n == 0 || line.p[line.n - 1] != ' ', "ends blank: %.*s", STR_ARG(line));
+    }
+    ck_assert_ptr_nonnull(strstr(text, "NATS server\n"));
+    ck_assert_ptr_nonnull(strstr(text, " WASMCLOUD_NATS_HOST [default: 127.0.0.1]\n"));
+    free(text);
+}
+END_TEST
+
 static void setup(void)
 {
     s = (struct settings){.lattice = NULL};
@@ -156,6 +175,7 @@ int main(void)
     Suite *suite = suite_create("config");
     TCase *tc = tcase_create("config");
     tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_test(tc, help_layout);
     tcase_add_test(tc, defaults);
     tcase_add_test(tc, flags_beat_environment);
     tcase_add_test(tc, switches_and_truths);
