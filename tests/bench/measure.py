@@ -10,17 +10,13 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
 from lattice import BIN  # noqa: E402
+from origin import status_of  # noqa: E402
 
 UNITS = {"us": 1.0, "ms": 1e3, "s": 1e6}
 
 
-def status_kb(pid, field):
-    text = pathlib.Path(f"/proc/{pid}/status").read_text()
-    return int(re.search(rf"{field}:\s+(\d+)", text).group(1))
-
-
 def rss_kb(pid):
-    return status_kb(pid, "VmRSS")
+    return status_of(pid, "VmRSS")
 
 
 def cpu_s(pids):

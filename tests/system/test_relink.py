@@ -3,6 +3,8 @@
 
 import http.client
 import socket
+import ssl
+import subprocess
 import threading
 import unittest
 
@@ -146,6 +148,43 @@ class Relink(unittest.TestCase):
         until(lambda: self.is_closed(old), 10, "the old port is open still")
         self.assertEqual(slow.getresponse().read(), b"slept\n")
         slow.close()
+
+    def certificate(self, name):
+        cert, key = self.lat.dir / f"{name}.pem", self.lat.dir / f"{name}.key"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                        "-keyout", key, "-out", cert, "-days", "2", "-subj", f"/CN={name}",
+                        "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
+        return {"tls_cert_file": cert, "tls_priv_key_file": key}
+
+    def https(self, port, tls):
+        return http.client.HTTPSConnection("127.0.0.1", port, timeout=20 * PATIENCE,
+                                           context=ssl.create_default_context(cafile=tls["tls_cert_file"]))
+
+    def trusts(self, port, tls):
+        c = self.https(port, tls)
+        try:
+            c.request("GET", "/")
+            return c.getresponse().status == 200
+        except OSError:
+            return False
+        finally:
+            c.close()
+
+    def test_a_certificate_is_replaced_and_then_none(self):
+        port, old, new = free_port(), self.certificate("old"), self.certificate("new")
+        address = {"address": f"127.0.0.1:{port}"}
+        self.deploy(link("one", "hello", address | old))
+        until(lambda: self.trusts(port, old), 20, lambda: self.lat.app_status("app"))
+        kept = self.https(port, old)
+        kept.request("GET", "/")
+        self.assertEqual(kept.getresponse().read(), b"hello from hostd: /\n")
+        self.deploy(link("one", "hello", address | new))
+        until(lambda: self.trusts(port, new), 20, lambda: self.lat.app_status("app"))
+        kept.request("GET", "/")
+        self.assertEqual(kept.getresponse().status, 200, "open connections go on with the old certificate")
+        kept.close()
+        self.deploy(link("one", "hello", address))
+        until(lambda: self.lat.answers(port), 20, lambda: self.lat.app_status("app"))
 
     def test_a_route_changes_beside_another(self):
         port = free_port()

@@ -8,8 +8,8 @@ import threading
 import time
 import unittest
 
-from lattice import PATIENCE, WORKBENCH, Lattice, main, sanitized
-from origin import status_of
+from lattice import PATIENCE, WORKBENCH, Lattice, children_of, main, sanitized
+from origin import forget_peak, status_of
 from peer import Peer
 
 
@@ -112,12 +112,44 @@ class Streaming(unittest.TestCase):
         self.assertEqual(self.lat.http(self.port, "/").status, 200)
         self.assertLess(time.monotonic() - begin, 15)
 
+    def grown_kb(self, transfer):
+        """What the host and the provider need more at their peaks than before."""
+        pids = {"hostd": self.host.pid} | {"http-server": p for p, a in children_of(self.host.pid) if "http-server" in a}
+        before = {name: status_of(pid, "VmRSS") for name, pid in pids.items()}
+        for pid in pids.values():
+            forget_peak(pid)
+        transfer()
+        return {name: status_of(pid, "VmHWM") - before[name] for name, pid in pids.items()}
+
+    def test_64_mebibytes_up_and_down_in_bounded_memory(self):
+        """However much it is: bodies wait where they come from. tests/bench/bodies does it with 1 GiB."""
+        n, block = 64 << 20, bytes(1 << 16)
+
+        def upload():
+            reply = self.lat.http(self.port, "/count", "POST", (block for _ in range(n // len(block))),
+                                  {"content-length": str(n)}, timeout=120)
+            self.assertEqual(reply.body, b"%d\n" % n)
+
+        def download():
+            c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
+            c.request("GET", f"/big/{n}")
+            r = c.getresponse()
+            self.assertEqual(sum(iter(lambda: len(r.read(1 << 16)), 0)), n)
+            c.close()
+
+        for transfer in (upload, download):
+            grown = self.grown_kb(transfer)
+            print(f"64 MiB {transfer.__name__}: peaks grow by {grown} kB")
+            if not sanitized():
+                self.assertLess(max(grown.values()), 16 << 10)
+
     def test_an_upload_that_nobody_paces_arrives_whole(self):
         """From a peer of another make, to a guest that first sleeps: it waits in a file, not in memory."""
         data = b"".join(hashlib.sha256(str(i).encode()).digest() for i in range(1 << 16)) * 32  # 64 MiB
         peer = Peer(self.lat.nats_port)
         self.assertEqual(peer.handle("default.bench", "POST", "/echo", b"small"), (200, b"small"))
         before = status_of(self.host.pid, "VmRSS")
+        forget_peak(self.host.pid)
         status, body = peer.handle("default.bench", "POST", "/echo/2000", data)
         grown = status_of(self.host.pid, "VmHWM") - before
         peer.close()

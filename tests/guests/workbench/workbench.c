@@ -2,7 +2,7 @@
 /* A component whose paths provoke what the platform must survive or do well:
  *   /echo        streams the request body back as it comes      /sleep/MS    answers after MS milliseconds
  *   /big/N       N bytes of body, N decimal                     /late        head first, body 50 ms later, in pieces
- *   /echo/MS     the same after MS milliseconds
+ *   /echo/MS     the same after MS milliseconds               /count       how many bytes the request body has
  *   /trap        traps before answering                         /trap-body   traps in the middle of the body
  *   /loop        never ends                                     /silent      returns without answering
  *   /log         writes a line to stderr, then answers        /ask/TEXT    asks the linked oracle
@@ -148,27 +148,63 @@ static void answer(handle_t out, struct text t)
     end(a);
 }
 
-static void echo(handle_t request, handle_t out)
+struct body {
+    handle_t body, stream;
+};
+
+static struct body body_of(handle_t request)
 {
     _Alignas(8) uint8_t ret[16];
+    struct body b;
     request_consume(request, ret);
-    handle_t body = ok_handle(ret);
-    incoming_stream(body, ret);
-    handle_t in = ok_handle(ret);
+    b.body = ok_handle(ret);
+    incoming_stream(b.body, ret);
+    b.stream = ok_handle(ret);
+    return b;
+}
+
+/* The next chunk, in memory that is used from `mark` on; without bytes when there is no more. */
+static struct text next_chunk(struct body b, uintptr_t mark)
+{
+    _Alignas(8) uint8_t ret[16];
+    top = mark;
+    stream_read(b.stream, 16384, ret);
+    return ret[0] ? (struct text){0, 0} : (struct text){*(char **)(ret + 4), *(size_t *)(ret + 8)};
+}
+
+static void body_drop(struct body b)
+{
+    input_drop(b.stream);
+    incoming_drop(b.body);
+}
+
+static void echo(handle_t request, handle_t out)
+{
+    struct body b = body_of(request);
     struct answer a = begin(out);
     uintptr_t mark = top;
-    for (;;) {
-        top = mark; /* each chunk reuses the same memory */
-        stream_read(in, 16384, ret);
-        if (ret[0])
-            break; /* closed */
-        struct text chunk = {*(char **)(ret + 4), *(size_t *)(ret + 8)};
+    for (struct text chunk; (chunk = next_chunk(b, mark)).n;)
         if (!say(a.stream, chunk))
             break;
-    }
-    input_drop(in);
-    incoming_drop(body);
+    body_drop(b);
     end(a);
+}
+
+static void count(handle_t request, handle_t out)
+{
+    struct body b = body_of(request);
+    uintptr_t mark = top;
+    uint32_t n = 0;
+    for (struct text chunk; (chunk = next_chunk(b, mark)).n;)
+        n += chunk.n;
+    body_drop(b);
+    char digits[11];
+    size_t at = sizeof digits;
+    digits[--at] = '\n';
+    do
+        digits[--at] = (char)('0' + n % 10);
+    while (n /= 10);
+    answer(out, (struct text){digits + at, sizeof digits - at});
 }
 
 static void big(handle_t out, uint32_t n)
@@ -236,6 +272,8 @@ EXPORT("wasi:http/incoming-handler@0.2.2#handle") void handle(handle_t request, 
     if (starts(path, TEXT("/echo"))) {
         sleep_ms(number_after(path, 6)); /* "/echo/300" reads nothing before */
         echo(request, out);
+    } else if (starts(path, TEXT("/count"))) {
+        count(request, out);
     } else if (starts(path, TEXT("/sleep/"))) {
         sleep_ms(number_after(path, 7));
         answer(out, TEXT("slept\n"));
