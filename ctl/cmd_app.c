@@ -484,10 +484,15 @@ static void take_list(struct ctl *c, const struct proto_api_reply *r, void *user
     buf_fini(&json);
 }
 
-bool cmd_app_list(struct ctl *c, struct err *e)
+static bool show_list(struct ctl *c, struct err *e)
 {
     struct ask a = {c, take_list, NULL};
-    return session_open(c, e) && answered(c, proto_api_list(c->client, on_reply, &a, NULL, e), e);
+    return answered(c, proto_api_list(c->client, on_reply, &a, NULL, e), e);
+}
+
+bool cmd_app_list(struct ctl *c, struct err *e)
+{
+    return session_open(c, e) && session_watch(c, 1000, show_list, e);
 }
 
 static void take_get(struct ctl *c, const struct proto_api_reply *r, void *user)
@@ -498,16 +503,19 @@ static void take_get(struct ctl *c, const struct proto_api_reply *r, void *user)
         result_set(c, "application", json_loadb(json.p, json.n, 0, NULL));
 }
 
-bool cmd_app_get(struct ctl *c, struct err *e)
+static bool show_manifest(struct ctl *c, struct err *e)
 {
     struct err bad = ERR_INIT;
-    if (!word(c, 0))
-        return cmd_app_list(c, e);
-    if (!session_open(c, e) || !ask(c, PROTO_API_GET, word(c, 0), word(c, 1), take_get, &bad, e))
+    if (!ask(c, PROTO_API_GET, word(c, 0), word(c, 1), take_get, &bad, e))
         return false;
     if (bad.code != ERR_NONE)
         *e = bad;
     return bad.code == ERR_NONE;
+}
+
+bool cmd_app_get(struct ctl *c, struct err *e)
+{
+    return session_open(c, e) && session_watch(c, 1000, word(c, 0) ? show_manifest : show_list, e);
 }
 
 static void take_history(struct ctl *c, const struct proto_api_reply *r, void *user)

@@ -136,32 +136,9 @@ static bool read_inventories(struct ctl *c, struct err *e)
     return ok;
 }
 
-/* Redraws until interrupted. */
-static bool watch_inventories(struct ctl *c, uint64_t every_ms, struct err *e)
-{
-    do {
-        arena_reset(&c->arena);
-        buf_clear(&c->text);
-        if (!read_inventories(c, e))
-            return false;
-        if (c->json)
-            json_dumpf(c->result, stdout, JSON_COMPACT);
-        else
-            printf("\033[H\033[2J%.*s", STR_ARG(buf_view(&c->text)));
-        printf("\n");
-        fflush(stdout);
-    } while (session_sleep(c, every_ms, e));
-    return false;
-}
-
 bool cmd_get_inventory(struct ctl *c, struct err *e)
 {
-    uint64_t every_ms = option_given(c, "watch") ? option_number(c, "watch") : 0;
-    if (!session_open(c, e))
-        return false;
-    if (option_given(c, "watch"))
-        return watch_inventories(c, every_ms ? every_ms : 5000, e);
-    return read_inventories(c, e);
+    return session_open(c, e) && session_watch(c, 5000, read_inventories, e);
 }
 
 /* ---- get claims ----------------------------------------------------------------------------------- */

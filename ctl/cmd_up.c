@@ -40,6 +40,27 @@ struct up {
     struct proto_map env;
 };
 
+/* NATS's configuration has quotes, and escapes in them. */
+static void write_quoted(FILE *f, const char *text)
+{
+    fputc('"', f);
+    for (; *text; text++)
+        fprintf(f, strchr("\"\\", *text) ? "\\%c" : "%c", *text);
+    fputc('"', f);
+}
+
+static void write_leaf(const struct ctl *c, FILE *f)
+{
+    const char *creds = option_text(c, "nats-credsfile");
+    fprintf(f, "leafnodes {\n  remotes = [{\n    url: ");
+    write_quoted(f, option_text(c, "nats-remote-url"));
+    if (creds) {
+        fprintf(f, "\n    credentials: ");
+        write_quoted(f, creds);
+    }
+    fprintf(f, "\n  }]\n}\n");
+}
+
 static bool nats_config(struct up *u, const char **path, struct err *e)
 {
     struct ctl *c = u->c;
@@ -55,6 +76,8 @@ static bool nats_config(struct up *u, const char **path, struct err *e)
             "host: \"%s\"\nport: %" PRIu64
             "\njetstream {\n  store_dir: \"%s\"\n  domain: \"%s\"\n}\n",
             u->host, u->port, store, domain);
+    if (option_text(c, "nats-remote-url"))
+        write_leaf(c, f);
     if (option_given(c, "nats-websocket-port"))
         fprintf(f, "websocket {\n  port: %" PRIu64 "\n  no_tls: true\n}\n",
                 option_number(c, "nats-websocket-port"));
@@ -110,7 +133,10 @@ static bool ensure_nats(struct up *u, struct err *e)
 {
     switch (local_probe(u->host, u->port, PROBE_MS)) {
     case PROBE_NATS:
-        return true;
+        return !option_text(u->c, "nats-remote-url") ||
+               err_set(e, ERR_EXISTS,
+                       "a NATS server runs at %s already: --nats-remote-url wants one of its own",
+                       u->address);
     case PROBE_STRANGER:
         return err_set(
             e, ERR_EXISTS,
@@ -397,6 +423,8 @@ bool cmd_up(struct ctl *c, struct err *e)
                        option_text(c, "lattice"));
     if (u.port == 0 || u.port > 65535 || strpbrk(u.host, "\"\\\n"))
         return err_set(e, ERR_INVALID, "'%s' is not an address of a NATS server", u.address);
+    if (option_text(c, "nats-credsfile") && !option_text(c, "nats-remote-url"))
+        return err_set(e, ERR_INVALID, "--nats-credsfile goes with --nats-remote-url");
     if (!look_for_hosts(&u, &running, e))
         return false;
     if (running.pid) {

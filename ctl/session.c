@@ -60,6 +60,26 @@ bool session_sleep(struct ctl *c, uint64_t ms, struct err *e)
     return ok;
 }
 
+bool session_watch(struct ctl *c, uint64_t preset_ms, command_fn *show, struct err *e)
+{
+    if (!option_given(c, "watch"))
+        return show(c, e);
+    uint64_t every_ms = option_number(c, "watch");
+    do {
+        arena_reset(&c->arena);
+        buf_clear(&c->text);
+        if (!show(c, e))
+            return false;
+        if (c->json)
+            json_dumpf(c->result, stdout, JSON_COMPACT);
+        else
+            printf("\033[H\033[2J%.*s", STR_ARG(buf_view(&c->text)));
+        printf("\n");
+        fflush(stdout);
+    } while (session_sleep(c, every_ms ? every_ms : preset_ms, e));
+    return false;
+}
+
 /* ---- connecting ----------------------------------------------------------------------------------- */
 
 static void on_state(void *user, enum bus_state state, const struct err *why)

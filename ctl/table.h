@@ -2,6 +2,7 @@
 /* hostctl: what a command is, and what it works with. Private to ctl/.
  *
  *   commands.c   the table of commands
+ *   options_up.c the options of `up`
  *   args.c       the command line against that table: words, options, environment, defaults; help
  *   output.c     one result, shown as text or as JSON; errors
  *   session.c    connection to the lattice; waiting for answers; finding hosts
@@ -65,6 +66,18 @@ struct command {
 extern const struct command commands[];
 extern const size_t ncommands;
 extern const struct option lattice_options[], global_options[]; /* up to one without name */
+extern const struct option up_options[];                        /* options_up.c */
+
+/* wash has it; here there is nothing to decide, or to download. */
+#define OPTION_IGNORED(name_, kind_)                                     \
+    {                                                                    \
+        .name = name_, .kind = kind_, .help = "accepted, without effect" \
+    }
+#define CONTEXT_OPTION                                           \
+    {                                                            \
+        .name = "context", .kind = OPTION_TEXT, .value = "NAME", \
+        .help = "set of connection options, see `hostctl ctx`"   \
+    }
 
 /* ---- one run ---- */
 
@@ -166,6 +179,9 @@ bool session_await(struct ctl *c, bool sent, struct err *e);
 void session_answer(struct ctl *c, const struct err *e); /* NULL or ERR_NONE: well */
 /* Waits that long, or until session_answer; false: that brought an error. */
 bool session_sleep(struct ctl *c, uint64_t ms, struct err *e);
+
+/* Shows once, or with --watch again and again until interrupted. What show puts into c->arena lasts one time. */
+bool session_watch(struct ctl *c, uint64_t preset_ms, command_fn *show, struct err *e);
 
 struct host_list {
     struct proto_host *v; /* in c->arena */

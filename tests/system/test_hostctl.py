@@ -7,7 +7,7 @@ import subprocess
 import threading
 import unittest
 
-from lattice import BIN, HELLO, Lattice, main, until
+from lattice import BIN, HELLO, Lattice, Process, free_port, main, until
 
 
 class Hostctl(unittest.TestCase):
@@ -75,6 +75,37 @@ class Hostctl(unittest.TestCase):
             lat.ctl("ctx", "default", "here")
             self.assertEqual(len(lat.ctl_json("get", "hosts")["hosts"]), 1)
             self.assertEqual(lat.ctl_json("ctx", "list")["contexts"], ["here", "host_config"])
+
+    def test_up_as_a_leaf(self):
+        """The server that `up` starts joins a remote one: who connects there sees the hosts here."""
+        with Lattice() as lat:
+            leaf_port, join_port = free_port(), free_port()
+            config = lat.dir / "hub.conf"
+            config.write_text(f"host: 127.0.0.1\nport: {lat.nats_port}\nleafnodes {{ host: 127.0.0.1, port: {join_port} }}\n")
+            lat.nats = Process(["nats-server", "-c", config], lat.env, lat.dir / "hub.log")
+            until(lat.nats_answers, 10, lat.nats.tail)
+            self.assertIn("goes with", lat.ctl("up", "--nats-credsfile", "x", check=False).stderr)
+            self.assertIn("already", lat.ctl("up", "--nats-remote-url", "nats-leaf://x", check=False).stderr)
+            host = self.up(lat, "--nats-port", leaf_port, "--nats-remote-url", f"nats-leaf://127.0.0.1:{join_port}")
+            try:
+                until(lambda: lat.host_ids() == [host], 10, lat.nats.tail)
+            finally:
+                lat.ctl("down", "--all", "--ctl-port", leaf_port)
+
+    def test_watching(self):
+        with Lattice() as lat:
+            lat.start("us-east-1")
+            process = subprocess.Popen([BIN / "hostctl", "app", "list", "--watch", "20ms", "-o", "json"], env=lat.env,
+                                       text=True, stdout=subprocess.PIPE)
+            try:
+                self.assertEqual(json.loads(process.stdout.readline())["applications"], [])
+                lat.deploy(HELLO)
+                for line in process.stdout:
+                    if [a["name"] for a in json.loads(line)["applications"]] == ["app"]:
+                        break
+            finally:
+                process.kill()
+                process.communicate()
 
     def test_spy(self):
         with Lattice() as lat:
