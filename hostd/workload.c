@@ -503,32 +503,57 @@ static void nothing_to_stop(struct command *c)
     command_done(c, &c->spec, NULL);
 }
 
+/* An update says what is new; the rest stays. */
+static void update(struct command *c)
+{
+    struct workload_spec spec = c->w->now;
+    spec.image_ref = c->spec.image_ref;
+    spec.annotations = c->spec.annotations;
+    c->spec = spec;
+    read_limits(c);
+    fetch(c);
+}
+
+/* Limits are built in when an image is loaded, so new ones load it again. */
+static void reload(struct command *c)
+{
+    c->spec.image_ref = c->w->now.image_ref;
+    fetch(c);
+}
+
+/* Case F: the number of instances or the configuration changes, and with it what else is new. */
+static void change(struct command *c)
+{
+    const struct workload_spec *now = &c->w->now;
+    if (!proto_map_eq(&c->spec.limits, &now->limits))
+        reload(c);
+    else if (!proto_strs_eq(&c->spec.config, &now->config))
+        permit(c, c->w->claims, reconfigure);
+    else
+        permit(c, c->w->claims, rescaled);
+}
+
 /* The cases of the protocol's table: A and D stop, B starts, E is nothing new, F changes what runs. */
 static void execute(struct command *c)
 {
     struct workload *w = c->w;
-    struct workload_spec *spec = &c->spec;
+    const struct workload_spec *spec = &c->spec;
     bool runs = w->serving != NULL;
     read_limits(c);
     if (c->is_update && !runs) {
         err_set(&c->e, ERR_NOT_FOUND, "component %.*s does not run here", STR_ARG(spec->id));
         command_done(c, NULL, &c->e);
     } else if (c->is_update) {
-        struct workload_spec update = w->now;
-        update.image_ref = spec->image_ref;
-        update.annotations = spec->annotations;
-        *spec = update;
-        fetch(c);
+        update(c);
     } else if (spec->max_instances == 0) {
         permit(c, runs ? w->claims : NULL, runs ? stop : nothing_to_stop);
     } else if (!runs || (spec->allow_update && !str_eq(spec->image_ref, w->now.image_ref))) {
         fetch(c);
-    } else if (!proto_strs_eq(&spec->config, &w->now.config)) {
-        permit(c, w->claims, reconfigure);
-    } else if (spec->max_instances != w->now.max_instances) {
-        permit(c, w->claims, rescaled);
-    } else {
+    } else if (proto_strs_eq(&spec->config, &w->now.config) &&
+               spec->max_instances == w->now.max_instances) {
         command_done(c, &w->now, NULL);
+    } else {
+        change(c);
     }
 }
 
