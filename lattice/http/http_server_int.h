@@ -207,6 +207,8 @@ struct http_conn {
     bool shut, eof;                     /* towards and from the client */
     bool in_name, in_value, value_over; /* the tokeniser is inside of one; saw its end */
     const char *input_end;              /* of what the tokeniser is at */
+    const char *gap; /* in it: where the one between a name and its value begins; NULL: not there */
+    bool gap_breaks; /* has a line end */
 };
 
 struct http_conn *conn_new(struct http_server *s, const struct http_transport *t, void *carrier,

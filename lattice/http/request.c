@@ -41,16 +41,27 @@ static int on_name(llhttp_t *p, const char *at, size_t n)
     struct http_conn *c = p->data;
     bool starts = !c->in_name;
     c->in_name = true;
+    c->gap = at + n;
+    c->gap_breaks = false;
     return fields_name(section(&c->x), starts, (struct str){at, n}) ? 0 : refuse(c, 431);
 }
 
+/* Is there a line end between the name and here? What of the gap came in earlier reads was looked at by then. */
+static void look_at_gap(struct http_conn *c, const char *until)
+{
+    c->gap_breaks |= memchr(c->gap, '\n', (size_t)(until - c->gap)) != NULL;
+}
+
 /* A value comes in several pieces when reads cut it, and when it is folded. Only then does a piece end before the
- * input does. Folding is refused (RFC 9112, 5.2). */
+ * input does, or begin on another line than its name. Folding is refused (RFC 9112, 5.2). */
 static int on_value(llhttp_t *p, const char *at, size_t n)
 {
     struct http_conn *c = p->data;
     bool starts = !c->in_value;
-    if (!starts && c->value_over)
+    if (c->gap)
+        look_at_gap(c, at);
+    c->gap = NULL;
+    if (starts ? n > 0 && c->gap_breaks : c->value_over)
         return refuse(c, 400);
     c->in_value = true;
     c->value_over = at + n != c->input_end;
@@ -69,7 +80,9 @@ static int on_name_end(llhttp_t *p)
 
 static int on_value_end(llhttp_t *p)
 {
-    ((struct http_conn *)p->data)->in_value = false;
+    struct http_conn *c = p->data;
+    c->in_value = false;
+    c->gap = NULL;
     return 0;
 }
 
@@ -284,9 +297,13 @@ bool request_feed(struct http_conn *c, struct span in, size_t *used)
 {
     c->refuse = UINT16_MAX;
     c->input_end = (const char *)in.p + in.n;
+    if (c->gap)
+        c->gap = (const char *)in.p;
     llhttp_errno_t err = llhttp_execute(&c->parser, (const char *)in.p, in.n);
     if (err == HPE_OK) {
         *used = in.n;
+        if (c->gap)
+            look_at_gap(c, c->input_end);
         c->refuse = 0;
         return true;
     }

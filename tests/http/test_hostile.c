@@ -91,6 +91,51 @@ static const struct {
      STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: "
               "chunked\r\n\r\n5;a\nb\r\nhello\r\n0\r\n\r\n"),
      400},
+    {"coding with a parameter",
+     STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked;q=1\r\n\r\n0\r\n\r\n"),
+     501},
+    {"identity coding",
+     STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: identity\r\n\r\n"), 501},
+    {"chunked twice",
+     STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n"),
+     400},
+    {"empty coding", STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding:\r\n\r\n"), 501},
+    {"empty coding and a length",
+     STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding:\r\nContent-Length: 5\r\n\r\nhello"),
+     400},
+    {"tab before the colon",
+     STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding\t: chunked\r\n\r\n0\r\n\r\n"), 400},
+    {"coding in a folded value",
+     STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n"),
+     400},
+    {"length behind a form feed",
+     STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: \f5\r\n\r\nhello"), 400},
+    {"chunk size with a sign",
+     STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: "
+              "chunked\r\n\r\n+5\r\nhello\r\n0\r\n\r\n"),
+     400},
+    {"negative chunk size",
+     STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: "
+              "chunked\r\n\r\n-1\r\nhello\r\n0\r\n\r\n"),
+     400},
+    {"blank before a chunk size",
+     STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n "
+              "5\r\nhello\r\n0\r\n\r\n"),
+     400},
+    {"bare CR after a chunk size",
+     STR_INIT(
+         "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\rhello\r\n0\r\n\r\n"),
+     400},
+    {"folded trailer",
+     STR_INIT(
+         "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\na: b\r\n c\r\n\r\n"),
+     400},
+    {"bare LF after the last chunk",
+     STR_INIT("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\n\r\n"), 400},
+    {"absolute target without a host", STR_INIT("GET http:///a HTTP/1.1\r\nHost: a\r\n\r\n"), 400},
+    {"absolute target with a user", STR_INIT("GET http://u@a/ HTTP/1.1\r\nHost: a\r\n\r\n"), 400},
+    {"absolute target and two Hosts",
+     STR_INIT("GET http://a/ HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"), 400},
     {"no Host", STR_INIT("GET / HTTP/1.1\r\n\r\n"), 400},
     {"two Hosts", STR_INIT("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"), 400},
     {"Host with a path", STR_INIT("GET / HTTP/1.1\r\nHost: a/b\r\n\r\n"), 400},
@@ -141,9 +186,13 @@ START_TEST(hostile)
 }
 END_TEST
 
+static const char *const folded[] = {"GET / HTTP/1.1\r\nHost: h\r\nx-a: b\r\n c\r\n\r\n",
+                                     "GET / HTTP/1.1\r\nHost: h\r\nx-a:\r\n\tc\r\n\r\n",
+                                     "GET / HTTP/1.1\r\nHost: h\r\nx-a: \r\n \r\n c\r\n\r\n"};
+
 START_TEST(folded_and_cut)
 {
-    const char *req = "GET / HTTP/1.1\r\nHost: h\r\nx-a: b\r\n c\r\n\r\n";
+    const char *req = folded[_i];
     for (size_t cut = 0; cut < strlen(req); cut++) {
         struct harness h;
         harness_open(&h, ANSWER_LATER, NULL);
@@ -152,6 +201,22 @@ START_TEST(folded_and_cut)
         harness_wait(&h, 1);
         ck_assert_msg(starts(harness_got(&h), "HTTP/1.1 400 "), "cut at %zu: %s", cut,
                       harness_log(&h));
+        harness_close(&h);
+    }
+}
+END_TEST
+
+/* What looks like the beginning of a folded value, and is none. */
+START_TEST(empty_values_and_cut)
+{
+    const char *req = "GET / HTTP/1.1\r\nHost: h\r\nx:\r\nx: \r\nx:a\r\nx: \t\r\n\r\n";
+    for (size_t cut = 0; cut < strlen(req); cut++) {
+        struct harness h;
+        harness_open(&h, ANSWER_END, NULL);
+        http_sim_put(h.client, (struct str){req, cut});
+        harness_put(&h, req + cut);
+        ck_assert_msg(starts(harness_got(&h), "HTTP/1.1 200 "), "cut at %zu", cut);
+        ck_assert_str_eq(harness_log(&h), "GET / x= x= x=a x=|;");
         harness_close(&h);
     }
 }
@@ -174,6 +239,7 @@ START_TEST(unusual)
         {"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n", "GET /|;"},
         {"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nab", "GET /|ab;"},
         {"GET / HTTP/1.1\r\nHost: h\r\nx: \xc3\xa4\r\n\r\n", "GET / x=\xc3\xa4|;"},
+        {"GET / HTTP/1.1\r\nHost: h\r\nx:\r\nx: \r\nx:a\r\n\r\n", "GET / x= x= x=a|;"},
         {"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: Chunked\r\n\r\n0\r\n\r\n", "POST /|;"},
         {"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: "
          "chunked\r\n\r\n003;a=\"b\"\r\nabc\r\n0;z\r\n\r\n",
@@ -241,7 +307,8 @@ int main(void)
     Suite *s = suite_create("hostile http");
     TCase *t = tcase_create("sim");
     tcase_add_test(t, hostile);
-    tcase_add_test(t, folded_and_cut);
+    tcase_add_loop_test(t, folded_and_cut, 0, ARRAY_LEN(folded));
+    tcase_add_test(t, empty_values_and_cut);
     tcase_add_test(t, unusual);
     tcase_add_test(t, size_limits);
     suite_add_tcase(s, t);
