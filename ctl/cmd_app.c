@@ -75,12 +75,14 @@ static bool looks_like_file(const char *text)
            str_ends(s, STR(".yml")) || str_ends(s, STR(".json"));
 }
 
-static bool read_text(const char *path, struct buf *out, struct err *e)
+bool manifest_text(struct ctl *c, const char *path, struct buf *out, struct err *e)
 {
+    buf_init(out, MANIFEST_SIZE_MAX);
+    if (is_url(path))
+        return fetch_url(c, path, out, e) || err_wrap(e, "manifest");
     FILE *f = strcmp(path, "-") == 0 ? stdin : fopen(path, "r");
     if (!f)
         return err_errno(e, errno, "open manifest '%s'", path);
-    buf_init(out, MANIFEST_SIZE_MAX);
     uint8_t chunk[8192];
     for (size_t n; (n = fread(chunk, 1, sizeof chunk, f)) > 0;)
         buf_put(out, chunk, n);
@@ -98,12 +100,7 @@ static struct manifest *load(struct ctl *c, const char *path, struct err *e)
     struct manifest *m = NULL;
     bool from_stdin = strcmp(path, "-") == 0;
     const char *name = from_stdin ? "stdin" : path;
-    if (str_starts(str_of(path), STR("http://")) || str_starts(str_of(path), STR("https://"))) {
-        err_set(e, ERR_UNSUPPORTED,
-                "'%s': manifests are not fetched yet, download it and name the file", path);
-        return NULL;
-    }
-    if (read_text(path, &text, e))
+    if (manifest_text(c, path, &text, e))
         m = manifest_parse_all(buf_view(&text), MANIFEST_ANY, str_of(name), &problems, e);
     for (size_t i = 0; i < problems.n; i++) {
         const struct manifest_problem *p = &problems.list[i];
@@ -115,7 +112,7 @@ static struct manifest *load(struct ctl *c, const char *path, struct err *e)
     }
     struct str base = str_sub(str_of(path), 0, str_rfind(str_of(path), '/'));
     bool in_folder = str_rfind(str_of(path), '/') < strlen(path);
-    if (m && !from_stdin &&
+    if (m && !from_stdin && !is_url(path) &&
         !manifest_images_absolute(m, in_folder ? base : STR("."), str_of(name), e)) {
         manifest_free(m);
         m = NULL;
@@ -634,50 +631,4 @@ bool cmd_app_status(struct ctl *c, struct err *e)
     ask(c, PROTO_API_VERSIONS, w.app, NULL, take_version, &w,
         &unknown); /* an unknown app shows as undeployed */
     return ask(c, PROTO_API_STATUS, w.app, NULL, take_status, &w, e);
-}
-
-/* ---- validate ------------------------------------------------------------------------------------- */
-
-static json_t *finding(const struct manifest_problem *p, const char *path)
-{
-    AUTO_FREE char *text =
-        p->pos.line ? xasprintf("%s:%u:%u: %s", path, p->pos.line, p->pos.column, p->text)
-                    : xasprintf("%s: %s", path, p->text);
-    return json_pack("{s:s, s:o}", "level", p->level == MANIFEST_ERROR ? "Error" : "Warning", "msg",
-                     json_str(str_of(text)));
-}
-
-bool cmd_app_validate(struct ctl *c, struct err *e)
-{
-    struct buf text = BUF_INIT;
-    struct manifest_problems problems = {0};
-    const char *path = word(c, 0);
-    if (!read_text(path, &text, e)) {
-        buf_fini(&text);
-        return false;
-    }
-    struct manifest *m =
-        manifest_parse_all(buf_view(&text), MANIFEST_ANY, str_of(path), &problems, e);
-    json_t *lists[2] = {json_array(), json_array()};
-    for (size_t i = 0; i < problems.n; i++) {
-        json_t *f = finding(&problems.list[i], path);
-        buf_printf(&c->text, "%s: %s\n", json_string_value(json_object_get(f, "level")),
-                   json_string_value(json_object_get(f, "msg")));
-        json_array_append_new(lists[problems.list[i].level == MANIFEST_WARNING], f);
-    }
-    if (!m && problems.nerrors == 0) {
-        buf_printf(&c->text, "Error: %s\n", e->text);
-        json_array_append_new(
-            lists[0], json_pack("{s:s, s:o}", "level", "Error", "msg", json_str(str_of(e->text))));
-    }
-    if (m)
-        buf_str(&c->text, STR("manifest is valid\n"));
-    result_set(c, "valid", json_boolean(m != NULL));
-    result_set(c, "success", json_boolean(m != NULL));
-    result_set(c, "errors", lists[0]);
-    result_set(c, "warnings", lists[1]);
-    manifest_free(m);
-    manifest_problems_fini(&problems);
-    buf_fini(&text);
-    return true;
 }

@@ -60,6 +60,21 @@ static bool may_be_latest(const struct ctl *c, const struct oci_name *n, struct 
            err_set(e, ERR_DENIED, "name a version, or say --allow-latest");
 }
 
+bool registry_has(struct ctl *c, struct str normal, struct err *e)
+{
+    struct oci_name name;
+    struct oci_access access;
+    struct span manifest;
+    if (!oci_name_parse(normal, &c->arena, &name, e) || !may_be_latest(c, &name, e) ||
+        !access_options(c, name.authority, &access, e))
+        return false;
+    access.authority = arena_printf(&c->arena, "%.*s", STR_ARG(name.authority));
+    struct oci *oci = oci_open(&access, e);
+    bool ok = oci && oci_manifest(oci, &name, &c->arena, &manifest, e);
+    oci_close(oci);
+    return ok || err_wrap(e, "image '%.*s'", STR_ARG(normal));
+}
+
 /* ---- push ---- */
 
 static bool kind_of(struct span content, const char *path, enum oci_what *out, struct err *e)

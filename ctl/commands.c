@@ -349,6 +349,12 @@ static const struct option call_options[] = {
         .name = "allow-latest", .kind = OPTION_FLAG, .help = "the tag may be latest" \
     }
 
+static const struct option validate_options[] = {
+    {.name = "check-image-refs", .kind = OPTION_FLAG, .help = "are the images there, too?"},
+    REGISTRY_OPTIONS,
+    {0},
+};
+
 static const struct option push_options[] = {
     REGISTRY_OPTIONS,
     {.name = "annotation",
@@ -557,7 +563,8 @@ const struct command commands[] = {
      undeploy_options, cmd_app_undeploy},
     {"app", "delete", "del", "[SOURCE] [VERSION]", "stop an application, forget its manifest", true,
      delete_options, cmd_app_delete},
-    {"app", "validate", NULL, "FILE", "check a manifest", false, NULL, cmd_app_validate},
+    {"app", "validate", NULL, "FILE", "check a manifest", false, validate_options,
+     cmd_app_validate},
     {"get", "hosts", NULL, "", "hosts of the lattice", true, NULL, cmd_get_hosts},
     {"get", "inventory", "inventories", "[HOST]", "what runs where", true, watch_options,
      cmd_get_inventory},

@@ -8,6 +8,7 @@
  *   session.c    connection to the lattice; waiting for answers; finding hosts
  *   context.c    named sets of connection options in files
  *   docker.c     registries' credentials that docker keeps
+ *   fetch.c      documents from HTTP servers
  *   keyring.c    keys for signing, from options or the folder of keys
  *   local.c      what runs on this machine: directories, pid files, starting and stopping processes
  *   cmd_*.c      the commands, a file per noun
@@ -272,6 +273,12 @@ bool context_load(struct ctl *c, const char *name, struct err *e);
 /* A member of the loaded context by one of its names, separated by blanks; NULL: not set. */
 const char *context_text(const struct ctl *c, const char *keys);
 
+/* ---- fetch.c ---- */
+
+bool is_url(const char *text); /* of an HTTP server */
+/* Appends the document at a URL; redirects are followed. A buffer with a ceiling bounds it. */
+bool fetch_url(struct ctl *c, const char *url, struct buf *out, struct err *e);
+
 /* ---- docker.c ---- */
 
 struct docker_login { /* in c->arena; NULL: none known */
@@ -299,6 +306,10 @@ command_fn cmd_run;
 command_fn cmd_drain, cmd_logs, cmd_completions;
 command_fn cmd_ctx_list, cmd_ctx_new, cmd_ctx_del, cmd_ctx_default, cmd_ctx_edit;
 
+/* The text of a manifest: a file, "-" or a URL. */
+bool manifest_text(struct ctl *c, const char *path, struct buf *out, struct err *e);
+/* Does the registry have the image? By the registry options of the command. */
+bool registry_has(struct ctl *c, struct str normal, struct err *e);
 /* Puts and deploys the manifest of a file; for `up --wadm-manifest`. */
 bool app_deploy_file(struct ctl *c, const char *path, struct err *e);
 

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What hostctl does beside deploying: logs of detached hosts, contexts, spying on calls, keys, completions."""
 
+import http.server
 import json
 import shutil
 import subprocess
 import threading
 import unittest
 
-from lattice import BIN, HELLO, Lattice, Process, free_port, main, until
+from lattice import BIN, HELLO, Lattice, Process, free_port, main, manifest, until
+from registry import FakeRegistry, read
 
 
 class Hostctl(unittest.TestCase):
@@ -91,6 +93,58 @@ class Hostctl(unittest.TestCase):
                 until(lambda: lat.host_ids() == [host], 10, lat.nats.tail)
             finally:
                 lat.ctl("down", "--all", "--ctl-port", leaf_port)
+
+    def test_manifests_from_a_server(self):
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                pages = {"/app.yaml": (200, "", manifest("app", HELLO, 1, 8000, {"z": 100}, False).encode()),
+                         "/moved": (302, "/app.yaml", b""), "/around": (301, "/around", b""),
+                         "/big": (200, "", b"a: b\n" * 300_000), "/relative": (302, "elsewhere", b"")}
+                status, location, body = pages.get(self.path, (404, "", b"no"))
+                self.send_response(status)
+                self.send_header("Location", location)
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *args):
+                pass
+
+        with Lattice() as lat, http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            try:
+                lat.start("z")
+                url = f"http://127.0.0.1:{server.server_port}"
+                self.assertIn('Deployed application "app"', lat.ctl("app", "deploy", f"{url}/moved").stdout)
+                self.assertTrue(lat.ctl_json("app", "validate", f"{url}/app.yaml")["valid"])
+                for path, *words in (("/none", "404"), ("/around", "5 times"), ("/big", "1048576"), ("/relative", "302")):
+                    done = lat.ctl("app", "validate", url + path, check=False)
+                    self.assertEqual(done.returncode, 1)
+                    for word in (path, *words):
+                        self.assertIn(word, done.stderr)
+                done = lat.ctl("app", "deploy", f"http://127.0.0.1:{free_port()}/x.yaml", check=False)
+                self.assertIn("connection-refused", done.stderr)
+            finally:
+                server.shutdown()
+
+    def test_are_the_images_there(self):
+        with Lattice() as lat, FakeRegistry() as r:
+            r.put("acme/echo", "1.0", read(HELLO))
+            path = lat.dir / "app.yaml"
+
+            def check(image):
+                text = manifest("app", HELLO, 1, 8000, {"z": 100}, False)
+                path.write_text(text.replace(f"file://{HELLO}", image))
+                done = lat.ctl("app", "validate", path, "--check-image-refs", "--insecure", "-o", "json", check=False)
+                result = json.loads(done.stdout)
+                self.assertEqual((done.returncode == 0, result["errors"] == []), (result["valid"], result["valid"]))
+                return " ".join(e["msg"] for e in result["errors"])
+
+            self.assertEqual(check(f"{r.authority}/acme/echo:1.0"), "")
+            self.assertEqual(check(f"file://{HELLO}"), "")
+            self.assertIn("404", check(f"{r.authority}/acme/echo:2.0"))
+            self.assertIn("app.yaml:12:16", check(f"{r.authority}/acme/echo:2.0"))
+            self.assertIn("nothing.wasm", check("file://./nothing.wasm"))
+            self.assertIn("latest", check(f"{r.authority}/acme/echo:latest"))
 
     def test_watching(self):
         with Lattice() as lat:
