@@ -21,7 +21,7 @@ void room_report(void)
         log_info("guest memories end in guard pages");
     else
         log_info("guest memories are bounds-checked, which is slower: address space is limited "
-                 "(ulimit -v)",
+                 "(ulimit -v, or the kernel)",
                  LI("kbytes", limit / 1024));
 }
 

@@ -8,13 +8,15 @@
 #include <assert.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <ucontext.h>
 #include "hostd/wasm/ops.h"
 #include "lattice/base/alloc.h"
 #include "lattice/base/num.h"
 
-#define SIGNAL_STACK_BYTES ((size_t)64 << 10)
+#define SIGNAL_STACK_BYTES \
+    ((size_t)64 << 10) /* beside all registers, whose size the kernel tells */
 /* Is the state in vm->regs when a handler starts? In the returning loop it is (handlers.cmake). */
 #ifndef HANDLERS_SAVE_STATE
 #define HANDLERS_SAVE_STATE 0
@@ -124,11 +126,16 @@ static void on_fault(int sig, siginfo_t *info, void *context)
     siglongjmp(vm->fault_jump, 1);
 }
 
+static size_t signal_stack_bytes(void)
+{
+    return SIGNAL_STACK_BYTES + getauxval(AT_MINSIGSTKSZ);
+}
+
 static void free_stack(void *stack)
 {
     stack_t off = {.ss_flags = SS_DISABLE};
     sigaltstack(&off, NULL);
-    munmap(stack, SIGNAL_STACK_BYTES);
+    munmap(stack, signal_stack_bytes());
 }
 
 static void init_once(void)
@@ -159,10 +166,10 @@ void wasm_thread_init(void)
         thread_ready = true; /* somebody else's: as good */
         return;
     }
-    void *stack =
-        mmap(NULL, SIGNAL_STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    size_t size = signal_stack_bytes();
+    void *stack = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     assert(stack != MAP_FAILED);
-    stack_t ours = {.ss_sp = stack, .ss_size = SIGNAL_STACK_BYTES};
+    stack_t ours = {.ss_sp = stack, .ss_size = size};
     sigaltstack(&ours, NULL);
     pthread_setspecific(stack_key, stack);
     thread_ready = true;

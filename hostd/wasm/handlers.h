@@ -149,11 +149,19 @@ static inline v128 with_f64(v128 v, double x)
 #define CHECK_STACK(end) (*(volatile uint64_t *)((end)-1) = 0)
 #endif
 
+/* Which access faulted is told by pc (fault.c), so pc may go on only after it. For x86-64 compilers leave it
+ * there anyway; others are told that it, or memory, might change here. */
+#if defined(__x86_64__)
+#define ACCESSED (void)0
+#else
+#define ACCESSED __asm__ volatile("" : "+r"(pc) : : "memory")
+#endif
 #define READ_MEMORY(v, address)            \
     do {                                   \
         const uint64_t ea = (address);     \
         CHECK_ACCESS(ea, sizeof(v));       \
         memcpy(&(v), mem + ea, sizeof(v)); \
+        ACCESSED;                          \
     } while (0)
 /* 16 bytes may be two writes to the machine: across the end of memory it has to fault before the first. */
 #define WRITE_MEMORY(v, address)                                         \
@@ -163,6 +171,7 @@ static inline v128 with_f64(v128 v, double x)
         if (sizeof(v) > 8)                                               \
             (void)*(const volatile uint8_t *)(mem + ea + sizeof(v) - 1); \
         memcpy(mem + ea, &(v), sizeof(v));                               \
+        ACCESSED;                                                        \
     } while (0)
 
 /* Of the v128 in slot 1, the lane that field 2 says. */

@@ -26,11 +26,12 @@
 #define RESERVATION_BYTES (((uint64_t)4 << 30) + GUARD_BYTES)
 #define POOL_MAX 256             /* empty reservations kept */
 #define GUARDED_MAX_DEFAULT 8192 /* 47 bits of addresses hold about 32,000 */
-/* With less address space than for so many reservations, all memories are checked instead. */
+/* They take no more than half of the addresses. If those are fewer, all memories are checked instead. */
 #define GUARDED_MIN 256
 #define RESERVATION_MAPPINGS 3 /* image, what was grown, the rest */
-#define HOST_PAGE 4096u        /* granularity of images */
-#define DIRTY_PAGES_MAX 256    /* beyond that dropping them is cheaper than copying back */
+#define IMAGE_PAGE 4096u       /* granularity of images: a page of the host is one, or several */
+#define DIRTY_BYTES_MAX \
+    (256 * IMAGE_PAGE) /* beyond that dropping them is cheaper than copying back */
 #define PAGEMAP_CHUNK 512
 #define SCAN_REGIONS 64
 
@@ -51,8 +52,9 @@ void memory_guarded_max(uint32_t count)
 
 void memory_choose(void)
 {
-    if (space_limit_bytes() / RESERVATION_BYTES < GUARDED_MIN)
-        memory_guarded_max(0);
+    uint64_t room = space_limit_bytes() / 2 / RESERVATION_BYTES;
+    if (room < GUARDED_MAX_DEFAULT)
+        memory_guarded_max(room < GUARDED_MIN ? 0 : (uint32_t)room);
 }
 
 bool wasm_guarded(void)
@@ -255,7 +257,7 @@ static void image_unref(struct memory_image *image)
 
 static bool is_zero(const uint8_t *page)
 {
-    return page[0] == 0 && memcmp(page, page + 1, HOST_PAGE - 1) == 0;
+    return page[0] == 0 && memcmp(page, page + 1, IMAGE_PAGE - 1) == 0;
 }
 
 /* Zero pages stay holes. */
@@ -263,8 +265,8 @@ static bool write_pages(int fd, const struct wasm_memory *m, struct err *e)
 {
     if (ftruncate(fd, (off_t)m->size_bytes) != 0)
         return err_errno(e, errno, "memory image");
-    for (uint64_t at = 0; at < m->size_bytes; at += HOST_PAGE)
-        if (!is_zero(m->base + at) && pwrite(fd, m->base + at, HOST_PAGE, (off_t)at) != HOST_PAGE)
+    for (uint64_t at = 0; at < m->size_bytes; at += IMAGE_PAGE)
+        if (!is_zero(m->base + at) && pwrite(fd, m->base + at, IMAGE_PAGE, (off_t)at) != IMAGE_PAGE)
             return err_errno(e, errno, "memory image");
     int seals = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
     if (fcntl(fd, F_ADD_SEALS, seals) != 0)
@@ -397,16 +399,16 @@ static int open_pagemap(void)
 struct rewinding {
     struct wasm_memory *m;
     int pagemap;
-    uint64_t ndirty;
+    uint64_t ndirty; /* bytes */
 };
 
-/* Copies pages back. False: they are too many by now. */
-static bool copy_back(struct rewinding *r, uint64_t first, uint64_t n)
+/* Copies bytes back. False: they are too many by now. */
+static bool copy_back(struct rewinding *r, uint64_t at, uint64_t n)
 {
     r->ndirty += n;
-    if (r->ndirty > DIRTY_PAGES_MAX)
+    if (r->ndirty > DIRTY_BYTES_MAX)
         return false;
-    memcpy(r->m->base + first * HOST_PAGE, r->m->image->view + first * HOST_PAGE, n * HOST_PAGE);
+    memcpy(r->m->base + at, r->m->image->view + at, n);
     return true;
 }
 
@@ -442,8 +444,7 @@ static enum rewound scan_dirty(struct rewinding *r)
         if (n < 0 || scan.walk_end <= scan.start)
             return UNKNOWN;
         for (int i = 0; i < n; i++)
-            if (!copy_back(r, (regions[i].start - base) / HOST_PAGE,
-                           (regions[i].end - regions[i].start) / HOST_PAGE))
+            if (!copy_back(r, regions[i].start - base, regions[i].end - regions[i].start))
                 return TOO_MANY;
     }
     return REWOUND;
@@ -452,15 +453,15 @@ static enum rewound scan_dirty(struct rewinding *r)
 static enum rewound read_dirty(struct rewinding *r)
 {
     uint64_t entries[PAGEMAP_CHUNK];
-    uint64_t npages = r->m->image->size / HOST_PAGE;
+    uint64_t page = space_page_bytes(), npages = r->m->image->size / page;
     for (uint64_t first = 0; first < npages; first += PAGEMAP_CHUNK) {
         uint64_t n = MIN(npages - first, (uint64_t)PAGEMAP_CHUNK);
-        uint64_t at = ((uintptr_t)r->m->base / HOST_PAGE + first) * sizeof(uint64_t);
+        uint64_t at = ((uintptr_t)r->m->base / page + first) * sizeof(uint64_t);
         if (pread(r->pagemap, entries, n * sizeof(uint64_t), (off_t)at) !=
             (ssize_t)(n * sizeof(uint64_t)))
             return UNKNOWN;
         for (uint64_t i = 0; i < n; i++)
-            if (page_is_dirty(entries[i]) && !copy_back(r, first + i, 1))
+            if (page_is_dirty(entries[i]) && !copy_back(r, (first + i) * page, page))
                 return TOO_MANY;
     }
     return REWOUND;

@@ -13,6 +13,7 @@
 #include "hostd/wasm/numeric.h"
 #include "lattice/base/alloc.h"
 #include "lattice/base/num.h"
+#include "lattice/base/space.h"
 
 #define STACK_BYTES_DEFAULT ((size_t)1 << 20)
 #define STACK_BYTES_MIN ((size_t)16 << 10)
@@ -30,7 +31,7 @@
 struct wasm_vm *wasm_vm_new(const struct wasm_vm_opts *opts, struct err *e)
 {
     size_t size = opts && opts->stack_bytes ? opts->stack_bytes : STACK_BYTES_DEFAULT;
-    size = round_up(MAX(size, STACK_BYTES_MIN), (size_t)4096);
+    size = round_up(MAX(size, STACK_BYTES_MIN), space_page_bytes());
     void *stack = mmap(NULL, size + STACK_GUARD_BYTES, PROT_NONE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (stack == MAP_FAILED || mprotect(stack, size, PROT_READ | PROT_WRITE) != 0) {

@@ -2,18 +2,45 @@
 /* Linux and glibc: RLIMIT_AS is what ulimit -v sets. */
 #include "lattice/base/space.h"
 
+#include <errno.h>
 #include <malloc.h>
 #include <pthread.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
+#include <unistd.h>
+#include "lattice/base/num.h"
 
 #define SMALL_STACK_BYTES ((size_t)1 << 20)
+/* x86-64 gives a process 47 bits of addresses; arm64 48 or, with small page tables, 36 to 47. */
+#define ADDRESS_BITS_MAX 47
+#define ADDRESS_BITS_MIN 36
+
+size_t space_page_bytes(void)
+{
+    return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* How far addresses go is not told: the greatest power of two at which a page can be. */
+static uint64_t addresses(void)
+{
+    size_t page = space_page_bytes();
+    for (int bits = ADDRESS_BITS_MAX; bits > ADDRESS_BITS_MIN; bits--) {
+        uint64_t middle = (uint64_t)1 << (bits - 1);
+        void *p = mmap((void *)(uintptr_t)middle, page, PROT_NONE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+        if (p != MAP_FAILED)
+            munmap(p, page);
+        if (p != MAP_FAILED || errno != ENOMEM) /* taken, or not for us: it exists */
+            return 2 * middle;
+    }
+    return (uint64_t)1 << ADDRESS_BITS_MIN;
+}
 
 uint64_t space_limit_bytes(void)
 {
     struct rlimit limit;
-    if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
-        return UINT64_MAX;
-    return limit.rlim_cur;
+    uint64_t most = addresses();
+    return getrlimit(RLIMIT_AS, &limit) == 0 ? MIN(limit.rlim_cur, most) : most;
 }
 
 void space_economise(void)

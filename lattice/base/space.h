@@ -3,9 +3,12 @@
 #ifndef LATTICE_BASE_SPACE_H
 #define LATTICE_BASE_SPACE_H
 
+#include <stddef.h>
 #include <stdint.h>
 
-uint64_t space_limit_bytes(void); /* UINT64_MAX: not limited */
+/* What ulimit -v leaves, else what the kernel has addresses for: 128 TiB, on some arm64 systems 256 GiB. */
+uint64_t space_limit_bytes(void);
+size_t space_page_bytes(void); /* 4 KiB, and on arm64 perhaps 16 or 64 */
 
 /* First thing in main: where less than SPACE_AMPLE_BYTES may be taken, threads that do not ask for a stack get
  * 1 MiB instead of the usual 8, and malloc keeps one arena instead of reserving 64 MiB for each thread. */

@@ -6,11 +6,11 @@
 #include <malloc.h>
 #include <stdint.h>
 #include <sys/mman.h>
-#include <unistd.h>
+#include "lattice/base/space.h"
 
 static int drop_clean(struct dl_phdr_info *info, size_t size, void *user)
 {
-    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t page = space_page_bytes();
     (void)size;
     (void)user;
     for (int i = 0; i < info->dlpi_phnum; i++) {

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include "lattice/base/num.h"
+#include "lattice/base/space.h"
 #include "tests/wasm/guest.h"
 
 /* A memory of 3 pages, a table of 5, 4 functions of 6 locals, 2 data segments. */
@@ -69,7 +70,7 @@ static void allow_more(size_t bytes)
     FILE *f = fopen("/proc/self/statm", "r");
     ck_assert(f && fscanf(f, "%lu", &pages) == 1);
     fclose(f);
-    struct rlimit limit = {pages * 4096 + bytes, RLIM_INFINITY};
+    struct rlimit limit = {pages * space_page_bytes() + bytes, RLIM_INFINITY};
     ck_assert_int_eq(setrlimit(RLIMIT_AS, &limit), 0);
 }
 
