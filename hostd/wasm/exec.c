@@ -649,11 +649,10 @@ HANDLER(CLAMP)
 HANDLER(ADDRESS)
 {
     const struct wasm_memory *m = vm->inst->memories[imm32(pc)];
-    uint64_t ea;
-    if (UNLIKELY(__builtin_add_overflow(SLOT(1), pc[2], &ea) || ea > m->size_bytes ||
-                 pc[3] > m->size_bytes - ea))
+    if (UNLIKELY(__builtin_add_overflow(SLOT(1), pc[2], &acc) || acc > m->size_bytes ||
+                 pc[3] > m->size_bytes - acc))
         TRAP(WASM_TRAP_MEMORY);
-    acc = AS_WORD(m->base + ea);
+    acc += AS_WORD(m->base);
     NEXT(4);
 }
 HANDLER(TABLE_SET)
