@@ -255,7 +255,8 @@ bool cmd_call(struct ctl *c, struct err *e)
                                   .port = option_number(c, "rpc-port"),
                                   .creds = option_text(c, "rpc-credsfile"),
                                   .jwt = option_text(c, "rpc-jwt"),
-                                  .seed = option_text(c, "rpc-seed")};
+                                  .seed = option_text(c, "rpc-seed"),
+                                  .ca_file = option_text(c, "rpc-ca-file")};
     if (!read_function(word(c, 1), &t, &k.http, e) ||
         !session_open_at(c, &where, option_number(c, "rpc-timeout-ms"), e))
         return false;

@@ -410,6 +410,8 @@ static void read_addresses(struct up *u)
         .creds = option_text(c, "ctl-credsfile"),
         .jwt = option_text(c, "ctl-jwt"),
         .seed = option_text(c, "ctl-seed"),
+        .tls = option_flag(c, "ctl-tls"),
+        .ca_file = option_text(c, "ctl-tls-ca-file"),
     };
 }
 

@@ -106,13 +106,14 @@ bool session_open_at(struct ctl *c, const struct session_where *w, uint64_t time
                      struct err *e)
 {
     char url[300];
-    snprintf(url, sizeof url, "nats://%s:%" PRIu64, w->host, w->port);
+    snprintf(url, sizeof url, "%s://%s:%" PRIu64, w->tls ? "tls" : "nats", w->host, w->port);
     struct bus_opts opts = {
         .url = url,
         .name = "hostctl",
         .creds = w->creds,
         .jwt = literal_or_file(c, w->jwt),
         .seed = literal_or_file(c, w->seed),
+        .ca_file = w->ca_file,
         .on_state = on_state,
         .user = c,
     };
@@ -123,6 +124,8 @@ bool session_open_at(struct ctl *c, const struct session_where *w, uint64_t time
         if (e->code == ERR_DENIED)
             return err_wrap(
                 e, "NATS refuses us: look at --ctl-credsfile, or --ctl-jwt and --ctl-seed");
+        if (e->code == ERR_INVALID)
+            return false;
         return err_set(e, e->code,
                        "cannot reach NATS at %s:%" PRIu64
                        " (%s); is it running? `hostctl up` starts one",
@@ -142,7 +145,11 @@ bool session_open(struct ctl *c, struct err *e)
         .creds = option_text(c, "ctl-credsfile"),
         .jwt = option_text(c, "ctl-jwt"),
         .seed = option_text(c, "ctl-seed"),
+        .ca_file = option_text(c, "ctl-tls-ca-file"),
     };
+    if (option_flag(c, "ctl-tls-first"))
+        return err_set(e, ERR_UNSUPPORTED,
+                       "--ctl-tls-first: only servers that greet before TLS are served");
     if (!proto_lattice_ok(session_lattice(c)))
         return err_set(e, ERR_INVALID, "'%s' is not a lattice name: use A-Z a-z 0-9 - _",
                        option_text(c, "lattice"));

@@ -166,8 +166,9 @@ void notice(const struct ctl *c, const char *fmt, ...) __attribute__((format(pri
 /* ---- session.c ---- */
 
 struct session_where {
-    const char *host, *creds, *jwt, *seed;
+    const char *host, *creds, *jwt, *seed, *ca_file;
     uint64_t port;
+    bool tls;
 };
 /* By the connection options of the command. */
 bool session_open(struct ctl *c, struct err *e);

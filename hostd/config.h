@@ -19,6 +19,7 @@ struct settings {
     const char *rpc_host, *rpc_jwt, *rpc_seed, *rpc_creds;
     uint64_t nats_port, ctl_port, rpc_port; /* ctl, rpc: 0 means nats_port */
     bool ctl_tls, rpc_tls;
+    const char *ctl_ca_file, *rpc_ca_file;
     const char *ctl_prefix, *js_domain;
     uint64_t rpc_timeout_ms;
     const char *host_seed;

@@ -240,6 +240,7 @@ static void open_sidecars(struct host *h)
                                 .rpc_url = bus_url(h->opts.rpc),
                                 .rpc_jwt = str_of(s->rpc_jwt),
                                 .rpc_seed = str_of(s->rpc_seed),
+                                .rpc_ca_file = str_of(s->rpc_ca_file),
                                 .rpc_timeout_ms = s->rpc_timeout_ms,
                                 .shutdown_ms = s->provider_shutdown_ms,
                                 .log_level = str_of(s->log_level),

@@ -121,10 +121,10 @@ static void on_state(void *user, enum bus_state state, const struct err *why)
     }
 }
 
-static bool connect_one(struct daemon *d, const char *host, uint64_t port, struct bus_opts opts,
-                        struct bus **out, struct err *e)
+static bool connect_one(struct daemon *d, const char *host, uint64_t port, bool tls,
+                        struct bus_opts opts, struct bus **out, struct err *e)
 {
-    AUTO_FREE char *url = xasprintf("nats://%s:%u", host, (unsigned)port);
+    AUTO_FREE char *url = xasprintf("%s://%s:%u", tls ? "tls" : "nats", host, (unsigned)port);
     opts.url = url;
     opts.name = CLIENT_NAME;
     opts.on_state = on_state;
@@ -136,12 +136,12 @@ static bool connect_both(struct daemon *d, struct err *e)
 {
     const struct settings *s = &d->settings;
     struct bus_opts ctl = {
-        .creds = s->ctl_creds, .jwt = s->ctl_jwt, .seed = s->ctl_seed, .tls = s->ctl_tls};
+        .creds = s->ctl_creds, .jwt = s->ctl_jwt, .seed = s->ctl_seed, .ca_file = s->ctl_ca_file};
     struct bus_opts rpc = {
-        .creds = s->rpc_creds, .jwt = s->rpc_jwt, .seed = s->rpc_seed, .tls = s->rpc_tls};
+        .creds = s->rpc_creds, .jwt = s->rpc_jwt, .seed = s->rpc_seed, .ca_file = s->rpc_ca_file};
     d->patience = loop_after(d->loop, CONNECT_MS, on_patience, d);
-    return connect_one(d, s->ctl_host, s->ctl_port, ctl, &d->ctl, e) &&
-           connect_one(d, s->rpc_host, s->rpc_port, rpc, &d->rpc, e) &&
+    return connect_one(d, s->ctl_host, s->ctl_port, s->ctl_tls, ctl, &d->ctl, e) &&
+           connect_one(d, s->rpc_host, s->rpc_port, s->rpc_tls, rpc, &d->rpc, e) &&
            loop_signal(d->loop, SIGINT, on_signal, d, e) &&
            loop_signal(d->loop, SIGTERM, on_signal, d, e);
 }

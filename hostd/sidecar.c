@@ -457,19 +457,27 @@ void sidecars_link_added(struct sidecars *ss, const struct proto_link *link)
 
 /* ---- life of the whole ----------------------------------------------------------------------------- */
 
-/* The environment of a provider: cleared, except for logging and telemetry settings. */
-static char **pick_env(char **env)
+/* Takes line. */
+static char **env_add(char **env, size_t *n, char *line)
+{
+    env = xrealloc(env, (*n + 2) * sizeof *env);
+    env[(*n)++] = line;
+    env[*n] = NULL;
+    return env;
+}
+
+/* The environment of a provider: cleared, except for logging and telemetry settings, and what ours need to know. */
+static char **pick_env(char **env, struct str ca_file)
 {
     char **picked = xnew(char *);
     size_t n = 0;
     for (; *env; env++) {
         struct str line = str_of(*env);
-        if (!str_starts(line, STR("RUST_LOG=")) && !str_starts(line, STR("OTEL_")))
-            continue;
-        picked = xrealloc(picked, (n + 2) * sizeof *picked);
-        picked[n++] = str_dup(line);
-        picked[n] = NULL;
+        if (str_starts(line, STR("RUST_LOG=")) || str_starts(line, STR("OTEL_")))
+            picked = env_add(picked, &n, str_dup(line));
     }
+    if (ca_file.n)
+        picked = env_add(picked, &n, xasprintf(PROTO_CA_FILE_ENV "=%.*s", STR_ARG(ca_file)));
     return picked;
 }
 
@@ -478,7 +486,7 @@ struct sidecars *sidecars_open(const struct sidecar_opts *opts)
     struct sidecars *ss = xnew(struct sidecars);
     ss->opts = *opts;
     ss->loop = bus_loop(opts->rpc);
-    ss->env = pick_env(environ);
+    ss->env = pick_env(environ, opts->rpc_ca_file);
     arena_init(&ss->arena, SIDECAR_BYTES_MAX);
     struct str *const texts[] = {&ss->opts.lattice, &ss->opts.host_id,  &ss->opts.rpc_url,
                                  &ss->opts.rpc_jwt, &ss->opts.rpc_seed, &ss->opts.log_level};

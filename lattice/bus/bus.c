@@ -448,6 +448,20 @@ void bus_flush(struct bus *b, uint64_t timeout_ms, flush_fn *done, void *user)
 
 /* ---- life and state ------------------------------------------------------------------------------- */
 
+void bus_set_url(struct bus *b, struct str url)
+{
+    struct str rest = url, one;
+    size_t n = 0;
+    b->url[0] = '\0';
+    while (str_cut(&rest, ',', &one) && n < sizeof b->url) {
+        size_t at = str_rfind(one, '@'), host = at < one.n ? at + 1 : 0;
+        size_t scheme = host ? str_find(one, '/') : 0;
+        scheme = scheme + 2 <= host ? scheme + 2 : 0; /* "nats://" */
+        n += (size_t)snprintf(b->url + n, sizeof b->url - n, "%s%.*s%.*s", n ? "," : "",
+                              (int)scheme, one.p, STR_ARG(str_sub(one, host, one.n)));
+    }
+}
+
 bool bus_base_init(struct bus *b, const struct bus_ops *ops, struct loop *loop,
                    const struct bus_opts *opts, struct err *e)
 {
@@ -457,7 +471,7 @@ bool bus_base_init(struct bus *b, const struct bus_ops *ops, struct loop *loop,
     b->user = opts->user;
     b->state = BUS_CONNECTING;
     b->max_payload = BUS_MAX_PAYLOAD_DEFAULT;
-    snprintf(b->url, sizeof b->url, "%s", opts->url ? opts->url : "");
+    bus_set_url(b, str_of(opts->url));
     char nuid[NUID_LEN + 1];
     rand_nuid(nuid);
     snprintf(b->inbox, sizeof b->inbox, "_INBOX.%s.", nuid);

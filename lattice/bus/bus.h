@@ -51,11 +51,13 @@ enum bus_state { BUS_CONNECTING, BUS_UP, BUS_DOWN, BUS_SHUT };
 typedef void bus_state_fn(void *user, enum bus_state state, const struct err *why);
 
 struct bus_opts {
-    const char *url;        /* nats://host:port */
+    const char *url;        /* nats://host:port, tls: insists on TLS; several separated by commas */
     const char *name;       /* client name shown by the server */
     const char *creds;      /* path, or NULL */
     const char *jwt, *seed; /* both or none */
-    bool tls;
+    const char
+        *ca_file;   /* PEM to trust beside the system's certificates; insists on TLS. NULL: none */
+    const char *ca; /* the same as text */
     bus_state_fn *on_state; /* may be NULL; reconnecting goes on for ever by itself */
     void *user;
 };
@@ -123,6 +125,7 @@ struct kv_opts {
     uint8_t history;      /* 0 means 1 */
     uint64_t ttl_ms;      /* bucket-wide; 0: none */
     uint8_t replicas;     /* 0 means 1 */
+    bool in_memory;       /* else on disk */
 };
 
 enum kv_op { KV_PUT, KV_DELETE, KV_PURGE };

@@ -79,6 +79,8 @@ bool bus_base_init(struct bus *b, const struct bus_ops *ops, struct loop *loop,
                    const struct bus_opts *opts, struct err *e);
 /* The build's half of its close: fails requests, shuts down the inbox. b->state is BUS_SHUT afterwards. */
 void bus_base_fini(struct bus *b);
+/* What is said of the server or servers: without the credentials that a URL may hold. */
+void bus_set_url(struct bus *b, struct str url);
 /* Records and announces a state. The owner may close the bus inside: nothing may follow that touches it. */
 void bus_set_state(struct bus *b, enum bus_state state, const struct err *why);
 void bus_listen(struct bus *b, struct bus_listener *l);

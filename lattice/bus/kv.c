@@ -207,12 +207,12 @@ static bool ask_create(struct opening *o, struct err *e)
     o->created = true;
     json_t *config = json_pack(
         "{s:s, s:[s], s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:i, s:b, s:b, s:b, s:b}",
-        "name", name, "subjects", subjects, "retention", "limits", "storage", "file", "discard",
-        "new", "max_msgs_per_subject", w->history ? w->history : 1, "max_msgs", -1, "max_bytes", -1,
-        "max_msg_size", -1, "max_consumers", -1, "max_age", (json_int_t)(w->ttl_ms * 1000000),
-        "duplicate_window", (json_int_t)(window_ms * 1000000), "num_replicas",
-        w->replicas ? w->replicas : 1, "allow_rollup_hdrs", 1, "deny_delete", 1, "deny_purge", 0,
-        "allow_direct", 1);
+        "name", name, "subjects", subjects, "retention", "limits", "storage",
+        w->in_memory ? "memory" : "file", "discard", "new", "max_msgs_per_subject",
+        w->history ? w->history : 1, "max_msgs", -1, "max_bytes", -1, "max_msg_size", -1,
+        "max_consumers", -1, "max_age", (json_int_t)(w->ttl_ms * 1000000), "duplicate_window",
+        (json_int_t)(window_ms * 1000000), "num_replicas", w->replicas ? w->replicas : 1,
+        "allow_rollup_hdrs", 1, "deny_delete", 1, "deny_purge", 0, "allow_direct", 1);
     assert(config);
     return kv_api(o->kv, config, on_stream, o, NULL, e, "STREAM.CREATE.%s", name);
 }

@@ -341,7 +341,7 @@ void nbus_up(struct nats_bus *b)
     if (max_payload > 0)
         b->base.max_payload = (size_t)max_payload;
     if (natsConnection_GetConnectedUrl(b->conn, url, sizeof url) == NATS_OK && *url)
-        memcpy(b->base.url, url, sizeof url);
+        bus_set_url(&b->base, str_of(url));
     for (struct nats_sub *sub = b->dead; sub; sub = sub->next)
         if (sub->sub && natsSubscription_IsValid(sub->sub))
             natsSubscription_Unsubscribe(sub->sub);
@@ -393,10 +393,8 @@ static void library_init(void)
 bool bus_nats_open(struct loop *loop, const struct bus_opts *opts, struct bus **out, struct err *e)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    if (!opts->url || !*opts->url)
-        return err_set(e, ERR_INVALID, "no NATS server URL given");
-    if (!opts->jwt != !opts->seed)
-        return err_set(e, ERR_INVALID, "NATS JWT and seed go together: only one of them was given");
+    if (!connect_check(opts, e))
+        return false;
     pthread_once(&once, library_init);
     struct inlet *in = inlet_new(loop, opts, e);
     if (!in)

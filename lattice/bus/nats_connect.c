@@ -4,7 +4,9 @@
  * Keeps: the last attempt may outlive the bus; it then closes what it got. */
 #include "lattice/bus/nats_int.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <unistd.h>
 #include "lattice/base/alloc.h"
 #include "lattice/base/num.h"
 
@@ -13,6 +15,7 @@
 #define PING_INTERVAL_MS 20000
 #define RECONNECT_FIRST_MS 50
 #define RECONNECT_MAX_MS 2000
+#define SERVERS_MAX 16
 
 struct connect_job {
     struct nats_bus *bus; /* NULL: closed meanwhile */
@@ -53,9 +56,54 @@ static natsStatus sign_nonce(char **error, unsigned char **signature, int *lengt
     return nats_Sign(in->seed, nonce, signature, length);
 }
 
+/* The library takes any text, and does not say why it cannot read a file. */
+bool connect_check(const struct bus_opts *opts, struct err *e)
+{
+    if (opts->ca && !strstr(opts->ca, "-----BEGIN "))
+        return err_set(e, ERR_INVALID, "no certificate in the text that was given to trust");
+    if (opts->ca_file && access(opts->ca_file, R_OK) != 0)
+        return err_set(e, ERR_INVALID, "certificates to trust: '%s': %s", opts->ca_file,
+                       strerror(errno));
+    if (!opts->url || !*opts->url)
+        return err_set(e, ERR_INVALID, "no NATS server URL given");
+    if (!opts->jwt != !opts->seed)
+        return err_set(e, ERR_INVALID, "NATS JWT and seed go together: only one of them was given");
+    return true;
+}
+
+/* One or more URLs separated by commas. The library itself takes no notice of their scheme. */
+static natsStatus set_servers(natsOptions *o, const char *urls, bool *secure)
+{
+    char *url[SERVERS_MAX] = {NULL};
+    struct str rest = str_of(urls), one;
+    int n = 0;
+    while (n < SERVERS_MAX && str_cut(&rest, ',', &one)) {
+        url[n] = str_dup(str_trim(one));
+        *secure |= str_starts(str_of(url[n++]), STR("tls://"));
+    }
+    natsStatus s = rest.n ? NATS_INVALID_ARG : natsOptions_SetServers(o, (const char **)url, n);
+    while (n > 0)
+        free(url[--n]);
+    return s;
+}
+
+static natsStatus set_tls(natsOptions *o, const struct bus_opts *opts, bool secure)
+{
+    natsStatus s = NATS_OK;
+    if (secure || opts->ca_file || opts->ca)
+        s = natsOptions_SetSecure(o, true);
+    if (opts->ca_file)
+        s = s ? s : natsOptions_LoadCATrustedCertificates(o, opts->ca_file);
+    if (opts->ca)
+        s = s ? s : natsOptions_SetCATrustedCertificates(o, opts->ca); /* takes any text */
+    return s;
+}
+
 static natsStatus set_options(natsOptions *o, struct inlet *in, const struct bus_opts *opts)
 {
-    natsStatus s = natsOptions_SetURL(o, opts->url);
+    bool secure = false;
+    natsStatus s = set_servers(o, opts->url, &secure);
+    s = s ? s : set_tls(o, opts, secure);
     s = s ? s : natsOptions_SetName(o, opts->name ? opts->name : "hostd");
     s = s ? s : natsOptions_SetSendAsap(o, true);
     s = s ? s : natsOptions_UseGlobalMessageDelivery(o, true);
@@ -68,8 +116,6 @@ static natsStatus set_options(natsOptions *o, struct inlet *in, const struct bus
     s = s ? s : natsOptions_SetDisconnectedCB(o, inlet_on_down, in);
     s = s ? s : natsOptions_SetClosedCB(o, inlet_on_closed, in);
     s = s ? s : natsOptions_SetErrorHandler(o, inlet_on_error, NULL);
-    if (opts->tls)
-        s = s ? s : natsOptions_SetSecure(o, true);
     if (opts->creds)
         s = s ? s : natsOptions_SetUserCredentialsFromFiles(o, opts->creds, NULL);
     if (in->jwt)
@@ -77,15 +123,26 @@ static natsStatus set_options(natsOptions *o, struct inlet *in, const struct bus
     return s;
 }
 
-static natsOptions *options_new(struct inlet *in, const struct bus_opts *opts, struct err *e)
+/* What the library says about a failure on this thread, without the place in its source that stands in front. */
+static const char *last_error(natsStatus s)
+{
+    natsStatus last;
+    const char *text = nats_GetLastError(&last);
+    const char *place = text ? strstr(text, "): ") : NULL;
+    if (place)
+        text = place + 3;
+    return text && *text ? text : natsStatus_GetText(s);
+}
+
+static natsOptions *options_new(struct nats_bus *b, const struct bus_opts *opts, struct err *e)
 {
     natsOptions *o = NULL;
     natsStatus s = natsOptions_Create(&o);
-    s = s ? s : set_options(o, in, opts);
+    s = s ? s : set_options(o, b->inlet, opts);
     if (s == NATS_OK)
         return o;
     natsOptions_Destroy(o);
-    err_set(e, ERR_INVALID, "NATS options for %s: %s", opts->url, natsStatus_GetText(s));
+    err_set(e, ERR_INVALID, "NATS options for %s: %s", b->base.url, last_error(s));
     return NULL;
 }
 
@@ -98,15 +155,9 @@ static void connect_work(void *user)
     job->status = natsConnection_Connect(&job->conn, job->opts);
     if (job->status == NATS_OK)
         return;
-    natsStatus last;
-    const char *text = nats_GetLastError(&last);
-    const char *place = text ? strstr(text, "): ") : NULL;
-    if (place) /* "(file:line): " of the library's source */
-        text = place + 3;
-    if (job->status == NATS_NO_SERVER)
-        text = "no NATS server answers there";
     snprintf(job->why, sizeof job->why, "%s",
-             text && *text ? text : natsStatus_GetText(job->status));
+             job->status == NATS_NO_SERVER ? "no NATS server answers there"
+                                           : last_error(job->status));
     inlet_unref(job->inlet);
 }
 
@@ -172,7 +223,7 @@ static void connect_done(void *user)
 
 bool connect_begin(struct nats_bus *b, const struct bus_opts *opts, struct err *e)
 {
-    natsOptions *o = options_new(b->inlet, opts, e);
+    natsOptions *o = options_new(b, opts, e);
     if (!o)
         return false;
     b->job = xnew(struct connect_job);

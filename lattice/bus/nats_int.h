@@ -75,6 +75,8 @@ void inlet_on_error(natsConnection *nc, natsSubscription *s, natsStatus status, 
 
 /* ---- nats_connect.c ------------------------------------------------------------------------------- */
 
+/* Can these options be any good? */
+bool connect_check(const struct bus_opts *opts, struct err *e);
 /* Tries until there is a connection, which it puts into b->conn, or no hope; nbus_up or nbus_set_state say so. */
 bool connect_begin(struct nats_bus *b, const struct bus_opts *opts, struct err *e);
 void connect_end(struct nats_bus *b); /* the last attempt may outlive the bus */

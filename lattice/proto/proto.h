@@ -459,6 +459,9 @@ struct proto_otel {
     struct str trace_level;
 };
 
+/* In the environment of a provider: certificates (PEM file) that it may trust for its connection to the lattice. */
+#define PROTO_CA_FILE_ENV "HOSTD_RPC_TLS_CA_FILE"
+
 struct proto_host_data {
     struct str host_id, lattice_rpc_prefix, link_name, lattice_rpc_user_jwt, lattice_rpc_user_seed,
         lattice_rpc_url, provider_key, instance_id, host_xkey_public_key, provider_xkey_private_key;

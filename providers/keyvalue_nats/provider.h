@@ -18,9 +18,11 @@ struct settings { /* views of what they were read from */
     struct str bucket;
     struct str cluster_uri; /* empty: the lattice's connection */
     struct str js_domain;
+    struct str tls_ca, tls_ca_file;     /* PEM text, its path; with cluster_uri. tls_ca wins */
     struct str client_jwt, client_seed; /* both or none, with cluster_uri */
     struct str watch;                   /* of a link to a component: see watch.c */
     bool create;
+    uint64_t storage;                   /* of a bucket that we create: 0 file, 1 memory */
     uint64_t replicas, history, ttl_ms; /* of a bucket that we create; 0: default */
 };
 

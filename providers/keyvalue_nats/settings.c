@@ -6,6 +6,8 @@
 
 #define TTL_MS_MAX (100ull * 366 * 24 * 3600 * 1000)
 
+static const char *const storages[] = {"file", "memory", NULL};
+
 static const struct setting rows[] = {
     {"bucket", SETTING_TEXT, offsetof(struct settings, bucket), 0, NULL},
     {"cluster_uri", SETTING_TEXT, offsetof(struct settings, cluster_uri), 0, NULL},
@@ -17,9 +19,9 @@ static const struct setting rows[] = {
     {"replicas", SETTING_NUMBER, offsetof(struct settings, replicas), 5, NULL},
     {"history", SETTING_NUMBER, offsetof(struct settings, history), 64, NULL},
     {"ttl_ms", SETTING_NUMBER, offsetof(struct settings, ttl_ms), TTL_MS_MAX, NULL},
-    {"storage", SETTING_ONLY, 0, 0, "file"},
-    {"tls_ca", SETTING_REFUSED, 0, 0, NULL},
-    {"tls_ca_file", SETTING_REFUSED, 0, 0, NULL},
+    {"storage", SETTING_WORD, offsetof(struct settings, storage), 0, storages},
+    {"tls_ca", SETTING_TEXT, offsetof(struct settings, tls_ca), 0, NULL},
+    {"tls_ca_file", SETTING_TEXT, offsetof(struct settings, tls_ca_file), 0, NULL},
 };
 
 bool settings_read(const struct proto_map *link, const struct proto_map *fallback,
@@ -34,6 +36,8 @@ bool settings_read(const struct proto_map *link, const struct proto_map *fallbac
         return err_set(e, ERR_INVALID, "client_jwt and client_seed go together");
     if (s.client_jwt.n && s.cluster_uri.n == 0)
         return err_set(e, ERR_INVALID, "client_jwt and client_seed need a cluster_uri");
+    if ((s.tls_ca.n || s.tls_ca_file.n) && s.cluster_uri.n == 0)
+        return err_set(e, ERR_INVALID, "tls_ca and tls_ca_file need a cluster_uri");
     *out = s;
     return true;
 }

@@ -76,7 +76,8 @@ static void open_bucket(struct store *s)
                                  .create = w->create,
                                  .history = (uint8_t)w->history,
                                  .ttl_ms = w->ttl_ms,
-                                 .replicas = (uint8_t)w->replicas};
+                                 .replicas = (uint8_t)w->replicas,
+                                 .in_memory = w->storage == 1};
     struct bus *bus = s->own ? s->own : sdk_bus(s->provider->sdk);
     struct opening *o = xnew(struct opening);
     o->store = s;
@@ -95,9 +96,15 @@ static bool connect_own(struct store *s, struct err *e)
     AUTO_FREE char *url = str_dup(w->cluster_uri);
     AUTO_FREE char *jwt = str_dup(w->client_jwt);
     AUTO_FREE char *seed = str_dup(w->client_seed);
+    AUTO_FREE char *ca = str_dup(w->tls_ca);
+    AUTO_FREE char *ca_file = str_dup(w->tls_ca_file);
     AUTO_FREE char *name = xasprintf("keyvalue-nats %.*s", STR_ARG(s->link->def->source_id));
-    const struct bus_opts opts = {
-        .url = url, .name = name, .jwt = *jwt ? jwt : NULL, .seed = *seed ? seed : NULL};
+    const struct bus_opts opts = {.url = url,
+                                  .name = name,
+                                  .jwt = *jwt ? jwt : NULL,
+                                  .seed = *seed ? seed : NULL,
+                                  .ca = *ca ? ca : NULL,
+                                  .ca_file = *ca_file && !*ca ? ca_file : NULL};
     return bus_nats_open(sdk_loop(s->provider->sdk), &opts, &s->own, e) ||
            err_wrap(e, "setting cluster_uri");
 }

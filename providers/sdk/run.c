@@ -77,6 +77,7 @@ static bool open_bus(struct process *p, const struct proto_host_data *h, struct 
         .name = name,
         .jwt = signs ? jwt : NULL,
         .seed = signs ? seed : NULL,
+        .ca_file = getenv(PROTO_CA_FILE_ENV),
         .on_state = on_bus_state,
         .user = p,
     };

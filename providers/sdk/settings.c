@@ -3,6 +3,7 @@
 #include "providers/sdk/settings.h"
 
 #include <inttypes.h>
+#include "lattice/base/buf.h"
 
 static bool read_bool(struct str value, bool *out, struct err *e)
 {
@@ -11,6 +12,22 @@ static bool read_bool(struct str value, bool *out, struct err *e)
         return err_set(e, ERR_INVALID, "neither true nor false");
     *out = yes;
     return true;
+}
+
+static bool read_word(const char *const *words, struct str value, uint64_t *out, struct err *e)
+{
+    struct buf all = BUF_INIT;
+    for (uint64_t i = 0; words[i]; i++) {
+        if (str_ieq(value, str_of(words[i]))) {
+            *out = i;
+            buf_fini(&all);
+            return true;
+        }
+        buf_printf(&all, "%s%s", i ? ", " : "", words[i]);
+    }
+    err_set(e, ERR_INVALID, "none of: %.*s", STR_ARG(buf_view(&all)));
+    buf_fini(&all);
+    return false;
 }
 
 static bool apply(const struct setting *row, struct str value, void *out, struct err *e)
@@ -25,13 +42,10 @@ static bool apply(const struct setting *row, struct str value, void *out, struct
     case SETTING_NUMBER:
         return (str_u64(value, at) && *(uint64_t *)at <= row->max) ||
                err_set(e, ERR_INVALID, "not a number up to %" PRIu64, row->max);
-    case SETTING_ONLY:
-        return str_eqz(value, row->only) ||
-               err_set(e, ERR_UNSUPPORTED, "only '%s' is supported", row->only);
-    case SETTING_REFUSED:
-        break;
+    case SETTING_WORD:
+        return read_word(row->words, value, at, e);
     }
-    return err_set(e, ERR_UNSUPPORTED, "not supported yet");
+    return false;
 }
 
 /* Upper and lower case in keys are the same to upstream's providers. */

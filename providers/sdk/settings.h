@@ -10,8 +10,7 @@ enum setting_kind {
     SETTING_TEXT,   /* struct str, a view of the configuration */
     SETTING_BOOL,   /* bool */
     SETTING_NUMBER, /* uint64_t, up to max */
-    SETTING_ONLY,   /* nothing but the text `only`; nothing is written */
-    SETTING_REFUSED,
+    SETTING_WORD,   /* uint64_t, which one of `words` it is */
 };
 
 struct setting {
@@ -19,7 +18,7 @@ struct setting {
     enum setting_kind kind;
     size_t at; /* offset in the struct */
     uint64_t max;
-    const char *only;
+    const char *const *words; /* ends with NULL */
 };
 
 /* What the link does not set is looked up in `fallback`, and stays as it is in neither. On failure some of *out may be

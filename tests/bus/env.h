@@ -31,6 +31,8 @@ struct env {
     char url[64], dir[64];
     const char *domain;   /* JetStream domain of the server; NULL: none */
     const char *password; /* which the server wants; NULL: none */
+    const char *cert;     /* its certificate's name in dir, see test_tls.c; NULL: no TLS */
+    char ca_file[80];     /* which env_open trusts; empty: none */
 };
 
 static struct env env;
@@ -108,8 +110,11 @@ static inline struct bus *env_open_with(bus_state_fn *on_state, void *user)
 {
     struct err e = ERR_INIT;
     struct bus *b = NULL;
-    struct bus_opts o = {
-        .url = env.real ? env.url : NULL, .name = "test", .on_state = on_state, .user = user};
+    struct bus_opts o = {.url = env.real ? env.url : NULL,
+                         .name = "test",
+                         .on_state = on_state,
+                         .user = user,
+                         .ca_file = *env.ca_file ? env.ca_file : NULL};
     bool ok = env.real ? bus_nats_open(env.loop, &o, &b, &e) : bus_sim_open(env.net, &o, &b, &e);
     ck_assert_msg(ok, "%s", e.text);
     return b;
@@ -147,6 +152,9 @@ static inline void env_server_start(void)
     fputs("}\n", f);
     if (env.password)
         fprintf(f, "authorization { user: u, password: %s }\n", env.password);
+    if (env.cert)
+        fprintf(f, "tls { cert_file: \"%s/%s.pem\", key_file: \"%s/%s.key\" }\n", env.dir, env.cert,
+                env.dir, env.cert);
     fclose(f);
     env.server = fork();
     if (env.server == 0) {
@@ -189,12 +197,17 @@ static inline void env_start_sim(void)
     env.net = bus_sim_new(env.loop, 1);
 }
 
-static inline void env_start_real(void)
+static inline void env_prepare_real(void)
 {
     env = (struct env){.real = true, .loop = loop_new(), .port = env_free_port()};
     snprintf(env.url, sizeof env.url, "nats://127.0.0.1:%d", env.port);
     snprintf(env.dir, sizeof env.dir, P_tmpdir "/test-bus-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(env.dir));
+}
+
+static inline void env_start_real(void)
+{
+    env_prepare_real();
     env_server_start();
 }
 
