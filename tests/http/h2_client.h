@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* For the tests of HTTP/2: a client in front of harness.h's server that keeps what it is told of each stream, and can
- * write frames that no library would. */
+/* For the tests of HTTP/2: a client in front of a server in a simulated loop that keeps what it is told of each stream,
+ * and can write frames that no library would. */
 #ifndef HOSTD_TESTS_HTTP_H2_CLIENT_H
 #define HOSTD_TESTS_HTTP_H2_CLIENT_H
 
 #include <nghttp2/nghttp2.h>
-#include "tests/http/harness.h"
+#include <check.h>
+#include <stdlib.h>
+#include "lattice/base/buf.h"
+#include "lattice/base/loop.h"
+#include "lattice/base/num.h"
+#include "lattice/http/http_sim.h"
 
 #define STREAMS 300
 #define OPEN_CODE UINT32_MAX /* of a stream that is not closed */
@@ -17,7 +22,8 @@ struct h2_seen {
 };
 
 struct h2_client {
-    struct harness *h;
+    struct loop *loop;
+    struct http_sim_client *sim;
     nghttp2_session *session;
     struct h2_seen seen[STREAMS]; /* by stream id */
     uint32_t goaways, goaway_code, resets, pings;
@@ -94,15 +100,15 @@ static inline void h2_pump(struct h2_client *c)
     for (bool more = true; more;) {
         more = false;
         while ((n = nghttp2_session_mem_send(c->session, &out)) > 0) {
-            http_sim_put(c->h->client, (struct str){(const char *)out, (size_t)n});
+            http_sim_put(c->sim, (struct str){(const char *)out, (size_t)n});
             more = true;
         }
-        loop_sim_advance(c->h->loop, 0);
-        struct str got = http_sim_got(c->h->client);
+        loop_sim_advance(c->loop, 0);
+        struct str got = http_sim_got(c->sim);
         if (got.n > 0) {
             struct buf copy = BUF_INIT;
             buf_str(&copy, got);
-            http_sim_clear(c->h->client);
+            http_sim_clear(c->sim);
             ck_assert_int_eq(nghttp2_session_mem_recv(c->session, copy.p, copy.n), copy.n);
             buf_fini(&copy);
             more = true;
@@ -110,11 +116,11 @@ static inline void h2_pump(struct h2_client *c)
     }
 }
 
-static inline void h2_attach(struct h2_client *c, struct harness *h)
+static inline void h2_attach(struct h2_client *c, struct loop *loop, struct http_sim_client *sim)
 {
     nghttp2_session_callbacks *calls;
     nghttp2_option *option;
-    *c = (struct h2_client){.h = h};
+    *c = (struct h2_client){.loop = loop, .sim = sim};
     for (size_t i = 0; i < STREAMS; i++)
         c->seen[i].code = OPEN_CODE;
     ck_assert(!nghttp2_session_callbacks_new(&calls) && !nghttp2_option_new(&option));
@@ -131,13 +137,6 @@ static inline void h2_attach(struct h2_client *c, struct harness *h)
     h2_pump(c);
 }
 
-static inline void h2_open(struct h2_client *c, struct harness *h, enum answer answer,
-                           const struct http_limits *limits)
-{
-    harness_open(h, answer, limits);
-    h2_attach(c, h);
-}
-
 static inline void h2_detach(struct h2_client *c)
 {
     for (size_t i = 0; i < STREAMS; i++) {
@@ -147,16 +146,10 @@ static inline void h2_detach(struct h2_client *c)
     nghttp2_session_del(c->session);
 }
 
-static inline void h2_close(struct h2_client *c)
-{
-    harness_close(c->h);
-    h2_detach(c);
-}
-
 static inline void h2_wait(struct h2_client *c, uint64_t ms)
 {
     h2_pump(c);
-    loop_sim_advance(c->h->loop, ms);
+    loop_sim_advance(c->loop, ms);
     h2_pump(c);
 }
 
@@ -252,7 +245,7 @@ static inline void h2_frame(struct h2_client *c, uint8_t type, uint8_t flags, ui
     struct buf b = BUF_INIT;
     buf_put(&b, head, sizeof head);
     buf_str(&b, payload);
-    http_sim_put(c->h->client, buf_view(&b));
+    http_sim_put(c->sim, buf_view(&b));
     buf_fini(&b);
 }
 

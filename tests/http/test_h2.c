@@ -2,6 +2,20 @@
 /* HTTP/2 as a well-behaved client sees it: streams, bodies both ways and their windows, trailers, replies of every
  * kind, leaving, deadlines, and the end of a connection. */
 #include "tests/http/h2_client.h"
+#include "tests/http/harness.h"
+
+static void h2_open(struct h2_client *c, struct harness *h, enum answer answer,
+                    const struct http_limits *limits)
+{
+    harness_open(h, answer, limits);
+    h2_attach(c, h->loop, h->client);
+}
+
+static void h2_close(struct h2_client *c, struct harness *h)
+{
+    harness_close(h);
+    h2_detach(c);
+}
 
 static void ck_body(struct h2_client *c, int32_t id, const char *want)
 {
@@ -25,7 +39,7 @@ START_TEST(hello_over_one_connection)
     ck_assert(strstr(head, "date="));
     ck_assert_uint_eq(http_server_connections(h.server), 1);
     ck_assert_uint_eq(http_server_exchanges(h.server), 0);
-    h2_close(&c);
+    h2_close(&c, &h);
 }
 END_TEST
 
@@ -102,7 +116,7 @@ START_TEST(exchange_looks_like_any_other)
     h2_get(&c, ":method: GET\n:scheme: http\n:authority: a\n:path: /\nhost: A");
     ck_assert_str_eq(h2_text(&seen), "2 GET a / host=A");
     buf_fini(&seen);
-    h2_close(&c);
+    h2_close(&c, &h);
 }
 END_TEST
 
@@ -118,7 +132,7 @@ START_TEST(echo_with_trailers)
     ck_assert(h2_seen(&c, id)->ended);
     ck_assert(strstr(h2_text(&h2_seen(&c, id)->head), "[x-trailer=t]"));
     ck_assert_uint_eq(h2_seen(&c, id)->code, NGHTTP2_NO_ERROR);
-    h2_close(&c);
+    h2_close(&c, &h);
 }
 END_TEST
 
@@ -148,7 +162,7 @@ START_TEST(replies_without_body)
     h2_pump(&c);
     ck_assert(h2_seen(&c, id)->ended && h2_seen(&c, id)->status == 204);
     ck_assert(!strstr(h2_text(&h2_seen(&c, id)->head), "content-length"));
-    h2_close(&c);
+    h2_close(&c, &h);
 }
 END_TEST
 
@@ -177,7 +191,7 @@ START_TEST(reply_fields)
     http_reply_end(MOVE(h.open), NULL, 0);
     h2_pump(&c);
     ck_assert(h2_seen(&c, id)->ended);
-    h2_close(&c);
+    h2_close(&c, &h);
 }
 END_TEST
 
@@ -204,7 +218,7 @@ START_TEST(broken_promises)
     /* and the connection is as good as before */
     h.answer = ANSWER_HELLO;
     ck_body(&c, h2_get(&c, ""), "hello");
-    h2_close(&c);
+    h2_close(&c, &h);
 }
 END_TEST
 
@@ -230,7 +244,7 @@ START_TEST(retracted_reply)
     h2_pump(&c);
     ck_assert_uint_eq(h2_seen(&c, id)->code, NGHTTP2_INTERNAL_ERROR);
     ck_assert_uint_eq(h.gone, 0);
-    h2_close(&c);
+    h2_close(&c, &h);
 }
 END_TEST
 
@@ -247,7 +261,7 @@ START_TEST(expect_continue)
     nghttp2_session_resume_data(c.session, id);
     h2_pump(&c);
     ck_assert_uint_eq(h2_seen(&c, id)->status, 200);
-    h2_close(&c);
+    h2_close(&c, &h);
 }
 END_TEST
 
@@ -272,7 +286,7 @@ START_TEST(body_waits_for_its_reader)
     h2_pump(&c);
     ck_assert_uint_eq(h2_seen(&c, id)->status, 200);
     ck_assert_uint_eq(h.log.n, strlen("POST /|;") + (1 << 20));
-    h2_close(&c);
+    h2_close(&c, &h);
 }
 END_TEST
 
@@ -295,7 +309,7 @@ START_TEST(connection_window)
     hello(MOVE(h.open));
     h.hold = false;
     h2_pump(&c);
-    h2_close(&c);
+    h2_close(&c, &h);
 }
 END_TEST
 
@@ -320,7 +334,7 @@ START_TEST(unread_body_is_given_back)
         ck_assert_uint_eq(h2_seen(&c, id)->status, 200);
     }
     ck_assert_uint_eq(c.goaways, 0);
-    h2_close(&c);
+    h2_close(&c, &h);
 }
 END_TEST
 
@@ -346,7 +360,7 @@ START_TEST(reply_waits_for_the_client)
     http_reply_end(MOVE(h.open), NULL, 0);
     h2_pump(&c);
     ck_assert(h2_seen(&c, id)->ended);
-    h2_close(&c);
+    h2_close(&c, &h);
 }
 END_TEST
 
@@ -369,7 +383,7 @@ START_TEST(socket_that_takes_nothing)
     h2_pump(&c);
     ck_assert(h2_seen(&c, id)->ended);
     ck_assert_uint_eq(h2_seen(&c, id)->body.n, sizeof bytes);
-    h2_close(&c);
+    h2_close(&c, &h);
 }
 END_TEST
 
@@ -393,7 +407,7 @@ START_TEST(client_resets)
     hello(x);
     h2_pump(&c);
     ck_body(&c, other, "hello");
-    h2_close(&c);
+    h2_close(&c, &h);
 }
 END_TEST
 
@@ -409,7 +423,7 @@ START_TEST(client_leaves)
     ck_assert_uint_eq(h.gone, 2);
     ck_assert_int_eq(h.why, HTTP_GONE_CLIENT);
     ck_assert_uint_eq(http_server_connections(h.server), 0);
-    h2_close(&c);
+    h2_close(&c, &h);
 }
 END_TEST
 
@@ -425,7 +439,7 @@ START_TEST(answer_before_the_body)
     ck_assert_uint_eq(h2_seen(&c, id)->code, NGHTTP2_NO_ERROR); /* no more of it, please */
     ck_assert_uint_eq(h.gone, 0);
     ck_body(&c, h2_get(&c, ""), "hello");
-    h2_close(&c);
+    h2_close(&c, &h);
 }
 END_TEST
 
@@ -452,7 +466,7 @@ START_TEST(body_deadline)
     ck_assert_uint_eq(h.gone, 2);
     ck_assert_uint_eq(h2_seen(&c, id)->code, NGHTTP2_CANCEL);
     ck_assert_uint_eq(c.goaways, 0);
-    h2_close(&c);
+    h2_close(&c, &h);
 }
 END_TEST
 
@@ -470,7 +484,7 @@ START_TEST(trickling_body)
     }
     ck_assert_uint_eq(h.gone, 1);
     ck_assert_int_eq(h.why, HTTP_GONE_TIMEOUT);
-    h2_close(&c);
+    h2_close(&c, &h);
 }
 END_TEST
 
@@ -495,7 +509,7 @@ START_TEST(no_deadline_while_it_is_our_turn)
     ck_assert_uint_eq(h.gone, 0);
     h2_wait(&c, 5000);
     ck_assert_uint_eq(h.gone, 1);
-    h2_close(&c);
+    h2_close(&c, &h);
 }
 END_TEST
 
@@ -517,7 +531,7 @@ START_TEST(window_that_stays_shut)
     ck_assert_int_eq(h.why, HTTP_GONE_TIMEOUT);
     ck_assert_uint_eq(h2_seen(&c, id)->code, NGHTTP2_CANCEL);
     ck_assert_uint_eq(http_server_connections(h.server), 1);
-    h2_close(&c);
+    h2_close(&c, &h);
 }
 END_TEST
 
@@ -538,7 +552,7 @@ START_TEST(events_with_long_pauses)
     }
     ck_assert_uint_eq(h.gone, 0);
     http_reply_end(MOVE(h.open), NULL, 0);
-    h2_close(&c);
+    h2_close(&c, &h);
 }
 END_TEST
 
@@ -559,7 +573,7 @@ START_TEST(idle_deadline)
     ck_assert(http_sim_ended(h.client));
     h2_wait(&c, 5000);
     ck_assert_uint_eq(http_server_connections(h.server), 0);
-    h2_close(&c);
+    h2_close(&c, &h);
 }
 END_TEST
 
@@ -593,7 +607,7 @@ START_TEST(graceful_stop)
     h2_wait(&c, 10);
     ck_assert_uint_eq(h.stopped, 1);
     ck_assert_uint_eq(h.gone, 0);
-    h2_close(&c);
+    h2_close(&c, &h);
 }
 END_TEST
 
@@ -609,7 +623,7 @@ START_TEST(stop_of_an_idle_connection)
     ck_assert(http_sim_ended(h.client));
     h2_wait(&c, 3000);
     ck_assert_uint_eq(h.stopped, 1);
-    h2_close(&c);
+    h2_close(&c, &h);
 }
 END_TEST
 
@@ -624,7 +638,7 @@ START_TEST(last_request_of_a_connection)
     ck_body(&c, id, "hello");
     ck_assert_uint_ge(c.goaways, 1);
     ck_assert(http_sim_ended(h.client));
-    h2_close(&c);
+    h2_close(&c, &h);
 }
 END_TEST
 
@@ -636,7 +650,7 @@ START_TEST(closed_under_way)
     h2_open(&c, &h, ANSWER_ECHO, NULL);
     h2_get(&c, "");
     h2_send(&c, "", &body);
-    h2_close(&c); /* no exchange and no memory stays behind */
+    h2_close(&c, &h); /* no exchange and no memory stays behind */
 }
 END_TEST
 

@@ -3,6 +3,7 @@
  * written by hand and what comes back is read as a list: "h3" is a head on stream 3, "d3" data, "r3:8" a reset with its
  * code, "g7:11" a GOAWAY with the last stream and its code; settings, pings and windows are left out. */
 #include "tests/http/h2_client.h"
+#include "tests/http/harness.h"
 
 #define END_STREAM 1
 #define END_HEADERS 4
@@ -20,7 +21,7 @@ static void raw_open(struct raw *r, enum answer answer, const struct http_limits
 {
     *r = (struct raw){0};
     harness_open(&r->h, answer, limits);
-    r->c.h = &r->h;
+    r->c = (struct h2_client){.loop = r->h.loop, .sim = r->h.client};
     ck_assert(!nghttp2_hd_inflate_new(&r->inflater));
     http_sim_put(r->h.client, STR("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"));
     h2_frame(&r->c, NGHTTP2_SETTINGS, 0, 0, STR(""));
