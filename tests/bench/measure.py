@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the benchmarks that load a lattice share: load generators, and what processes use."""
 
+import base64
 import json
 import os
 import pathlib
 import re
+import socket
 import subprocess
 import sys
 
@@ -51,3 +53,23 @@ def nats_echo(lat, connections, seconds):
     used = after.children_user + after.children_system - before.children_user - before.children_system
     result = json.loads(out)
     return result | {"n": int(result["requests_per_s"] * seconds), "cpu_s": used}
+
+
+def listens(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+        return True
+    except OSError:
+        return False
+
+
+def start_alone(lat, port):
+    """The provider with a shared address and no route: it finds everything missing, and says so itself."""
+    data = {"host_id": "NHOST", "lattice_rpc_prefix": "default", "provider_key": "alone", "env_values": {},
+            "lattice_rpc_url": f"nats://127.0.0.1:{lat.nats_port}", "link_definitions": [],
+            "config": {"routing_mode": "path", "default_address": f"127.0.0.1:{port}"}}
+    with open(lat.dir / "alone.log", "wb") as log:
+        child = subprocess.Popen([BIN / "http-server"], stdin=subprocess.PIPE, stderr=log)
+    child.stdin.write(base64.b64encode(json.dumps(data).encode()) + b"\r\n")
+    child.stdin.flush()
+    return child
