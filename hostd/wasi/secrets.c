@@ -50,7 +50,7 @@ static enum comp_host_status reveal(struct comp_host_call *hc, const struct wit_
     struct wasi_secret v;
     if (!find(wasi_of(hc), str_of(s->name), &v))
         return comp_trap(hc, "a secret is there no more");
-    *result = wasi_case(hc, v.is_text ? VALUE_STRING : VALUE_BYTES, wasi_copy_bytes(hc, v.value));
+    *result = wasi_case(hc, v.is_text ? VALUE_STRING : VALUE_BYTES, wit_bytes(v.value));
     return wasi_done(hc);
 }
 

@@ -4,6 +4,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 static _Noreturn void out_of_memory(void)
@@ -50,4 +51,11 @@ char *xasprintf(const char *fmt, ...)
     if (n < 0)
         out_of_memory();
     return out;
+}
+
+void free_secret(char *text)
+{
+    if (text)
+        explicit_bzero(text, strlen(text));
+    free(text);
 }

@@ -33,4 +33,11 @@ static inline void free_p(void *pp)
 }
 #define AUTO_FREE AUTO(free_p)
 
+void free_secret(char *text); /* overwrites it first; NULL is fine */
+static inline void free_secret_p(char **text)
+{
+    free_secret(*text);
+}
+#define AUTO_FREE_SECRET AUTO(free_secret_p)
+
 #endif

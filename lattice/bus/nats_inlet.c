@@ -19,7 +19,7 @@ void inlet_unref(struct inlet *in)
         return;
     pthread_mutex_destroy(&in->lock);
     free(in->jwt);
-    free(in->seed);
+    free_secret(in->seed);
     free(in);
 }
 

@@ -95,7 +95,7 @@ static bool connect_own(struct store *s, struct err *e)
     const struct settings *w = &s->settings;
     AUTO_FREE char *url = str_dup(w->cluster_uri);
     AUTO_FREE char *jwt = str_dup(w->client_jwt);
-    AUTO_FREE char *seed = str_dup(w->client_seed);
+    AUTO_FREE_SECRET char *seed = str_dup(w->client_seed);
     AUTO_FREE char *ca = str_dup(w->tls_ca);
     AUTO_FREE char *ca_file = str_dup(w->tls_ca_file);
     AUTO_FREE char *name = xasprintf("keyvalue-nats %.*s", STR_ARG(s->link->def->source_id));

@@ -69,7 +69,7 @@ static bool open_bus(struct process *p, const struct proto_host_data *h, struct 
 {
     AUTO_FREE char *url = str_dup(h->lattice_rpc_url);
     AUTO_FREE char *jwt = str_dup(h->lattice_rpc_user_jwt);
-    AUTO_FREE char *seed = str_dup(h->lattice_rpc_user_seed);
+    AUTO_FREE_SECRET char *seed = str_dup(h->lattice_rpc_user_seed);
     AUTO_FREE char *name = xasprintf("%s %.*s", p->provider->name, STR_ARG(h->provider_key));
     bool signs = *jwt && *seed;
     struct bus_opts opts = {

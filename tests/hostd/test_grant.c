@@ -6,6 +6,7 @@
 
 #include "hostd/grant.h"
 #include "lattice/base/loop.h"
+#include "tests/hostd/backend.h"
 
 static struct loop *loop;
 static struct bus_sim *net;
@@ -325,6 +326,176 @@ START_TEST(resolve)
 }
 END_TEST
 
+/* ---- secrets ---- */
+
+#define REF(name, key)                                             \
+    "{\"type\":\"secret.wasmcloud.dev/v1alpha1\",\"name\":\"" name \
+    "\",\"backend\":\"" BACKEND_NAME "\",\"key\":\"" key "\",\"policy\":\"{}\"}"
+
+static struct secrets *secrets;
+static const struct secrets_who who = {STR_INIT("en.ti.ty"), STR_INIT("shop")};
+
+static void open_with_secrets(void)
+{
+    struct secrets_opts s = {.ctl = bus, .topic = STR(BACKEND_TOPIC), .host_jwt = STR("h")};
+    struct grant_opts o = {.ctl = bus,
+                           .lattice = STR("default"),
+                           .secrets = secrets = secrets_open(&s),
+                           .ready = on_ready,
+                           .link_added = on_added};
+    backend_open(other);
+    put(config, "plain", "{\"a\":\"1\"}");
+    put(config, "SECRET_one", REF("one", "k1"));
+    put(config, "SECRET_two", REF("two", "k2"));
+    put(config, "SECRET_odd", "{\"a\":\"b\"}");
+    ck_assert_msg(grants_open(&o, &g, &e), "%s", e.text);
+    loop_sim_advance(loop, 200);
+}
+
+static void close_secrets(void)
+{
+    grants_close(g);
+    g = NULL;
+    secrets_close(secrets);
+}
+
+static struct grant_config *open_secret_config(const struct str *names, uint32_t n)
+{
+    struct grant_config *c;
+    struct proto_strs list = {names, n};
+    loads = changes = 0;
+    ck_assert_msg(grant_config_open(g, &list, &who, on_loaded, NULL, &c, &e), "%s", e.text);
+    loop_sim_advance(loop, 500);
+    ck_assert_int_eq(loads, 1);
+    return c;
+}
+
+static const char *secret(const struct config_map *m, const char *name)
+{
+    const struct secret_set *set = config_secrets(m);
+    const struct proto_secret *s = set ? secret_set_get(set, str_of(name)) : NULL;
+    return s ? s->string.p : "(none)";
+}
+
+START_TEST(secrets_stand_beside_configuration)
+{
+    const struct str names[] = {STR("SECRET_one"), STR("plain"), STR("SECRET_two")};
+    open_with_secrets();
+    struct grant_config *c = open_secret_config(names, 3);
+    ck_assert_msg(load_error.code == ERR_NONE, "%s", load_error.text);
+    ck_assert_str_eq(value(grant_config_now(c), "a"), "1");
+    ck_assert_uint_eq(config_all(grant_config_now(c))->n, 1); /* none of a reference's members */
+    ck_assert_str_eq(secret(grant_config_now(c), "one"), BACKEND_VALUE " of k1");
+    ck_assert_str_eq(secret(grant_config_now(c), "two"), BACKEND_VALUE " of k2");
+    /* another configuration does not lose them, another reference does not change them */
+    struct config_map *kept = config_ref(grant_config_now(c));
+    put(config, "plain", "{\"a\":\"2\"}");
+    put(config, "SECRET_one", REF("one", "k3"));
+    ck_assert_str_eq(value(grant_config_now(c), "a"), "2");
+    ck_assert_str_eq(secret(grant_config_now(c), "one"), BACKEND_VALUE " of k1");
+    ck_assert_int_eq(backend.gets, 2);
+    grant_config_close(&c);
+    close_secrets();
+    ck_assert_str_eq(secret(kept, "one"), BACKEND_VALUE " of k1"); /* for a guest that runs on */
+    config_unref(kept);
+}
+END_TEST
+
+START_TEST(secrets_that_cannot_be_had)
+{
+    static const struct {
+        struct str names[2];
+        const char *text;
+    } rows[] = {
+        {{STR_INIT("SECRET_one"), STR_INIT("SECRET_gone")}, "\"SECRET_gone\": no such secret"},
+        {{STR_INIT("SECRET_odd"), STR_INIT("plain")}, "\"SECRET_odd\": not a reference"},
+        {{STR_INIT("SECRET_one"), STR_INIT("lost")}, "no such configuration: \"lost\""},
+    };
+    open_with_secrets();
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct grant_config *c = open_secret_config(rows[i].names, 2);
+        ck_assert_msg(strstr(load_error.text, rows[i].text), "%s", load_error.text);
+        grant_config_close(&c);
+    }
+    backend.answer = "{\"error\":\"Unauthorized\"}";
+    struct grant_config *c = open_secret_config(rows[0].names, 1);
+    ck_assert_msg(strstr(load_error.text, "Unauthorized"), "%s", load_error.text);
+    grant_config_close(&c);
+    /* before anything is asked */
+    struct proto_strs one = {rows[0].names, 1};
+    ck_assert(!grant_config_open(g, &one, NULL, on_loaded, NULL, &c, &e));
+    ck_assert_msg(strstr(e.text, "does not travel in the open"), "%s", e.text);
+    ck_assert(!grant_config_open(g, &one, &(struct secrets_who){0}, on_loaded, NULL, &c, &e));
+    ck_assert_int_eq(e.code, ERR_DENIED);
+    close_secrets();
+}
+END_TEST
+
+START_TEST(closed_while_secrets_are_asked_for)
+{
+    const struct str names[] = {STR("SECRET_one"), STR("SECRET_two"), STR("plain")};
+    struct proto_strs list = {names, 3};
+    struct grant_config *c;
+    open_with_secrets();
+    loads = 0;
+    for (uint64_t ms = 0; loads == 0; ms++) {
+        ck_assert(grant_config_open(g, &list, &who, on_loaded, NULL, &c, &e));
+        loop_sim_advance(loop, ms);
+        int before = loads;
+        grant_config_close(&c);
+        loop_sim_advance(loop, 100);
+        ck_assert_int_eq(loads, before);
+    }
+    loads = 0;
+    ck_assert(grant_config_open(g, &list, &who, on_loaded, NULL, &c, &e));
+    close_secrets();
+    loop_sim_advance(loop, 1000);
+    ck_assert_int_eq(loads, 0);
+}
+END_TEST
+
+static struct id_key reader_key, host_key;
+
+static void on_sealed(void *user, const struct proto_link_def *def, const struct err *failure)
+{
+    struct buf plain = BUF_INIT;
+    ++*(int *)user;
+    ck_assert_msg(def != NULL, "%s", failure ? failure->text : "");
+    ck_assert_ptr_null(def->source_secrets.p); /* no box where there are none */
+    ck_assert_uint_eq(def->source_config.n, 1);
+    ck_assert_uint_eq(def->target_config.n, 0);
+    ck_assert(id_open(&reader_key, host_key.public_key, def->target_secrets, &plain, &e));
+    ck_assert(str_eqz(buf_view(&plain),
+                      "{\"one\":{\"kind\":\"String\",\"value\":\"" BACKEND_VALUE " of k1\"}}"));
+    buf_fini(&plain);
+}
+
+START_TEST(secrets_of_a_link_are_for_its_reader)
+{
+    struct str plain = STR("plain"), one = STR("SECRET_one"), iface = STR("store");
+    struct proto_link link = {.source_id = STR("a"),
+                              .target = STR("b"),
+                              .name = STR("default"),
+                              .wit_namespace = STR("wasi"),
+                              .wit_package = STR("keyvalue"),
+                              .interfaces = {&iface, 1},
+                              .source_config = {&plain, 1},
+                              .target_config = {&one, 1}};
+    struct grant_resolve *r;
+    int calls = 0;
+    id_key_generate(ID_CURVE, &reader_key);
+    id_key_generate(ID_CURVE, &host_key);
+    struct grant_reader reader = {.who = who, .host_xkey = &host_key};
+    memcpy(reader.provider_xkey, reader_key.public_key, sizeof reader.provider_xkey);
+    open_with_secrets();
+    ck_assert_msg(grant_link_resolve(g, &link, &reader, on_sealed, &calls, &r, &e), "%s", e.text);
+    loop_sim_advance(loop, 200);
+    ck_assert_int_eq(calls, 1);
+    ck_assert(!grant_link_resolve(g, &link, NULL, on_sealed, &calls, &r, &e)); /* for everyone */
+    close_secrets();
+}
+END_TEST
+
 /* The member is cut off while links and configuration change; afterwards it must know all of it. */
 START_TEST(catches_up_after_an_interruption)
 {
@@ -394,6 +565,10 @@ int main(void)
     tcase_add_test(tc, bad_names_and_values);
     tcase_add_test(tc, closed_while_loading);
     tcase_add_test(tc, resolve);
+    tcase_add_test(tc, secrets_stand_beside_configuration);
+    tcase_add_test(tc, secrets_that_cannot_be_had);
+    tcase_add_test(tc, closed_while_secrets_are_asked_for);
+    tcase_add_test(tc, secrets_of_a_link_are_for_its_reader);
     tcase_add_test(tc, catches_up_after_an_interruption);
     tcase_add_test(tc, buckets_are_made_again);
     suite_add_tcase(suite, tc);

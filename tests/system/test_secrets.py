@@ -9,7 +9,7 @@ import subprocess
 import unittest
 
 from lattice import BIN, ROOT, Lattice, children_of, free_port, main, until
-from peer import Nats
+from peer import Nats, Peer
 from vault import TOPIC, Vault, claims
 
 KEEPER = ROOT / "tests/guests/keeper/keeper.wasm"
@@ -220,11 +220,30 @@ class Secrets(unittest.TestCase):
             self.assertIn("does not open", self.start(lat, keeper, "twisted", "SECRET_good"))
             vault.twist = lambda sealed: sealed
             self.assertEqual(lat.inventory()[host.id]["components"], [])
-            self.start(lat, keeper, "well", "SECRET_good")
+            lat.ctl("config", "put", "colours", "colour=blue")
+            lat.ctl("start", "component", f"file://{keeper}", "well", "--config", "SECRET_good,colours")
             self.assertEqual([c["id"] for c in lat.inventory()[host.id]["components"]], ["well"])
+            self.later(lat, host, vault, keeper)
             self.assertNotIn(TEXT, host.text())
             lat.ctl("secrets", "del", "good")
             self.assertNotEqual(lat.ctl("secrets", "get", "good", check=False).returncode, 0)
+
+    def later(self, lat, host, vault, keeper):
+        """A changed configuration leaves the secrets, another list of names asks again."""
+        peer = Peer(lat.nats_port)
+        self.addCleanup(peer.close)
+
+        def says(path):
+            return peer.handle("default.well", "GET", path, b"")[1].decode()
+        self.assertEqual(says("/good/~colour"), f"string {TEXT}\nblue\n")
+        asked = len(vault.asked)
+        lat.ctl("config", "put", "colours", "colour=green")
+        until(lambda: says("/~colour") == "green\n", 10, "the old configuration stays")
+        self.assertEqual(says("/good"), f"string {TEXT}\n")
+        self.assertEqual(len(vault.asked), asked)
+        lat.ctl("secrets", "put", "second", "vault", "keeper/fields", "--field", "token")
+        lat.ctl("scale", "component", host.id, f"file://{keeper}", "well", "--config", "SECRET_second")
+        until(lambda: says("/second/good") == f"string {FIELD}\nnot found\n", 10, "the old secrets stay")
 
     def test_a_host_without_a_backend(self):
         with Lattice() as lat:
