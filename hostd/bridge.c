@@ -441,15 +441,22 @@ static void on_end(void *user, const struct err *why)
     call_free(c);
 }
 
+bool bridge_target(const struct bridge_route *route, struct str key, struct str name,
+                   struct str *target, struct err *e)
+{
+    return grant_target(route->grants, route->source_id, key, name, target) ||
+           err_set(e, ERR_NOT_FOUND,
+                   "component %.*s has no link named %.*s for %.*s: put one with "
+                   "`hostctl link put`, or add a link trait to the application",
+                   STR_ARG(route->source_id), STR_ARG(name), STR_ARG(key));
+}
+
 static bool find_target(const struct bridge_route *route, const struct guest_import *import,
                         struct buf *prefix, struct err *e)
 {
-    struct str target, key = import->func->link_key, name = import->link_name;
-    if (!grant_target(route->grants, route->source_id, key, name, &target))
-        return err_set(e, ERR_NOT_FOUND,
-                       "component %.*s has no link named %.*s for %.*s: put one with "
-                       "`hostctl link put`, or add a link trait to the application",
-                       STR_ARG(route->source_id), STR_ARG(name), STR_ARG(key));
+    struct str target;
+    if (!bridge_target(route, import->func->link_key, import->link_name, &target, e))
+        return false;
     buf_printf(prefix, "%.*s.%.*s", STR_ARG(route->lattice), STR_ARG(target));
     return true;
 }

@@ -34,6 +34,9 @@ struct bridge_route {
     struct str lattice, source_id;
     uint64_t deadline_ms;
 };
+/* The target of a link, borrowed until links change; ERR_NOT_FOUND with advice. */
+bool bridge_target(const struct bridge_route *route, struct str key, struct str name,
+                   struct str *target, struct err *e);
 void bridge_invoke(const struct bridge_route *route, struct guest_import *call);
 
 #endif

@@ -18,13 +18,23 @@
 #define SLICE_FUEL 1000000u         /* about a millisecond of looping */
 #define WATCH_RETRY_NS 10000000u
 
-enum mail_kind { MAIL_BODY, MAIL_BODY_END, MAIL_BODY_FAIL, MAIL_CREDIT, MAIL_FETCH, MAIL_WAKE };
+enum mail_kind {
+    MAIL_BODY,
+    MAIL_BODY_END,
+    MAIL_BODY_FAIL,
+    MAIL_CREDIT,
+    MAIL_FETCH,
+    MAIL_CALL_RESULT,
+    MAIL_CALL_FAIL,
+    MAIL_CALL_END,
+    MAIL_WAKE
+};
 
 struct mail {
     struct mail *next;
     enum mail_kind kind;
     uint32_t exchange;
-    size_t n; /* BODY, BODY_END, FETCH: bytes; CREDIT: how many; BODY_FAIL: the code */
+    size_t n; /* CREDIT: how many; BODY_FAIL: the code; others: bytes */
     uint8_t bytes[];
 };
 
@@ -95,6 +105,15 @@ static void apply_mail(struct guest *g, struct mail *m)
         case MAIL_FETCH:
             take_fetch_result(g, m->exchange, bytes);
             break;
+        case MAIL_CALL_RESULT:
+            wasi_call_result(g->wasi, m->exchange, bytes);
+            break;
+        case MAIL_CALL_FAIL:
+            wasi_call_fail(g->wasi, m->exchange, span_str(bytes));
+            break;
+        case MAIL_CALL_END:
+            wasi_call_end(g->wasi, m->exchange, span_str(bytes));
+            break;
         case MAIL_WAKE:
             break;
         }
@@ -135,6 +154,7 @@ static void finish(struct guest *g, enum comp_outcome outcome)
     pthread_mutex_lock(&g->lock);
     g->state = GUEST_ENDED; /* from here on nobody calls comp_pause */
     pthread_mutex_unlock(&g->lock);
+    wasi_guest_gone(g->wasi);
     if (!comp_inst_reset(g->inst, NULL)) {
         comp_inst_free(g->inst);
         g->inst = NULL;
@@ -281,6 +301,21 @@ void guest_body_credit(struct guest *g, uint32_t exchange, size_t n)
 void guest_fetch_result(struct guest *g, uint32_t exchange, struct span root)
 {
     post_mail(g, mail_new(MAIL_FETCH, exchange, root.n, root));
+}
+
+void guest_call_result(struct guest *g, uint32_t exchange, struct span root)
+{
+    post_mail(g, mail_new(MAIL_CALL_RESULT, exchange, root.n, root));
+}
+
+void guest_call_fail(struct guest *g, uint32_t exchange, struct str why)
+{
+    post_mail(g, mail_new(MAIL_CALL_FAIL, exchange, why.n, str_span(why)));
+}
+
+void guest_call_end(struct guest *g, uint32_t exchange, struct str why)
+{
+    post_mail(g, mail_new(MAIL_CALL_END, exchange, why.n, str_span(why)));
 }
 
 void guest_cancel(struct guest *g, enum wasm_trap why)

@@ -38,6 +38,14 @@ struct guest_fetch {
     uint64_t body_bytes, connect_ns, first_byte_ns, between_bytes_ns;
 };
 
+/* A call that a link serves for the guest (wasi_call). */
+struct guest_call {
+    struct str func;
+    struct span params;
+    struct str link_name; /* the guest's choice for wasi:blobstore/blobstore */
+    bool has_body;
+};
+
 /* What comes back, on the loop thread. Bytes are encoded wire values; they live during the callback. */
 struct guest_ops {
     void (*head)(void *user,
@@ -49,6 +57,7 @@ struct guest_ops {
                  struct span trailers);
     void (*consumed)(void *user, uint32_t exchange, size_t n); /* bytes that were pushed */
     void (*fetch)(void *user, uint32_t exchange, const struct guest_fetch *request);
+    void (*call)(void *user, uint32_t exchange, const struct guest_call *call);
     void (*fetch_drop)(void *user, uint32_t exchange);     /* no use for it any more */
     void (*result)(void *user, struct span root);          /* of a plain function */
     void (*import)(void *user, struct guest_import *call); /* answer with guest_import_answer */
@@ -86,6 +95,10 @@ void guest_body_credit(struct guest *g, uint32_t exchange,
                        size_t n); /* the guest's own body may go on */
 /* How a fetch went: encoded result<response, error-code>. */
 void guest_fetch_result(struct guest *g, uint32_t exchange, struct span root);
+/* How a call went: encoded results, or why there are none; and how what followed them ended (empty: well). */
+void guest_call_result(struct guest *g, uint32_t exchange, struct span root);
+void guest_call_fail(struct guest *g, uint32_t exchange, struct str why);
+void guest_call_end(struct guest *g, uint32_t exchange, struct str why);
 void guest_cancel(struct guest *g, enum wasm_trap why); /* ends it soon; ended is still called */
 
 /* After ended: the instance, rewound, or NULL when it cannot be used again. */

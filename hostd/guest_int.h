@@ -21,6 +21,7 @@ enum note_kind {
     NOTE_BODY,
     NOTE_CONSUMED,
     NOTE_FETCH,
+    NOTE_CALL,
     NOTE_FETCH_DROP,
     NOTE_RESULT,
     NOTE_IMPORT,
@@ -35,10 +36,11 @@ struct note {
     struct note *next;
     enum note_kind kind;
     uint32_t number;   /* BODY: enum guest_body; CONSUMED: bytes; PRINT: fd; LOG: level */
-    uint32_t exchange; /* BODY, CONSUMED, FETCH, FETCH_DROP */
+    uint32_t exchange; /* BODY, CONSUMED, FETCH, CALL, FETCH_DROP */
     uint64_t at_ns;    /* TIMER */
     int fd;            /* WATCH: the descriptor; -1: the same as before */
     struct guest_fetch fetch;
+    struct guest_call call;
     struct guest_import *import;
     struct buf text, more;
 };

@@ -163,6 +163,15 @@ static void world_fetch(void *user, uint32_t exchange, const struct wasi_request
     buf_str(&n->more, choices_get(&g->choices, STR("wasi:http/outgoing-handler")));
 }
 
+static void world_call(void *user, uint32_t exchange, const struct wasi_call *call)
+{
+    struct guest *g = user;
+    struct note *n = note_of(g, NOTE_CALL, exchange);
+    n->call = (struct guest_call){.func = call->func, .has_body = call->has_body};
+    buf_put(&n->text, call->params.p, call->params.n);
+    buf_str(&n->more, choices_get(&g->choices, STR("wasi:blobstore/blobstore")));
+}
+
 static void world_fetch_drop(void *user, uint32_t exchange)
 {
     note_of(user, NOTE_FETCH_DROP, exchange);
@@ -179,6 +188,7 @@ const struct wasi_world guest_wasi_world = {
     .body_end = world_body_end,
     .body_consumed = world_body_consumed,
     .fetch = world_fetch,
+    .call = world_call,
     .fetch_drop = world_fetch_drop,
 };
 
@@ -267,6 +277,11 @@ static void deliver_note(struct guest *g, struct note *n)
         n->fetch.root = buf_span(&n->text);
         n->fetch.link_name = buf_view(&n->more);
         ops->fetch(user, n->exchange, &n->fetch);
+        break;
+    case NOTE_CALL:
+        n->call.params = buf_span(&n->text);
+        n->call.link_name = buf_view(&n->more);
+        ops->call(user, n->exchange, &n->call);
         break;
     case NOTE_FETCH_DROP:
         ops->fetch_drop(user, n->exchange);

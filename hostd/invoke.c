@@ -307,6 +307,14 @@ static void on_fetch(void *user, uint32_t exchange, const struct guest_fetch *re
     outgoing_open(&v->outgoings, &opts, request);
 }
 
+static void on_call(void *user, uint32_t exchange, const struct guest_call *call)
+{
+    struct invocation *v = user;
+    struct bridge_route route = route_of(v);
+    struct outgoing_opts opts = {.route = &route, .guest = v->guest, .exchange = exchange};
+    outgoing_call(&v->outgoings, &opts, call);
+}
+
 static void on_fetch_drop(void *user, uint32_t exchange)
 {
     outgoing_drop(&((struct invocation *)user)->outgoings, exchange);
@@ -388,6 +396,7 @@ static const struct guest_ops guest_ops = {
     .body = on_body,
     .consumed = on_consumed,
     .fetch = on_fetch,
+    .call = on_call,
     .fetch_drop = on_fetch_drop,
     .result = on_result,
     .import = on_import,

@@ -47,6 +47,11 @@ static struct outgoing *open_way(const struct outgoing_opts *opts, const struct 
     return NULL;
 }
 
+void outgoing_unfinished(struct outgoing *o)
+{
+    outgoing_fail(o, HTTP_INTERNAL_ERROR, "the request's body was not finished");
+}
+
 void outgoing_open(struct outgoing **list, const struct outgoing_opts *opts,
                    const struct guest_fetch *what)
 {
@@ -66,6 +71,13 @@ void outgoing_open(struct outgoing **list, const struct outgoing_opts *opts,
         answer_error(opts->guest, opts->exchange, why, e.text);
     }
     arena_fini(&a);
+}
+
+void outgoing_call(struct outgoing **list, const struct outgoing_opts *opts,
+                   const struct guest_call *what)
+{
+    struct outgoing *o = outgoing_blob(opts, what);
+    DL_APPEND(*list, o);
 }
 
 /* ---- under way ---- */
@@ -88,7 +100,7 @@ void outgoing_body(struct outgoing *list, uint32_t exchange, struct span data, e
     if (end == GUEST_BODY_FINISHED)
         o->way->send_end(o, trailers);
     else if (end == GUEST_BODY_ABORTED)
-        outgoing_fail(o, HTTP_INTERNAL_ERROR, "the request's body was not finished");
+        o->way->send_abort(o);
 }
 
 void outgoing_consumed(struct outgoing *list, uint32_t exchange, size_t n)

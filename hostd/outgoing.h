@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* HTTP requests that guests make: to the target of a link over wRPC, or, where there is none, by the host's own client
- * to the servers that its operator allows. Whatever happens, the guest gets a response or an error-code. Loop thread
- * only. Private to the daemon.
+ * to the servers that its operator allows; and their calls of wasi:blobstore, which have streams, too. Whatever
+ * happens, the guest gets a response or an error. Loop thread only. Private to the daemon.
  *   outgoing_open -> outgoing_body ..., outgoing_consumed ... -> outgoing_drop
  * Spec: lattice protocol 5.7; wRPC 4.1; component-model.md 12.5. */
 #ifndef HOSTD_OUTGOING_H
@@ -22,6 +22,9 @@ struct outgoing_opts {
 /* Adds to the list; when it cannot begin the guest is told why. */
 void outgoing_open(struct outgoing **list, const struct outgoing_opts *opts,
                    const struct guest_fetch *request);
+/* The same for a call of wasi:blobstore. */
+void outgoing_call(struct outgoing **list, const struct outgoing_opts *opts,
+                   const struct guest_call *call);
 /* Of the exchange, while it is in the list; what guest_ops tells of it. */
 void outgoing_body(struct outgoing *list, uint32_t exchange, struct span data, enum guest_body end,
                    struct span trailers);

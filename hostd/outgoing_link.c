@@ -127,7 +127,7 @@ static void close_way(struct outgoing *o)
     free(l);
 }
 
-static const struct outgoing_way way = {send, send_end, consumed, close_way};
+static const struct outgoing_way way = {send, send_end, outgoing_unfinished, consumed, close_way};
 
 /* ---- beginning ---- */
 

@@ -89,7 +89,8 @@ struct wrpc_call {
     uint32_t unanswered;       /* probes in a row that nobody received */
     bool heard;                /* from the peer since the last probe */
     wrpc_end_fn *on_end;
-    bool over; /* on_end was called */
+    void (*on_taken)(void *user); /* may be NULL */
+    bool over;                    /* on_end was called */
     struct wit_path paths[];
 };
 
@@ -225,6 +226,8 @@ static void on_handshake(struct wrpc_end *end, const struct bus_msg *m)
         enum wrpc_offer understood =
             MIN(wrpc_offer_of((struct str){(const char *)m->data.p, m->data.n}), c->offer);
         end->pacing = understood ? WRPC_PACED : WRPC_UNPACED;
+        if (c->on_taken)
+            c->on_taken(end->user);
         if (!send_rest(c, understood, &e)) {
             err_wrap(&e, "send parameters");
             call_over(c, &e);
@@ -361,6 +364,11 @@ bool wrpc_call_param(struct wrpc_call *c, const struct wit_path *p, struct wrpc_
                      struct err *e)
 {
     return wrpc_out_open(&c->end, p, out, e);
+}
+
+void wrpc_call_on_taken(struct wrpc_call *c, void (*on_taken)(void *user))
+{
+    c->on_taken = on_taken;
 }
 
 void wrpc_call_consumed(struct wrpc_call *c, const struct wit_path *p, size_t n)

@@ -66,6 +66,8 @@ bool wrpc_invoke(struct wrpc *w, const struct wrpc_target *t, struct span params
 /* Writer for an async parameter; may be written to at once, what comes before the handshake is queued. */
 bool wrpc_call_param(struct wrpc_call *c, const struct wit_path *p, struct wrpc_out **out,
                      struct err *e);
+/* Tells that a peer took the call: from here on it does not end with ERR_NO_RESPONDERS. Must not free the call. */
+void wrpc_call_on_taken(struct wrpc_call *c, void (*on_taken)(void *user));
 void wrpc_call_free(
     struct wrpc_call *c); /* nothing comes any more; frees its writers; NULL is fine */
 /* The same before the results are complete: a peer of ours is told that it may stop. */

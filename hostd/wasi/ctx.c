@@ -40,6 +40,7 @@ void wasi_ctx_free(struct wasi_ctx *c)
         c->response.body->state = OUTBODY_ABORTED;
         wasi_flow_pump(c, &c->response);
     }
+    wasi_unpark(c);
     assert(!c->fetches); /* they went with their handles */
     wasi_outbody_release(c->finishing);
     wasi_inbody_release(c->request_body);
@@ -77,6 +78,25 @@ enum comp_host_status wasi_wait_for(struct comp_host_call *hc, bool (*ready)(voi
     wasi_wait_none(wasi_of(hc));
     wasi_wait(wasi_of(hc), (struct wasi_pollable){.ready = ready, .target = target});
     return COMP_HOST_PENDING;
+}
+
+void wasi_park(struct wasi_ctx *c, const struct comp_class *class, void *obj)
+{
+    assert(!c->parked.obj || c->parked.obj == obj);
+    c->parked = (struct wasi_made){class, obj};
+}
+
+void wasi_unpark(struct wasi_ctx *c)
+{
+    struct wasi_made p = c->parked;
+    c->parked = (struct wasi_made){0};
+    if (p.obj)
+        p.class->drop(c, p.obj);
+}
+
+void wasi_guest_gone(struct wasi_ctx *c)
+{
+    c->gone = true;
 }
 
 void wasi_watch(struct wasi_ctx *c, int fd)

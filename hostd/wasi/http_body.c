@@ -52,6 +52,7 @@ void wasi_inbody_release(struct wasi_inbody *b)
         wasi_fetch_unused(b->fetch);
     wasi_fields_release(b->trailers);
     spool_fini(&b->data);
+    free(b->failed_text);
     free(b);
 }
 
@@ -99,8 +100,14 @@ static enum wasi_state inbody_peek(struct wasi_input *s, struct span *view)
         return WASI_OPEN;
     if (b->failed == WASI_NO_HTTP_CODE)
         return WASI_CLOSED;
-    s->failure = (struct wasi_error){.http_code = b->failed, .text = http_error_name(b->failed)};
+    s->failure = (struct wasi_error){.http_code = b->failed_text ? WASI_NO_HTTP_CODE : b->failed,
+                                     .text = wasi_inbody_failure(b)};
     return WASI_FAILED;
+}
+
+const char *wasi_inbody_failure(const struct wasi_inbody *b)
+{
+    return b->failed_text ? b->failed_text : http_error_name(b->failed);
 }
 
 static void inbody_stream_take(struct wasi_input *s, size_t n)
@@ -120,6 +127,12 @@ static void inbody_stream_drop(struct wasi_input *s)
 static const struct wasi_input_ops inbody_ops = {inbody_peek, inbody_stream_take,
                                                  inbody_stream_drop};
 
+struct wasi_input *wasi_inbody_input(struct wasi_inbody *b)
+{
+    b->stream_taken = b->stream_open = true;
+    return wasi_input_new(&inbody_ops, b);
+}
+
 static enum comp_host_status inbody_stream(struct comp_host_call *hc, const struct wit_value *args,
                                            struct wit_value *result)
 {
@@ -128,8 +141,7 @@ static enum comp_host_status inbody_stream(struct comp_host_call *hc, const stru
         *result = WASI_ERR;
         return wasi_done(hc);
     }
-    b->stream_taken = b->stream_open = true;
-    struct wasi_input *s = wasi_input_new(&inbody_ops, wasi_inbody_hold(b));
+    struct wasi_input *s = wasi_inbody_input(wasi_inbody_hold(b));
     comp_host_child(hc, b, s);
     *result = wasi_ok(hc, wasi_own(hc, &wasi_input_class, s));
     return wasi_done(hc);
@@ -296,13 +308,23 @@ bool wasi_outbody_drained(void *body)
     return !b->flow || b->data.n == 0;
 }
 
-void wasi_outbody_abort(struct wasi_outbody *b)
+static void close_as(struct wasi_outbody *b, enum wasi_outbody_state state)
 {
     if (b->state != OUTBODY_OPEN)
         return;
-    b->state = OUTBODY_ABORTED;
+    b->state = state;
     if (b->flow)
         wasi_flow_pump(b->ctx, b->flow);
+}
+
+void wasi_outbody_abort(struct wasi_outbody *b)
+{
+    close_as(b, OUTBODY_ABORTED);
+}
+
+void wasi_outbody_finish(struct wasi_outbody *b)
+{
+    close_as(b, OUTBODY_FINISHED);
 }
 
 static void outbody_drop(void *user, void *obj)
@@ -329,7 +351,9 @@ static enum wasi_state outbody_room(struct wasi_output *s, size_t *n)
     }
     if (b->state != OUTBODY_OPEN || b->lost)
         return WASI_CLOSED;
-    *n = WASI_OUTBODY_BUFFER - b->data.n;
+    *n = b->ends_with_stream && !b->flow
+             ? SIZE_MAX
+             : WASI_OUTBODY_BUFFER - MIN(b->data.n, WASI_OUTBODY_BUFFER);
     if (is_counted(b))
         *n = MIN(*n, WASI_HELD_BYTES_MAX - b->ctx->held);
     return WASI_OPEN;
@@ -360,24 +384,29 @@ static void outbody_stream_drop(struct wasi_output *s)
 {
     struct wasi_outbody *b = s->sink;
     b->stream_open = false;
+    if (b->ends_with_stream)
+        close_as(b, b->ctx->gone ? OUTBODY_ABORTED : OUTBODY_FINISHED);
     wasi_outbody_release(b);
 }
 
 static const struct wasi_output_ops outbody_ops = {outbody_room, outbody_write, outbody_flushed,
                                                    outbody_stream_drop};
 
+struct wit_value wasi_outbody_stream(struct comp_host_call *hc, void *parent,
+                                     struct wasi_outbody *b)
+{
+    if (b->stream_taken)
+        return WASI_ERR;
+    b->stream_taken = b->stream_open = true;
+    struct wasi_output *s = wasi_output_new(&outbody_ops, wasi_outbody_hold(b));
+    comp_host_child(hc, parent, s);
+    return wasi_ok(hc, wasi_own(hc, &wasi_output_class, s));
+}
+
 static enum comp_host_status outbody_stream(struct comp_host_call *hc, const struct wit_value *args,
                                             struct wit_value *result)
 {
-    struct wasi_outbody *b = args[0].obj;
-    if (b->stream_taken) {
-        *result = WASI_ERR;
-        return wasi_done(hc);
-    }
-    b->stream_taken = b->stream_open = true;
-    struct wasi_output *s = wasi_output_new(&outbody_ops, wasi_outbody_hold(b));
-    comp_host_child(hc, b, s);
-    *result = wasi_ok(hc, wasi_own(hc, &wasi_output_class, s));
+    *result = wasi_outbody_stream(hc, args[0].obj, args[0].obj);
     return wasi_done(hc);
 }
 

@@ -20,7 +20,7 @@ struct wasi_fetch *wasi_fetch_find(const struct wasi_ctx *c, uint32_t exchange)
     return f;
 }
 
-static struct wasi_fetch *fetch_new(struct wasi_ctx *c)
+struct wasi_fetch *wasi_fetch_new(struct wasi_ctx *c)
 {
     struct wasi_fetch *f = xnew(struct wasi_fetch);
     f->ctx = c;
@@ -44,6 +44,7 @@ void wasi_fetch_unused(struct wasi_fetch *f)
     wasi_flow_lose(&f->request);
     c->opts.world->fetch_drop(c->opts.user, f->request.exchange);
     wasi_fields_release(f->headers);
+    buf_fini(&f->root);
     free(f->error_text);
     free(f);
 }
@@ -95,7 +96,7 @@ static uint64_t timeout(const struct wasi_request_options *o, enum wasi_timeout 
 static struct wasi_fetch *send(struct wasi_ctx *c, const struct wasi_outgoing_request *r,
                                const struct wasi_request_options *o)
 {
-    struct wasi_fetch *f = fetch_new(c);
+    struct wasi_fetch *f = wasi_fetch_new(c);
     struct wasi_request request = {
         .head = {.method = str_of(r->method),
                  .scheme = str_of(r->scheme ? r->scheme : "https"),

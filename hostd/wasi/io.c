@@ -12,8 +12,10 @@
 
 static void error_drop(void *user, void *obj)
 {
+    struct wasi_error *error = obj;
     (void)user;
-    free(obj);
+    free(error->own);
+    free(error);
 }
 const struct comp_class wasi_error_class = {"error", error_drop};
 

@@ -3,6 +3,7 @@
  * rows into an array in the order of the text.
  * Resources are one class each, whatever version an import names, so that types of mixed-version components
  * come out equal (component-model.md 10). */
+#include "hostd/wasi/blobs.h"
 #include "hostd/wasi/sockets.h"
 
 #include <assert.h>
@@ -16,7 +17,7 @@
 static const struct wasi_rows *const tables[] = {
     &wasi_io_rows,         &wasi_clocks_rows,  &wasi_random_rows, &wasi_cli_rows,
     &wasi_filesystem_rows, &wasi_sockets_rows, &wasi_http_rows,   &wasi_config_rows,
-    &wasi_logging_rows,    &wasi_secrets_rows,
+    &wasi_logging_rows,    &wasi_secrets_rows, &wasi_blobs_rows,
 };
 
 static void drop_nothing(void *user, void *obj)
@@ -56,6 +57,10 @@ static const struct comp_class *const made[] = {
     &wasi_datagrams_out_class,
     &wasi_lookup_class,
     &wasi_secret_class,
+    &wasi_container_class,
+    &wasi_outgoing_value_class,
+    &wasi_incoming_value_class,
+    &wasi_object_names_class,
 };
 
 static struct comp_host_iface ifaces[IFACES_MAX];

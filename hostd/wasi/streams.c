@@ -33,6 +33,7 @@ static struct wit_value failed(struct comp_host_call *hc, const struct wasi_erro
     *told = true;
     struct wasi_error *error = xnew(struct wasi_error);
     *error = *failure;
+    error->text = error->own = str_dup(str_of(failure->text));
     return wasi_err(hc, wasi_case(hc, 0, wasi_own(hc, &wasi_error_class, error)));
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the host itself offers a guest: WASI 0.2 interfaces (io, clocks, random, cli, filesystem, sockets, http), as
- * rows for the component linker, and WASI 0.1 for core modules. A guest's world is a `struct wasi_ctx`, passed as
- * `user` to comp_inst_new.
+/* What the host itself offers a guest: WASI 0.2 interfaces (io, clocks, random, cli, filesystem, sockets, http, and
+ * blobstore over a link) as rows for the component linker, and WASI 0.1 for core modules. A guest's world is a
+ * `struct wasi_ctx`, passed as `user` to comp_inst_new.
  *
  * Threads: a ctx belongs to whoever runs the guest at the moment. The embedder (daemon, ctl) keeps a mailbox per guest
  * and feeds what came in (wasi_body_push ...) just before comp_run; nothing here locks.
@@ -45,6 +45,13 @@ struct wasi_secret {
     struct span value;
 };
 
+/* A call that a link serves for the guest (wasi:blobstore, as wrpc:blobstore). Views live during the call. */
+struct wasi_call {
+    struct str func;    /* on the wire; static */
+    struct span params; /* encoded */
+    bool has_body;      /* a stream<u8> among them, which follows by body_data and body_end */
+};
+
 /* What the embedder does for the guest. Called on the thread that runs it, from inside comp_run. */
 struct wasi_world {
     /* A line (or a capped piece) of stdout (1) or stderr (2), without its newline. */
@@ -63,7 +70,9 @@ struct wasi_world {
     /* outgoing-handler.handle: what happens is told by wasi_fetch_response or _error, later. NULL: the guest may make
      * no requests. */
     void (*fetch)(void *user, uint32_t exchange, const struct wasi_request *request);
-    /* The guest has no use for it any more, ended or not. */
+    /* What happens is told by wasi_call_result or _fail, later. NULL: nobody serves such calls. */
+    void (*call)(void *user, uint32_t exchange, const struct wasi_call *call);
+    /* The guest has no use for the request or call any more, ended or not. */
     void (*fetch_drop)(void *user, uint32_t exchange);
 
     /* Bodies of exchanges. Of the response, or of a request with a body: data, at most what wasi_body_credit allowed,
@@ -108,6 +117,8 @@ struct wasi_opts {
     struct spool_disk *spool;    /* takes what is over that; must outlive it; NULL: refused */
 };
 struct wasi_ctx *wasi_ctx_new(const struct wasi_opts *opts); /* opts->args, env must outlive it */
+/* Before the instance is freed or reset: what is dropped from here on its guest did not drop. */
+void wasi_guest_gone(struct wasi_ctx *c);
 /* After the instance was freed or reset. A response body that has not ended ends here, as aborted. */
 void wasi_ctx_free(struct wasi_ctx *c);
 void *wasi_user(const struct wasi_ctx *c);
@@ -118,6 +129,11 @@ bool wasi_http_args(struct wasi_ctx *c, const struct http_request *request,
 /* How a request that the guest made went: one of them, once. */
 void wasi_fetch_response(struct wasi_ctx *c, uint32_t exchange, const struct http_response *r);
 void wasi_fetch_error(struct wasi_ctx *c, uint32_t exchange, const struct http_error *error);
+/* How a call went: one of them, once. */
+void wasi_call_result(struct wasi_ctx *c, uint32_t exchange, struct span root);
+void wasi_call_fail(struct wasi_ctx *c, uint32_t exchange, struct str why);
+/* What follows ok results, if anything does: bytes by wasi_body_push, then this. why empty: it ended well. */
+void wasi_call_end(struct wasi_ctx *c, uint32_t exchange, struct str why);
 /* What came in for a body: of the request that is served, or behind wasi_fetch_response. push copies; false: what the
  * peer sends without minding back-pressure fits neither memory nor the spool. Of exchanges that are over nothing is
  * wanted. */

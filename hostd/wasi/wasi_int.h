@@ -24,7 +24,7 @@ struct wasi_rows {
 /* One table per file. A row's text may use the rows before it. */
 extern const struct wasi_rows wasi_io_rows, wasi_clocks_rows, wasi_random_rows, wasi_cli_rows,
     wasi_filesystem_rows, wasi_sockets_rows, wasi_http_rows, wasi_config_rows, wasi_logging_rows,
-    wasi_secrets_rows;
+    wasi_secrets_rows, wasi_blobs_rows;
 
 extern const struct comp_class wasi_error_class, wasi_pollable_class, wasi_input_class,
     wasi_output_class, wasi_network_class, wasi_fields_class, wasi_incoming_request_class,
@@ -86,6 +86,8 @@ struct wasi_ctx {
     struct wasi_inbody *request_body;
     struct wasi_flow response;      /* from response-outparam.set until its end was told */
     struct wasi_outbody *finishing; /* taken by an outgoing-body.finish that waits */
+    struct wasi_made parked;        /* what the function that waits has taken or made; or none */
+    bool gone;                      /* the guest will not run again */
     size_t held;                    /* bytes that count for WASI_HELD_BYTES_MAX */
     bool responded;
     bool head_request;          /* the request's method is HEAD */
@@ -106,6 +108,10 @@ static inline void wasi_wait_none(struct wasi_ctx *c)
 {
     c->nwaiting = 0;
 }
+/* An object that belongs to the function which waits now: dropped with the guest, or by wasi_unpark. Again for the same
+ * object: no matter. */
+void wasi_park(struct wasi_ctx *c, const struct comp_class *class, void *obj);
+void wasi_unpark(struct wasi_ctx *c);
 /* For a `ready` that says no because of a descriptor: what happens to that wakes the embedder (wasi_wait_fd). */
 void wasi_watch(struct wasi_ctx *c, int fd);
 enum comp_host_status wasi_wait_for(struct comp_host_call *hc, bool (*ready)(void *), void *target);
@@ -149,6 +155,7 @@ struct wasi_error {
     uint32_t http_code; /* case of error-code, or WASI_NO_HTTP_CODE */
     uint64_t http_size; /* payload of the body-size cases */
     const char *text;
+    char *own;      /* the text of an error that has a handle */
     int file_errno; /* its cause in a file; 0: none */
     int net_errno;  /* in a socket */
 };
@@ -233,13 +240,16 @@ struct wasi_inbody {
     struct wasi_fetch *fetch; /* whose response it is; NULL: the request that is served */
     struct spool data;
     bool ended, discard, stream_taken, stream_open;
-    uint32_t failed; /* error-code, or WASI_NO_HTTP_CODE */
+    uint32_t failed;   /* error-code, or WASI_NO_HTTP_CODE */
+    char *failed_text; /* of a call: says more than the code; else NULL */
     struct wasi_fields *trailers;
 };
 struct wasi_inbody *wasi_inbody_new(struct wasi_ctx *c, uint32_t exchange);
 struct wasi_inbody *wasi_inbody_hold(struct wasi_inbody *b);
 void wasi_inbody_release(struct wasi_inbody *b);
-void wasi_inbody_discard(struct wasi_inbody *b); /* what is there and what is to come */
+void wasi_inbody_discard(struct wasi_inbody *b);             /* what is there and what is to come */
+struct wasi_input *wasi_inbody_input(struct wasi_inbody *b); /* takes over a hold; once */
+const char *wasi_inbody_failure(const struct wasi_inbody *b);
 
 /* http_body.c: a body on its way from the guest. */
 enum wasi_outbody_state { OUTBODY_OPEN, OUTBODY_FINISHED, OUTBODY_ABORTED };
@@ -250,9 +260,10 @@ struct wasi_outbody {
     struct buf data;        /* accepted, waiting for that or for credit */
     enum wasi_outbody_state state;
     bool is_request, stream_taken, stream_open, overrun;
-    bool lost;       /* nobody takes it any more */
-    bool has_length; /* a Content-Length was given */
-    bool no_content; /* HEAD, 204, 304, most GET: what is written goes nowhere */
+    bool lost;             /* nobody takes it any more */
+    bool has_length;       /* a Content-Length was given */
+    bool no_content;       /* HEAD, 204, 304, most GET: what is written goes nowhere */
+    bool ends_with_stream; /* dropping the stream finishes it; until it starts it may become long */
     uint64_t length, written;
     struct wasi_fields *trailers;
 };
@@ -260,7 +271,11 @@ struct wasi_outbody *wasi_outbody_new(struct wasi_ctx *c, bool is_request);
 struct wasi_outbody *wasi_outbody_hold(struct wasi_outbody *b);
 void wasi_outbody_release(struct wasi_outbody *b);
 void wasi_outbody_start(struct wasi_outbody *b, struct wasi_flow *flow);
-void wasi_outbody_abort(struct wasi_outbody *b);                 /* unless it was finished */
+void wasi_outbody_abort(struct wasi_outbody *b);  /* unless it was finished */
+void wasi_outbody_finish(struct wasi_outbody *b); /* unless it was aborted */
+/* result<output-stream>, for the handle of parent. */
+struct wit_value wasi_outbody_stream(struct comp_host_call *hc, void *parent,
+                                     struct wasi_outbody *b);
 bool wasi_outbody_drained(void *body);                           /* nothing waits for credit */
 void wasi_flow_pump(struct wasi_ctx *c, struct wasi_flow *flow); /* as much as credit allows */
 void wasi_flow_lose(struct wasi_flow *flow); /* the body it carries, if any, goes nowhere now */
@@ -283,7 +298,7 @@ struct wasi_request_options {
     } timeouts[TIMEOUT_COUNT];
 };
 
-/* http_fetch.c: a request that the guest makes, from handle until nobody holds what comes of it. */
+/* http_fetch.c: a request that the guest makes, from handle until nobody holds what comes of it. Or a call (call.c). */
 struct wasi_fetch {
     struct wasi_fetch *next; /* of the context */
     struct wasi_ctx *ctx;
@@ -294,9 +309,15 @@ struct wasi_fetch {
     struct wasi_fields *headers;
     uint32_t error;
     char *error_text; /* may be NULL */
+    struct buf root;  /* of a call: the encoded results, when there is no error_text */
 };
+struct wasi_fetch *wasi_fetch_new(struct wasi_ctx *c); /* held by whoever holds its body */
 struct wasi_fetch *wasi_fetch_find(const struct wasi_ctx *c, uint32_t exchange); /* or NULL */
 void wasi_fetch_unused(struct wasi_fetch *f); /* the last holder is gone */
+
+/* call.c: a call that a link serves. Parked with its body until the function that makes it is done. */
+struct wasi_call;
+struct wasi_fetch *wasi_call_start(struct wasi_ctx *c, const struct wasi_call *call, struct err *e);
 
 struct wit_value wasi_method_value(struct comp_host_call *hc, const char *text);
 struct wit_value wasi_scheme_value(struct comp_host_call *hc, const char *text);

@@ -144,12 +144,57 @@ class Failed(Exception):
     pass
 
 
+class Invocation:
+    """Of a function that is served: its root is complete."""
+
+    def __init__(self, peer, inbox, first, function):
+        self.peer, self.inbox, self.function = peer, inbox, function
+        self.root = bytearray(first)
+        self.here = f"_INBOX.{secrets.token_hex(11)}.{secrets.token_hex(11)}"
+        self.streams = {}  # path -> raw bytes so far
+        self.ended = set()
+        self.wanted = {}  # path -> function of its raw bytes
+        peer.subscribe(f"{self.here}.>", self.on_message)
+        peer.publish(inbox, reply=self.here)
+
+    def on_message(self, subject, _reply, data, _status):
+        path = subject[len(self.here) + len(".params."):]
+        if not path and data:
+            self.root += data
+        elif not path:
+            self.function(self)
+        elif data:
+            self.streams.setdefault(path, bytearray()).extend(data)
+        elif path not in self.ended:
+            self.ended.add(path)
+            self.tell(path)
+
+    def tell(self, path):
+        if path in self.wanted and path in self.ended:
+            self.wanted.pop(path)(bytes(self.streams.pop(path, b"")))
+
+    def when_ended(self, path, function):
+        self.wanted[path] = function
+        self.tell(path)
+
+    def answer(self, root):
+        """None: fails the call."""
+        if root:
+            self.peer.publish(f"{self.inbox}.results", root)
+        self.peer.publish(f"{self.inbox}.results")
+
+    def send(self, path, pieces):
+        for piece in pieces:
+            self.peer.publish(f"{self.inbox}.results.{path}", piece)
+        self.peer.publish(f"{self.inbox}.results.{path}")
+
+
 class Peer(Nats):
     """A client of components, and a server of functions for them."""
 
     def call(self, prefix, instance, function, root, streams=None, results=(), rest=b""):
         """Invokes, sends the rest of the parameters and the streams' raw bytes (path -> iterable), and waits until the root
-        and the channels named in results have ended. Returns root and path -> raw bytes."""
+        and the channels named in results have ended, these unless the root is an error. Returns root, path -> raw bytes."""
         inbox = f"_INBOX.{secrets.token_hex(11)}.{secrets.token_hex(11)}"
         got = {"results": bytearray(), **{f"results.{p}": bytearray() for p in results}}
         open_, events = set(got), queue.Queue()
@@ -162,7 +207,7 @@ class Peer(Nats):
                 got[channel] += data
             elif channel in open_:
                 open_.discard(channel)
-                if not open_:
+                if not open_ or (channel == "results" and got[channel][:1] == b"\1"):
                     events.put(("end", None))
 
         self.subscribe(inbox, on_message)
@@ -183,39 +228,10 @@ class Peer(Nats):
         return bytes(got.pop("results")), {k[8:]: bytes(v) for k, v in got.items()}
 
     def serve(self, prefix, instance, functions):
-        """functions: name -> (answer, paths of its async parameters). answer(root, path -> raw bytes) is called when all has
-        come, and returns the root of the results and path -> pieces; None fails the call."""
-        for name, (answer, paths) in functions.items():
-            self.subscribe(f"{prefix}.wrpc.0.0.1.{instance}.{name}", self.server(answer, paths))
-
-    def server(self, answer, paths):
-        def on_invocation(_subject, reply, data, _status):
-            inbox = f"_INBOX.{secrets.token_hex(11)}.{secrets.token_hex(11)}"
-            got = {"params": bytearray(data), **{f"params.{p}": bytearray() for p in paths}}
-            open_ = set(got)
-
-            def on_message(subject, _reply, piece, _status):
-                channel = subject[len(inbox) + 1:]
-                if channel in open_ and piece:
-                    got[channel] += piece
-                elif channel in open_:
-                    open_.discard(channel)
-                    if not open_:
-                        self.answer(reply, answer, bytes(got.pop("params")), {k[7:]: bytes(v) for k, v in got.items()})
-
-            self.subscribe(f"{inbox}.>", on_message)
-            self.publish(reply, reply=inbox)
-        return on_invocation
-
-    def answer(self, inbox, answer, root, streams):
-        results = answer(root, streams)
-        if results:
-            self.publish(f"{inbox}.results", results[0])
-        self.publish(f"{inbox}.results")
-        for path, pieces in results[1].items() if results else ():
-            for piece in pieces:
-                self.publish(f"{inbox}.results.{path}", piece)
-            self.publish(f"{inbox}.results.{path}")
+        """functions: name -> function of an Invocation, called when the root of its parameters is complete."""
+        for name, function in functions.items():
+            self.subscribe(f"{prefix}.wrpc.0.0.1.{instance}.{name}",
+                           lambda _, reply, data, __, function=function: Invocation(self, reply, data, function))
 
     def handle(self, prefix, method, path, body):
         """wasi:http/incoming-handler of a component: status and body."""

@@ -30,7 +30,7 @@ class Messaging(unittest.TestCase):
         cls.lat.ctl("link", "put", "postman", "broker", "wasmcloud", "messaging", "--interface", "consumer")
         cls.published = queue.Queue()
         cls.peer = Peer(cls.lat.nats_port)
-        cls.peer.serve("default.broker", CONSUMER, {"publish": (cls.on_publish, []), "request": (cls.on_request, [])})
+        cls.peer.serve("default.broker", CONSUMER, {"publish": cls.on_publish, "request": cls.on_request})
         until(lambda: cls.deliver("refuse", b"there") == b"\1" + text("there"), 10, "the component does not answer")
 
     @classmethod
@@ -39,17 +39,18 @@ class Messaging(unittest.TestCase):
         cls.lat.__exit__(None, None, None)
 
     @classmethod
-    def on_publish(cls, root, _):
-        cls.published.put(read_message(Reader(root)))
-        return b"\0", {}
+    def on_publish(cls, inv):
+        cls.published.put(read_message(Reader(inv.root)))
+        inv.answer(b"\0")
 
     @classmethod
-    def on_request(cls, root, _):
-        r = Reader(root)
+    def on_request(cls, inv):
+        r = Reader(inv.root)
         subject, body, timeout_ms = r.text(), r.bytes(), r.leb()
         if subject == "nobody":
-            return b"\1" + text("no one listens"), {}
-        return b"\0" + message("inbox", body[::-1] + b" %d" % timeout_ms), {}
+            inv.answer(b"\1" + text("no one listens"))
+        else:
+            inv.answer(b"\0" + message("inbox", body[::-1] + b" %d" % timeout_ms))
 
     @classmethod
     def deliver(cls, *what):
