@@ -204,7 +204,7 @@ static bool consumer_waited_at(struct span answer)
 static void on_foreign(void *user, const struct bus_msg *msg, const struct err *e)
 {
     struct scheduler *s = user;
-    bool foreign = msg && consumer_waited_at(msg->data);
+    bool foreign = msg ? consumer_waited_at(msg->data) : s->foreign; /* silence says nothing */
     struct err why = ERR_INIT;
     (void)e;
     s->foreign_check = NULL;

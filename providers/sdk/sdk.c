@@ -33,7 +33,7 @@ struct sdk {
     bool stopping, stopped;
     uint64_t stop_until_ms;
     struct loop_timer *stop_timer;
-    char shutdown_reply[256]; /* where to answer */
+    char shutdown_reply[BUS_SUBJECT_MAX + 1]; /* where to answer */
     void (*on_stopped)(void *user);
     void *user;
 };
