@@ -101,16 +101,28 @@ static void on_patience(void *user)
     end(d, EXIT_FAILURE);
 }
 
+/* For good: nobody can be served or asked any more, so whoever started us had better know. */
+static void refused(struct daemon *d, const struct err *why)
+{
+    log_error(
+        "the NATS server refuses this host: look at its credentials (--nats-creds, or --nats-jwt "
+        "and --nats-seed; those of --ctl- and --rpc-)",
+        LE(why));
+    end(d, EXIT_FAILURE);
+}
+
 static void on_state(void *user, enum bus_state state, const struct err *why)
 {
     struct daemon *d = user;
     if (why)
         d->last = *why;
-    if (why && why->code && !d->host && !d->told) {
+    if (state != BUS_SHUT && why && why->code && !d->host && !d->told) {
         d->told = true;
         log_info("waiting for the NATS server", LE(why));
     }
-    if (d->host && state == BUS_DOWN)
+    if (state == BUS_SHUT)
+        refused(d, why);
+    else if (d->host && state == BUS_DOWN)
         log_warn("NATS connection lost, reconnecting", LZ("why", why ? why->text : ""));
     else if (d->host && state == BUS_UP)
         log_info("NATS connection is back");
