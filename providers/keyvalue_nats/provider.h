@@ -58,6 +58,7 @@ struct store {
     const struct sdk_link *link;
     struct settings settings;
     struct bus *own;         /* NULL: the lattice's */
+    struct err down;         /* why that is not there; ERR_NONE: it is, or nothing is known yet */
     struct kv *kv;           /* NULL: not open, see problem */
     struct watcher *watcher; /* of a link to a component, else NULL */
     struct opening *opening;
@@ -76,6 +77,7 @@ void store_check(struct store *s);
 
 struct watcher *watcher_open(struct store *s, struct err *e);
 void watcher_start(struct watcher *w); /* the bucket is open */
+void watcher_pause(struct watcher *w); /* before it is closed for a while */
 void watcher_stop(struct watcher *w);  /* what waits is forgotten, calls under way may end */
 void watcher_close(struct watcher *w); /* before its bucket; NULL is fine */
 

@@ -17,22 +17,30 @@ struct opening {
 };
 
 static void open_bucket(struct store *s);
+static bool reconnect_own(struct store *s, struct err *e);
+static void fail(struct store *s, const struct err *what);
 
 static void on_retry(void *user)
 {
     struct store *s = user;
+    struct err e = ERR_INIT;
     s->retry = NULL;
-    open_bucket(s);
+    if (!s->own || bus_state(s->own) != BUS_SHUT || reconnect_own(s, &e))
+        open_bucket(s);
+    else
+        fail(s, &e);
 }
 
-static void fail(struct store *s, const struct err *e)
+/* A missing connection says more than what could not be done without it. */
+static void fail(struct store *s, const struct err *what)
 {
+    const struct err *e = s->down.code != ERR_NONE ? &s->down : what;
     if (s->problem.code != e->code || strcmp(s->problem.text, e->text) != 0)
         log_error("link cannot be served", LS("source", s->link->def->source_id),
                   LS("link", s->link->def->name), LE(e));
     s->problem = *e;
     calls_of_store_fail(s, e);
-    if (e->code == ERR_INVALID || e->code == ERR_UNSUPPORTED)
+    if (what->code == ERR_INVALID || what->code == ERR_UNSUPPORTED)
         return; /* until the link changes */
     s->retry_ms = MIN(MAX(s->retry_ms * 2, RETRY_MIN_MS), RETRY_MAX_MS);
     s->retry = loop_after(sdk_loop(s->provider->sdk), s->retry_ms, on_retry, s);
@@ -90,6 +98,18 @@ static void open_bucket(struct store *s)
         fail(s, &e);
 }
 
+/* SHUT: the server refuses us, as it does while it does not know the account; on_retry begins anew. */
+static void on_own_state(void *user, enum bus_state state, const struct err *why)
+{
+    struct store *s = user;
+    if (state == BUS_UP)
+        s->down.code = ERR_NONE;
+    else
+        s->down = *why;
+    if (state == BUS_SHUT && !s->opening && !s->retry)
+        fail(s, why);
+}
+
 static bool connect_own(struct store *s, struct err *e)
 {
     const struct settings *w = &s->settings;
@@ -101,12 +121,24 @@ static bool connect_own(struct store *s, struct err *e)
     AUTO_FREE char *name = xasprintf("keyvalue-nats %.*s", STR_ARG(s->link->def->source_id));
     const struct bus_opts opts = {.url = url,
                                   .name = name,
+                                  .on_state = on_own_state,
+                                  .user = s,
                                   .jwt = *jwt ? jwt : NULL,
                                   .seed = *seed ? seed : NULL,
                                   .ca = *ca ? ca : NULL,
                                   .ca_file = *ca_file && !*ca ? ca_file : NULL};
     return bus_nats_open(sdk_loop(s->provider->sdk), &opts, &s->own, e) ||
            err_wrap(e, "setting cluster_uri");
+}
+
+static bool reconnect_own(struct store *s, struct err *e)
+{
+    if (s->watcher)
+        watcher_pause(s->watcher);
+    kv_close(MOVE(s->kv));
+    bus_close(MOVE(s->own));
+    s->down.code = ERR_NONE;
+    return connect_own(s, e);
 }
 
 struct store *store_open(struct provider *p, const struct sdk_link *link)

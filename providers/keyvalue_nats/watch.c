@@ -344,7 +344,7 @@ static void pump(struct watcher *w)
         DL_DELETE(w->ready, line);
         tell(w, line);
     }
-    if (!w->watch && w->taken && !w->stopped && w->nchanges <= CHANGES_MAX / 2 &&
+    if (!w->watch && w->taken && !w->stopped && w->store->kv && w->nchanges <= CHANGES_MAX / 2 &&
         w->bytes <= CHANGES_BYTES_MAX / 2)
         watch(w);
 }
@@ -364,6 +364,11 @@ void watcher_start(struct watcher *w)
 {
     if (!w->watch && !w->stopped)
         watch(w);
+}
+
+void watcher_pause(struct watcher *w)
+{
+    kv_unwatch(&w->watch);
 }
 
 void watcher_stop(struct watcher *w)

@@ -141,8 +141,8 @@ class Lattice:
 
     # ---- processes
 
-    def start_nats(self):
-        args = ["nats-server", "-js", "-a", "127.0.0.1", "-p", self.nats_port, "-sd", self.dir / "jetstream"]
+    def start_nats(self, *more):
+        args = ["nats-server", "-js", "-a", "127.0.0.1", "-p", self.nats_port, "-sd", self.dir / "jetstream", *more]
         self.nats = Process(args, self.env, self.dir / "nats.log")
         until(self.nats_answers, 10, self.nats.tail)
         return self.nats
