@@ -15,6 +15,9 @@
 #define HEALTH_PATIENCE_MS 500 /* for an answer to such a check */
 #define HEALTH_EVERY_MS 30000
 #define HEALTH_LINKED_MS 500 /* after a link: whether it could be served */
+#define LINK_RETRY_MIN_MS \
+    1000 /* a link whose configuration or secrets could not be had, doubling */
+#define LINK_RETRY_MAX_MS 30000
 #define RESTART_MIN_MS 500
 #define RESTART_MAX_MS 30000
 #define RESTART_CALM_MS 10000 /* lived for so long: its next end is a first one again */
@@ -57,6 +60,7 @@ struct link_slot {
     bool resolved;
     bool resend; /* sent before the provider listened: goes out again at its first sign of life */
     struct grant_resolve *resolving;
+    uint32_t failures; /* to resolve it, in a row: it is tried again */
 };
 
 struct sidecar {
@@ -81,9 +85,10 @@ struct sidecar {
     struct bus_request *shutdown;
     struct stopper *stoppers;
     /* sidecar_talk.c */
-    struct link_slot *host_links; /* for the host data being built */
-    struct link_slot *sends;      /* links appearing since then */
-    uint32_t waiting;             /* host_links not resolved yet */
+    struct link_slot *host_links;   /* for the host data being built */
+    struct link_slot *sends;        /* links appearing since then, and those that were left out */
+    struct loop_timer *links_timer; /* to the next try */
+    uint32_t waiting;               /* host_links not resolved yet */
     void (*links_ready)(struct sidecar *s);
     struct loop_timer *health_timer;
     struct bus_request *health;

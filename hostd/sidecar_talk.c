@@ -2,7 +2,8 @@
 /* What a host and its provider say to each other: host data on stdin; then links, configuration, health checks and the
  * shutdown request on the rpc connection.
  * Keeps: a provider that has not yet answered a health check may not be listening; links and configuration sent to it
- * before are sent again after its first answer (it ignores links it knows). */
+ * before are sent again after its first answer (it ignores links it knows). A link whose configuration or secrets
+ * cannot be had is tried again until they can, or it is gone. */
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -76,6 +77,7 @@ void sidecar_drop_links(struct sidecar *s)
 {
     drop_slots(&s->host_links);
     drop_slots(&s->sends);
+    loop_timer_stop(&s->links_timer);
     s->waiting = 0;
 }
 
@@ -117,8 +119,9 @@ static void on_host_link(void *user, const struct proto_link_def *def, const str
     struct link_slot *slot = user;
     struct sidecar *s = slot->s;
     slot->resolving = NULL;
+    slot->failures = e != NULL;
     if (e)
-        log_warn("link left out of the host data", LS("provider", s->spec.id), LE(e));
+        log_warn("link left out of the host data for now", LS("provider", s->spec.id), LE(e));
     else
         slot->resolved = copy_def(&slot->arena, def, &slot->def);
     if (--s->waiting == 0)
@@ -166,6 +169,34 @@ static void publish(struct sidecar *s, struct str token, enum proto_rpc what,
 
 static void health_next(struct sidecar *s, uint64_t delay_ms);
 
+static void send_links_again(struct sidecar *s);
+
+static void retry_links(void *user)
+{
+    struct sidecar *s = user;
+    s->links_timer = NULL;
+    send_links_again(s);
+}
+
+static void retry_later(struct sidecar *s, const struct link_slot *slot)
+{
+    uint64_t delay_ms = (uint64_t)LINK_RETRY_MIN_MS << MIN(slot->failures - 1, 10u);
+    if (!s->links_timer)
+        s->links_timer =
+            loop_after(s->ss->loop, MIN(delay_ms, (uint64_t)LINK_RETRY_MAX_MS), retry_links, s);
+}
+
+/* The first failure is told, the later ones are the same. */
+static void send_failed(struct link_slot *slot, const struct err *e)
+{
+    struct sidecar *s = slot->s;
+    if (slot->failures++ == 0)
+        log_warn("link not passed on for now", LS("provider", s->spec.id), LE(e));
+    else
+        log_debug("link not passed on for now", LS("provider", s->spec.id), LE(e));
+    retry_later(s, slot);
+}
+
 static void on_send_link(void *user, const struct proto_link_def *def, const struct err *e)
 {
     struct link_slot *slot = user;
@@ -174,16 +205,19 @@ static void on_send_link(void *user, const struct proto_link_def *def, const str
     struct err mine = ERR_INIT;
     struct buf body = BUF_INIT;
     slot->resolving = NULL;
-    if (e)
-        log_warn("link not passed on", LS("provider", s->spec.id), LE(e));
-    else if (s->state == STATE_RUNNING && proto_link_def_encode(def, &body, &mine))
+    if (e) {
+        send_failed(slot, e);
+        return;
+    }
+    slot->failures = 0;
+    if (s->state == STATE_RUNNING && proto_link_def_encode(def, &body, &mine))
         publish(s, str_of(id_key_public(&s->xkey, xkey)), PROTO_RPC_LINK_PUT, &body);
     buf_fini(&body);
     if (s->answered && s->health_timer) {
         loop_timer_stop(&s->health_timer);
         health_next(s, HEALTH_LINKED_MS);
     }
-    if (!e && !s->answered)
+    if (!s->answered)
         return; /* it stays, and goes out again */
     DL_DELETE(s->sends, slot);
     slot_free(slot);
@@ -287,6 +321,21 @@ static bool gather_links(const struct sidecar *s, struct arena *a, struct proto_
     return true;
 }
 
+/* Those that were left out are sent later; the others were told. */
+static void keep_failed_links(struct sidecar *s)
+{
+    struct link_slot *slot, *next;
+    DL_FOREACH_SAFE(s->host_links, slot, next)
+    {
+        if (!slot->failures)
+            continue;
+        DL_DELETE(s->host_links, slot);
+        DL_APPEND(s->sends, slot);
+        retry_later(s, slot);
+    }
+    drop_slots(&s->host_links);
+}
+
 bool sidecar_host_data(struct sidecar *s, struct buf *line, struct err *e)
 {
     const struct sidecar_opts *o = &s->ss->opts;
@@ -321,7 +370,7 @@ bool sidecar_host_data(struct sidecar *s, struct buf *line, struct err *e)
         buf_str(line, STR("\r\n"));
     }
     s->config_late = false;
-    drop_slots(&s->host_links);
+    keep_failed_links(s);
     buf_fini(&json);
     arena_fini(&a);
     explicit_bzero(own_xkey, sizeof own_xkey);

@@ -329,16 +329,21 @@ static void on_put(void *user, const struct err *why)
     bump(&done);
 }
 
-static void put_config(const char *json)
+static void put_named(const char *name, const char *json)
 {
     done = 0;
-    ck_assert(grant_config_put(grants, STR("c"), str_span(str_of(json)), on_put, NULL, &e));
+    ck_assert(grant_config_put(grants, str_of(name), str_span(str_of(json)), on_put, NULL, &e));
     wait_for(&done, 1, "the config");
 }
 
-static void put_link(const char *target)
+static void put_config(const char *json)
 {
-    struct str iface = STR("incoming-handler"), name = STR("c");
+    put_named("c", json);
+}
+
+static void put_link_with(const char *target, const char *config)
+{
+    struct str iface = STR("incoming-handler"), name = str_of(config);
     struct proto_link link = {.source_id = STR("p"),
                               .target = str_of(target),
                               .name = str_of(target),
@@ -349,6 +354,11 @@ static void put_link(const char *target)
     done = 0;
     ck_assert(grant_link_put(grants, &link, on_put, NULL, &e));
     wait_for(&done, 1, "the link");
+}
+
+static void put_link(const char *target)
+{
+    put_link_with(target, "c");
 }
 
 static void start_provider(const char *path)
@@ -449,6 +459,28 @@ START_TEST(late_links_are_sent_again)
     health_text = "{\"healthy\":true}";
     wait_for(&links, 2, "the link again");
     ck_assert_int_eq(news[SIDECAR_HEALTH_PASSED], 1);
+}
+END_TEST
+
+/* Its configuration, or its secrets, are not there at the start. */
+START_TEST(a_link_that_was_left_out_follows)
+{
+    struct arena a;
+    arena_init(&a, 1u << 20);
+    put_config("{}");
+    put_named("late", "{}");
+    put_link_with("one", "late");
+    done = 0;
+    ck_assert(grant_config_del(grants, STR("late"), on_put, NULL, &e));
+    wait_for(&done, 1, "the config to go");
+    start_provider(good_provider());
+    ck_assert_uint_eq(host_data(&a).link_definitions.n, 0);
+    wait_for(&news[SIDECAR_HEALTH_PASSED], 1,
+             "a health check"); /* upon which it is tried in vain */
+    put_named("late", "{\"k\":\"there\"}");
+    wait_for(&links, 1, "the link");
+    ck_assert(strstr(last_link, "\"target\":\"one\"") && strstr(last_link, "\"k\":\"there\""));
+    arena_fini(&a);
 }
 END_TEST
 
@@ -588,6 +620,7 @@ int main(int argc, char **argv)
     tcase_add_test(alone, process_killed_and_freed);
     tcase_add_test(tc, life_of_a_provider);
     tcase_add_test(tc, late_links_are_sent_again);
+    tcase_add_test(tc, a_link_that_was_left_out_follows);
     tcase_add_test(tc, comes_back_with_fresh_host_data);
     tcase_add_test(tc, lost_when_its_program_is_gone);
     tcase_add_test(tc, failed_starts);

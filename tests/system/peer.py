@@ -81,7 +81,7 @@ def unchunk(raw):
 class Nats:
     """on_message functions run on a thread of their own, one after the other."""
 
-    def __init__(self, port):
+    def __init__(self, port, **login):
         self.sock = socket.create_connection(("127.0.0.1", port), 10)
         self.sock.settimeout(None)
         self.file = self.sock.makefile("rb", 1 << 20)
@@ -89,7 +89,8 @@ class Nats:
         self.subs = {}
         self.head = b""
         json.loads(self.file.readline().split(b" ", 1)[1])
-        self.send(b'CONNECT {"verbose":false,"headers":true,"no_responders":true,"lang":"python","version":"1"}\r\n')
+        hello = {"verbose": False, "headers": True, "no_responders": True, "lang": "python", "version": "1", **login}
+        self.send(b"CONNECT " + json.dumps(hello).encode() + b"\r\n")
         threading.Thread(target=self.read, daemon=True).start()
 
     def close(self):

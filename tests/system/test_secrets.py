@@ -8,13 +8,13 @@ import signal
 import subprocess
 import unittest
 
-from lattice import BIN, ROOT, Lattice, children_of, free_port, main, until
+from lattice import BIN, ROOT, Lattice, Process, children_of, free_port, main, until
 from peer import Nats, Peer
 from vault import TOPIC, Vault, claims
 
 KEEPER = ROOT / "tests/guests/keeper/keeper.wasm"
 CHOOSER = ROOT / "tests/guests/chooser/chooser.wasm"
-TEXT, FIELD, BYTES, NOTE = "Pa55word of the keeper", "T0ken of the keeper", b"\0\xff\x01blob", "N0te on the link"
+TEXT, FIELD, BYTES, LOGIN = "Pa55word of the keeper", "T0ken of the keeper", b"\0\xff\x01blob", "L0gin-of-the-link"
 
 
 def manifest(keeper, kv, ports):
@@ -69,8 +69,8 @@ spec:
               secrets:
                 - name: bucket
                   properties: {{policy: vault, key: kv/bucket}}
-                - name: note
-                  properties: {{policy: vault, key: kv/note}}
+                - name: cluster_uri
+                  properties: {{policy: vault, key: kv/uri}}
     - name: kv
       type: capability
       properties:
@@ -115,10 +115,21 @@ class Secrets(unittest.TestCase):
         done = lat.ctl("claims", "sign", path, "--name", "keeper", "--destination", out, "--output", "json")
         return json.loads(done.stdout)["subject"]
 
+    uri = "nats://nowhere"
+
+    def guarded_nats(self, lat):
+        """A second server, that wants a password."""
+        port = free_port()
+        server = Process(["nats-server", "-js", "-a", "127.0.0.1", "-p", port, "-sd", lat.dir / "guarded", "--user", "kv",
+                          "--pass", LOGIN], lat.env, lat.dir / "guarded.log")
+        self.addCleanup(server.kill)
+        self.uri = f"nats://kv:{LOGIN}@127.0.0.1:{port}"
+        self.guarded = port
+
     def vault(self, lat):
         vault = Vault(lat.nats_port, "vault", {"keeper/password": TEXT, "keeper/fields": {"token": FIELD},
-                                               "keeper/blob": BYTES, "kv/bucket": "sealed-bucket", "kv/note": NOTE,
-                                               "kv/create": "true"})
+                                               "keeper/blob": BYTES, "kv/bucket": "sealed-bucket",
+                                               "kv/create": "true", "kv/uri": self.uri})
         self.addCleanup(vault.close)
         return vault
 
@@ -129,7 +140,7 @@ class Secrets(unittest.TestCase):
     def test_a_manifest_with_secrets(self):
         with Lattice() as lat:
             host = self.host(lat)
-            vault, sniffer = self.vault(lat), Sniffer(lat.nats_port)
+            self.guarded_nats(lat)
             keeper, kv = lat.dir / "keeper_s.wasm", lat.dir / "kv.par.gz"
             subject = self.sign(lat, KEEPER, keeper)
             lat.ctl("par", "create", "--vendor", "us", "--name", "kv", "--binary", BIN / "keyvalue-nats",
@@ -138,7 +149,11 @@ class Secrets(unittest.TestCase):
             path = lat.dir / "wadm.yaml"
             path.write_text(manifest(keeper, kv, ports))
             lat.ctl("app", "deploy", path)
-            lat.wait_for_answer(ports["keeper"], 20, "vaulted")
+
+            # the backend comes late: until then somebody says why nothing starts
+            until(lambda: "ask for its key" in lat.app_status("vaulted"), 15, lambda: lat.app_status("vaulted"))
+            sniffer, vault = Sniffer(lat.nats_port), self.vault(lat)
+            lat.wait_for_answer(ports["keeper"], 30, "vaulted")
 
             # a link and a provider: the bucket of the secret is the one that counts, and it may be made
             until(lambda: self.bucket_exists(lat, "sealed-bucket"), 15, lambda: lat.app_status("vaulted"))
@@ -168,7 +183,7 @@ class Secrets(unittest.TestCase):
         kv = [p["id"] for p in lat.inventory()[host.id]["providers"] if p["id"].endswith("kv")][0]
         seen = list(sniffer.seen)
         self.assertGreater(len(seen), 100)
-        for secret in (TEXT, FIELD, NOTE):
+        for secret in (TEXT, FIELD, LOGIN):
             self.assertNotIn(secret, host.text())  # which has the providers' lines, too
             self.assertNotIn(secret, shown)
             self.assertEqual([subject for subject, data in seen if secret.encode() in data], [])
@@ -185,7 +200,7 @@ class Secrets(unittest.TestCase):
         until(lambda: self.bucket_exists(lat, "another-bucket"), 15, "the provider does not use the new secret")
 
     def bucket_exists(self, lat, name):
-        nats = Nats(lat.nats_port)
+        nats = Nats(self.guarded, user="kv", **{"pass": LOGIN})
         answers = []
         nats.subscribe("answer.bucket", lambda subject, reply, data, status: answers.append(data))
         nats.publish(f"$JS.API.STREAM.INFO.KV_{name}", b"", "answer.bucket")
