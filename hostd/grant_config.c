@@ -2,7 +2,8 @@
 /* Named configuration: ordered merges of entries of the CONFIGDATA bucket, kept current.
  * Owns: every name in use (its last value), every merge (its current snapshot), reads under way.
  * Keeps: a snapshot never changes, whoever holds a reference may read it from any thread; an undecodable new value is
- * ignored, a deleted name counts as empty; after an interruption of the watch every name in use is read again. */
+ * ignored, a deleted name counts as empty; after an interruption of the watch every name in use is read again. Secrets
+ * among the names are had once, and go with every snapshot. */
 #include "hostd/grant_int.h"
 
 #include <assert.h>

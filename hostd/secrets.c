@@ -173,8 +173,8 @@ static bool refused(struct str error, struct err *e)
     return err_set(e, ERR_DENIED, "it refuses: %s", str_show(error, shown, sizeof shown));
 }
 
-/* Into the set; nothing of the text may show up in an error. */
-static bool take(struct ask *a, struct span json, struct arena *scratch, struct err *e)
+/* Into the set; nothing of the text may show up in an error. Only errors may come in the open. */
+static bool take(struct ask *a, struct span json, bool sealed, struct arena *scratch, struct err *e)
 {
     struct err hidden = ERR_INIT;
     struct proto_secret_response r = {.secret = NULL};
@@ -184,6 +184,8 @@ static bool take(struct ask *a, struct span json, struct arena *scratch, struct 
         return err_set(e, ERR_PROTOCOL, "its answer cannot be read");
     if (!r.secret)
         return r.error.p ? refused(r.error, e) : err_set(e, ERR_NOT_FOUND, "it has none");
+    if (!sealed)
+        return err_set(e, ERR_PROTOCOL, "its answer is not sealed");
     struct proto_secret v = {.name = arena_str(&f->set->arena, a->ref.name)};
     if (r.secret->string_secret.p)
         v.string = arena_str(&f->set->arena, r.secret->string_secret);
@@ -205,11 +207,12 @@ static bool open_answer(struct ask *a, const struct bus_msg *msg, struct err *e)
     struct arena scratch;
     arena_init(&scratch, ANSWER_BYTES_MAX);
     bool ok;
-    if (!from) /* only errors come in the open */
-        ok = take(a, msg->data, &scratch, e);
+    if (!from)
+        ok = take(a, msg->data, false, &scratch, e);
     else
         ok = (id_xkey_parse(from->value, key, e) || err_wrap(e, HEADER_ANSWER_KEY)) &&
-             id_open(&a->key, key, msg->data, &plain, e) && take(a, buf_span(&plain), &scratch, e);
+             id_open(&a->key, key, msg->data, &plain, e) &&
+             take(a, buf_span(&plain), true, &scratch, e);
     arena_wipe(&scratch);
     buf_fini(&plain);
     return ok;

@@ -131,6 +131,8 @@ static const struct bad {
     {"{\"error\":\"Unauthorized\"}", "refuses: \"Unauthorized\"", true, false, NULL},
     {"{\"error\":{\"Other\":\"too\\nlate\"}}", "refuses: {\"Other\":\"too", true, false, NULL},
     {"{\"error\":\"SecretNotFound\"}", "refuses: \"SecretNotFound\"", false, false, NULL},
+    {"{\"secret\":{\"version\":\"1\",\"string_secret\":\"" BACKEND_VALUE "\"}}", "not sealed", true,
+     false, NULL},
     {"{}", "has none", false, false, NULL},
     {"{}", "has none", true, false, NULL},
     {"", "cannot be read", true, false, NULL},
