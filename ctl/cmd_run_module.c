@@ -203,7 +203,7 @@ static bool bind_imports(struct guest *g, struct wasm_module *m, struct wasm_ext
         if (!out[i].func)
             return err_set(e, ERR_UNSUPPORTED,
                            "import '%.*s' '%.*s': `hostctl run` gives a core module WASI 0.1 "
-                           "(wasi_snapshot_preview1) and nothing else",
+                           "(wasi_snapshot_preview1, or wasi_unstable) and nothing else",
                            STR_ARG(import.module), STR_ARG(import.name));
     }
     return true;

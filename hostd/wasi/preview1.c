@@ -2,6 +2,7 @@
 /* WASI 0.1 (wasi_snapshot_preview1) for core modules: binding, errors, and what needs no descriptor. Its functions are
  * deferred ones of the engine: each call comes to wasi_p1_serve, which answers it or leaves it open until what it
  * waits for is there. The world behind it, files, clocks, randomness and waiting, is that of WASI 0.2.
+ * The snapshot before it (wasi_unstable) has the same functions; the three that differ ask p->old.
  * Spec: the wasi_snapshot_preview1 document, component-model.md 13. */
 #include "hostd/wasi/preview1.h"
 
@@ -16,6 +17,7 @@
 
 #define SUBSCRIPTIONS_MAX 4096u
 #define SUBSCRIPTION_BYTES 48u
+#define SUBSCRIPTION_BYTES_OLD 56u /* a clock has another number of the guest's in front */
 #define EVENT_BYTES 32u
 #define PARAMS_MAX 9
 
@@ -221,11 +223,12 @@ struct event { /* as one subscription stands now */
 /* When a clock subscription is due, clock_mono_ns. */
 static int due_at(const struct wasi_p1 *p, const uint8_t *subscription, uint64_t *due_ns)
 {
-    uint64_t id = p1_load(subscription + 16, 4), timeout = p1_load(subscription + 24, 8);
+    const uint8_t *clock = subscription + (p->old ? 24 : 16);
+    uint64_t id = p1_load(clock, 4), timeout = p1_load(clock + 8, 8);
     uint64_t now = clock_mono_ns(), from = p->started_ns;
     if (id > CLOCK_MONOTONIC)
         return EINVAL;
-    if (p1_load(subscription + 40, 2) & SUBSCRIPTION_ABSOLUTE) {
+    if (p1_load(clock + 24, 2) & SUBSCRIPTION_ABSOLUTE) {
         uint64_t there = id == CLOCK_WALL ? clock_wall_ns() : wasi_monotonic_ns();
         timeout = timeout > there ? timeout - there : 0;
         from = now;
@@ -302,17 +305,17 @@ int wasi_p1_wait_fd(struct wasi_p1 *p, int fd, short events)
 
 static int poll_oneoff(struct wasi_p1 *p, struct p1_file *f, const wasm_slot *a)
 {
-    uint64_t n = a[2];
+    uint64_t n = a[2], size = p->old ? SUBSCRIPTION_BYTES_OLD : SUBSCRIPTION_BYTES;
     (void)f;
     if (n == 0 || n > SUBSCRIPTIONS_MAX)
         return EINVAL;
-    const uint8_t *in = wasi_p1_at(p, a[0], n * SUBSCRIPTION_BYTES);
+    const uint8_t *in = wasi_p1_at(p, a[0], n * size);
     uint8_t *out = wasi_p1_at(p, a[1], n * EVENT_BYTES);
     if (!in || !out)
         return EFAULT;
     poll_none(p, n);
     uint32_t nevents = 0;
-    for (uint64_t i = 0; i < n; i++, in += SUBSCRIPTION_BYTES) {
+    for (uint64_t i = 0; i < n; i++, in += size) {
         uint8_t kind = in[8];
         if (kind > EVENT_WRITE)
             return EINVAL;
@@ -356,7 +359,7 @@ static uint32_t count_rows(void)
     return n;
 }
 
-static void bind(struct p1_bound *b, const struct p1_row *row)
+static void bind(struct p1_bound *b, const struct p1_row *row, bool old)
 {
     uint8_t types[PARAMS_MAX + 1];
     uint16_t n = 0;
@@ -365,7 +368,7 @@ static void bind(struct p1_bound *b, const struct p1_row *row)
     types[n] = WASM_I32;
     struct wasm_functype type = {
         .nparams = n, .nresults = row->fn == proc_exit ? 0 : 1, .types = types};
-    *b = (struct p1_bound){row, wasm_func_host(&type, NULL, b, row->name)};
+    *b = (struct p1_bound){row, wasm_func_host(&type, NULL, b, row->name), old};
 }
 
 struct wasi_p1 *wasi_p1_new(struct wasi_ctx *c)
@@ -373,11 +376,15 @@ struct wasi_p1 *wasi_p1_new(struct wasi_ctx *c)
     struct wasi_p1 *p = xnew(struct wasi_p1);
     assert(c->opts.pass_stdio);
     p->ctx = c;
-    p->bound = xcalloc(count_rows(), sizeof *p->bound);
+    p->nbound = 2 * count_rows();
+    p->bound = xcalloc(p->nbound, sizeof *p->bound);
     struct p1_bound *next = p->bound;
-    for (size_t t = 0; t < ARRAY_LEN(tables); t++)
-        for (const struct p1_row *row = tables[t]; row->name; row++)
-            bind(next++, row);
+    for (size_t t = 0; t < ARRAY_LEN(tables); t++) {
+        for (const struct p1_row *row = tables[t]; row->name; row++) {
+            bind(next++, row, false);
+            bind(next++, row, true);
+        }
+    }
     wasi_p1_open_files(p);
     return p;
 }
@@ -387,7 +394,7 @@ void wasi_p1_free(struct wasi_p1 *p)
     if (!p)
         return;
     wasi_p1_close_files(p);
-    for (uint32_t i = 0; i < count_rows(); i++)
+    for (uint32_t i = 0; i < p->nbound; i++)
         wasm_func_host_free(p->bound[i].func);
     free(p->bound);
     free(p->polled);
@@ -396,10 +403,11 @@ void wasi_p1_free(struct wasi_p1 *p)
 
 struct wasm_func *wasi_p1_func(const struct wasi_p1 *p, struct str module, struct str name)
 {
-    if (!str_eqz(module, "wasi_snapshot_preview1"))
+    bool old = str_eqz(module, "wasi_unstable");
+    if (!old && !str_eqz(module, "wasi_snapshot_preview1"))
         return NULL;
-    for (uint32_t i = 0; i < count_rows(); i++)
-        if (str_eqz(name, p->bound[i].row->name))
+    for (uint32_t i = 0; i < p->nbound; i++)
+        if (p->bound[i].old == old && str_eqz(name, p->bound[i].row->name))
             return p->bound[i].func;
     return NULL;
 }
@@ -417,9 +425,11 @@ void wasi_p1_attach(struct wasi_p1 *p, struct wasm_inst *inst)
 enum wasi_p1_status wasi_p1_serve(struct wasi_p1 *p, struct wasm_vm *vm)
 {
     struct wasm_host_call call = wasm_vm_host(vm);
-    const struct p1_row *row = ((const struct p1_bound *)wasm_func_user(call.func))->row;
+    const struct p1_bound *bound = wasm_func_user(call.func);
+    const struct p1_row *row = bound->row;
     struct p1_file *f = NULL;
     int error = 0;
+    p->old = bound->old;
     if (!p->retry)
         p->started_ns = clock_mono_ns();
     wasi_wait_none(p->ctx);

@@ -64,12 +64,15 @@ struct p1_file {
 struct p1_bound {
     const struct p1_row *row;
     struct wasm_func *func;
+    bool old; /* for imports from wasi_unstable */
 };
 
 struct wasi_p1 {
     struct wasi_ctx *ctx;
     struct wasm_memory *memory; /* NULL: every pointer is wrong */
-    struct p1_bound *bound;     /* one per row */
+    struct p1_bound *bound;     /* one per row and snapshot */
+    uint32_t nbound;
+    bool old; /* the function under way is of snapshot 0 */
     struct p1_file *files;
     uint32_t nfiles;
     uint32_t exit_code;

@@ -19,6 +19,7 @@
 #define IOVEC_BYTES 8u
 #define DIRENT_BYTES 24u
 #define FILESTAT_BYTES 64u
+#define FILESTAT_BYTES_OLD 56u /* the number of links is shorter */
 #define FDSTAT_BYTES 24u
 #define NS_PER_S 1000000000u
 
@@ -259,8 +260,9 @@ static int seek(struct wasi_p1 *p, const struct p1_file *f, wasm_slot offset, in
 
 static int fd_seek(struct wasi_p1 *p, struct p1_file *f, const wasm_slot *a)
 {
-    static const int whence[] = {SEEK_SET, SEEK_CUR, SEEK_END};
-    return a[2] < ARRAY_LEN(whence) ? seek(p, f, a[1], whence[a[2]], a[3]) : EINVAL;
+    static const int whence[2][3] = {{SEEK_SET, SEEK_CUR, SEEK_END},
+                                     {SEEK_CUR, SEEK_END, SEEK_SET}};
+    return a[2] < 3 ? seek(p, f, a[1], whence[p->old][a[2]], a[3]) : EINVAL;
 }
 
 static int fd_tell(struct wasi_p1 *p, struct p1_file *f, const wasm_slot *a)
@@ -324,20 +326,25 @@ static uint64_t since_1970(struct timespec t)
 static int put_stat(struct wasi_p1 *p, int fd, wasm_slot at)
 {
     struct stat st;
-    uint8_t *to = wasi_p1_at(p, at, FILESTAT_BYTES);
+    size_t n = p->old ? FILESTAT_BYTES_OLD : FILESTAT_BYTES;
+    uint8_t *to = wasi_p1_at(p, at, n);
     if (!to)
         return EFAULT;
+    uint8_t *rest = to + n - 32; /* size and times */
     if (fstat(fd, &st) < 0)
         return errno;
-    memset(to, 0, FILESTAT_BYTES);
+    memset(to, 0, n);
     p1_store(to, 8, st.st_dev);
     p1_store(to + 8, 8, st.st_ino);
     to[16] = type_of(st.st_mode);
-    p1_store(to + 24, 8, st.st_nlink);
-    p1_store(to + 32, 8, (uint64_t)st.st_size);
-    p1_store(to + 40, 8, since_1970(st.st_atim));
-    p1_store(to + 48, 8, since_1970(st.st_mtim));
-    p1_store(to + 56, 8, since_1970(st.st_ctim));
+    if (p->old)
+        p1_store(to + 20, 4, MIN(st.st_nlink, UINT32_MAX));
+    else
+        p1_store(to + 24, 8, st.st_nlink);
+    p1_store(rest, 8, (uint64_t)st.st_size);
+    p1_store(rest + 8, 8, since_1970(st.st_atim));
+    p1_store(rest + 16, 8, since_1970(st.st_mtim));
+    p1_store(rest + 24, 8, since_1970(st.st_ctim));
     return 0;
 }
 

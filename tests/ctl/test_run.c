@@ -12,6 +12,7 @@
 #define GUEST "tests/guests/command/command.wasm"
 
 #define MODULE "tests/guests/preview1/preview1.wasm"
+#define OLD "tests/guests/preview1/unstable.wasm"
 #define NET "tests/guests/rust-net/rust-net.wasm"
 
 static char directory[64];
@@ -132,6 +133,14 @@ static const struct {
     {"--dir DIR::/ " MODULE " put old one", "", "", 0},
     {"--dir DIR " MODULE " put old two", "", "", 0},
     {"--dir DIR " MODULE " cat old", "", "one\ntwo\n", 0},
+    {"--dir DIR " MODULE " tail old", "", "two\n", 0},
+    {"--dir DIR " MODULE " size old", "", "8\n", 0},
+    {"--dir DIR " OLD " tail old", "", "two\n", 0},
+    {"--dir DIR " OLD " size old", "", "8\n", 0},
+    {"--dir DIR " OLD " list .", "", "*old 4\n*", 0},
+    {OLD " race 100000", "x", "input\n", 0},
+    {OLD " race 1", NULL, "clock\n", 0},
+    {"--dir DIR " OLD " wild", "", "all faults\n", 0},
     {"--dir DIR " MODULE " cat none", "", "open 44\n", 1},
     {"--dir DIR " MODULE " cat ../../etc/passwd", "", "open 63\n", 1},
     {"--dir DIR " MODULE " cat /etc/passwd", "", "open 63\n", 1},
