@@ -4,6 +4,7 @@ does not get any."""
 
 import json
 import os
+import re
 import signal
 import subprocess
 import unittest
@@ -101,6 +102,22 @@ spec:
               name: {name}""" for name, port in ports.items()) + "\n"
 
 
+def copies(pid, text):
+    """How often it is in the memory of a process."""
+    n = 0
+    with open(f"/proc/{pid}/maps", encoding="utf-8") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
+        for line in maps:
+            m = re.match(r"([0-9a-f]+)-([0-9a-f]+) rw", line)
+            size = int(m[2], 16) - int(m[1], 16) if m else 0
+            if 0 < size < 1 << 30:
+                try:
+                    memory.seek(int(m[1], 16))
+                    n += memory.read(size).count(text.encode())
+                except OSError:
+                    pass  # gone meanwhile
+    return n
+
+
 class Sniffer(Nats):
     """Everything that passes the server."""
 
@@ -160,6 +177,9 @@ class Secrets(unittest.TestCase):
             self.assertEqual(lat.http_linked(ports["chooser"], "/+hits").body, b"1\n")
             self.assertFalse(self.bucket_exists(lat, "a-secret-of-that-name-wins"))
             self.in_the_open_nowhere(lat, host, sniffer)
+            # one copy for the component that may ask for it, none of what went to a provider
+            until(lambda: copies(host.pid, TEXT) == 1, 5, lambda: f"{copies(host.pid, TEXT)} copies of a secret")
+            until(lambda: copies(host.pid, LOGIN) == 0, 5, lambda: f"{copies(host.pid, LOGIN)} copies of a link's secret")
 
             # a component
             body = lat.http(ports["keeper"], "/password/token/blob/nothing/~colour/~password").body.decode().splitlines()
@@ -177,6 +197,9 @@ class Secrets(unittest.TestCase):
             self.assertTrue(claims(asked["kv/bucket"]["context"]["entity_jwt"])["sub"].startswith("V"))
 
             self.rotate(lat, host, vault)
+
+            lat.ctl("app", "delete", "vaulted")
+            until(lambda: copies(host.pid, TEXT) == 0, 15, lambda: f"{copies(host.pid, TEXT)} copies are left")
 
     def in_the_open_nowhere(self, lat, host, sniffer):
         shown = lat.ctl("get", "inventory", "--output", "json").stdout + lat.ctl("get", "links", "--output", "json").stdout
