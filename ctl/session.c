@@ -89,6 +89,11 @@ static void on_state(void *user, enum bus_state state, const struct err *why)
         session_answer(c, state == BUS_UP ? NULL : why);
 }
 
+static void on_refused(void *user, const struct err *why)
+{
+    notice(user, "the NATS account lacks a permission: %s", why->text);
+}
+
 /* A literal, or the content of the file of that name. */
 static const char *literal_or_file(struct ctl *c, const char *text)
 {
@@ -115,6 +120,7 @@ bool session_open_at(struct ctl *c, const struct session_where *w, uint64_t time
         .seed = literal_or_file(c, w->seed),
         .ca_file = w->ca_file,
         .on_state = on_state,
+        .on_refused = on_refused,
         .user = c,
     };
     if (!c->loop)

@@ -133,6 +133,12 @@ static void on_state(void *user, enum bus_state state, const struct err *why)
     }
 }
 
+static void on_refused(void *user, const struct err *why)
+{
+    (void)user;
+    log_warn("the NATS account lacks a permission: see docs/operating.md", LE(why));
+}
+
 static bool connect_one(struct daemon *d, const char *host, uint64_t port, bool tls,
                         struct bus_opts opts, struct bus **out, struct err *e)
 {
@@ -140,6 +146,7 @@ static bool connect_one(struct daemon *d, const char *host, uint64_t port, bool 
     opts.url = url;
     opts.name = CLIENT_NAME;
     opts.on_state = on_state;
+    opts.on_refused = on_refused;
     opts.user = d;
     return bus_nats_open(d->loop, &opts, out, e) || err_wrap(e, "%s", url);
 }

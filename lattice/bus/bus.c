@@ -468,6 +468,7 @@ bool bus_base_init(struct bus *b, const struct bus_ops *ops, struct loop *loop,
     b->ops = ops;
     b->loop = loop;
     b->on_state = opts->on_state;
+    b->on_refused = opts->on_refused;
     b->user = opts->user;
     b->state = BUS_CONNECTING;
     b->max_payload = BUS_MAX_PAYLOAD_DEFAULT;
@@ -514,6 +515,12 @@ void bus_set_state(struct bus *b, enum bus_state state, const struct err *why)
     }
     if (b->on_state)
         b->on_state(b->user, state, why ? why : &none);
+}
+
+void bus_refused(struct bus *b, const struct err *why)
+{
+    if (b->on_refused && b->refusals++ < BUS_REFUSALS_MAX)
+        b->on_refused(b->user, why);
 }
 
 void bus_listen(struct bus *b, struct bus_listener *l)

@@ -21,6 +21,7 @@ struct bus_sim;
 /* Limits, each named in the ERR_LIMIT of who runs into it. */
 #define BUS_SUBJECT_MAX 1024                    /* bytes; what comes with a longer one is dropped */
 #define BUS_HEADERS_MAX 64                      /* headers of one message */
+#define BUS_REFUSALS_MAX 16u                    /* permissions we lack that we are told of */
 #define BUS_REQUESTS_MAX 100000                 /* requests waiting for an answer, per bus */
 #define BUS_MAX_PAYLOAD_DEFAULT (1024u * 1024u) /* until the server names its own */
 #define BUS_OUTBOX_BYTES_MAX (8u << 20)         /* published while down, per bus */
@@ -49,6 +50,9 @@ typedef void bus_reply_fn(void *user, const struct bus_msg *msg, const struct er
  * refused us for good (credentials) or by bus_close. why is never NULL. */
 enum bus_state { BUS_CONNECTING, BUS_UP, BUS_DOWN, BUS_SHUT };
 typedef void bus_state_fn(void *user, enum bus_state state, const struct err *why);
+/* The server's account does not let us publish or subscribe to something; the connection goes on. Without this word it
+ * would show as silence only. Said BUS_REFUSALS_MAX times at most. */
+typedef void bus_refused_fn(void *user, const struct err *why);
 
 struct bus_opts {
     const char *url;        /* nats://host:port, tls: insists on TLS; several separated by commas */
@@ -58,7 +62,8 @@ struct bus_opts {
     const char
         *ca_file;   /* PEM to trust beside the system's certificates; insists on TLS. NULL: none */
     const char *ca; /* the same as text */
-    bus_state_fn *on_state; /* may be NULL; reconnecting goes on for ever by itself */
+    bus_state_fn *on_state;     /* may be NULL; reconnecting goes on for ever by itself */
+    bus_refused_fn *on_refused; /* may be NULL */
     void *user;
 };
 

@@ -59,6 +59,8 @@ struct bus {
     const struct bus_ops *ops;
     struct loop *loop;
     bus_state_fn *on_state;
+    bus_refused_fn *on_refused;
+    uint32_t refusals;
     void *user;
     enum bus_state state;
     size_t max_payload;
@@ -83,6 +85,7 @@ void bus_base_fini(struct bus *b);
 void bus_set_url(struct bus *b, struct str url);
 /* Records and announces a state. The owner may close the bus inside: nothing may follow that touches it. */
 void bus_set_state(struct bus *b, enum bus_state state, const struct err *why);
+void bus_refused(struct bus *b, const struct err *why); /* may close the bus */
 void bus_listen(struct bus *b, struct bus_listener *l);
 void bus_unlisten(struct bus *b, struct bus_listener *l);
 

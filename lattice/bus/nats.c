@@ -93,6 +93,14 @@ void nbus_set_state(struct nats_bus *b, enum bus_state state)
     bus_set_state(&b->base, state, &why);
 }
 
+static void refused(struct nats_bus *b, const char *what)
+{
+    struct err why = ERR_INIT;
+    char text[ERR_TEXT_MAX / 2];
+    err_set(&why, ERR_DENIED, "%s: %s", b->base.url, str_show(str_of(what), text, sizeof text));
+    bus_refused(&b->base, &why);
+}
+
 void nbus_handle(struct nats_bus *b, const struct event *ev)
 {
     switch (ev->kind) {
@@ -109,6 +117,9 @@ void nbus_handle(struct nats_bus *b, const struct event *ev)
         break;
     case EVENT_SHUT:
         nbus_set_state(b, BUS_SHUT);
+        break;
+    case EVENT_REFUSED:
+        refused(b, ev->text);
         break;
     }
 }

@@ -115,7 +115,7 @@ static natsStatus set_options(natsOptions *o, struct inlet *in, const struct bus
     s = s ? s : natsOptions_SetReconnectedCB(o, inlet_on_up, in);
     s = s ? s : natsOptions_SetDisconnectedCB(o, inlet_on_down, in);
     s = s ? s : natsOptions_SetClosedCB(o, inlet_on_closed, in);
-    s = s ? s : natsOptions_SetErrorHandler(o, inlet_on_error, NULL);
+    s = s ? s : natsOptions_SetErrorHandler(o, inlet_on_error, in);
     if (opts->creds)
         s = s ? s : natsOptions_SetUserCredentialsFromFiles(o, opts->creds, NULL);
     if (in->jwt)

@@ -34,18 +34,19 @@ struct inlet *inlet_ref(struct inlet *in)
 static void event_free(struct event *ev)
 {
     natsMsg_Destroy(ev->msg);
+    free(ev->text);
     free(ev);
 }
 
-/* Any thread. Takes the message. */
-static void inlet_put(struct inlet *in, enum event_kind kind, struct nats_sub *sub, natsMsg *msg)
+/* Any thread. Takes the event; states find room always. */
+static void inlet_put(struct inlet *in, const struct event *what)
 {
     struct event *ev = xnew(struct event);
-    *ev = (struct event){.kind = kind, .sub = sub, .msg = msg, .size = sizeof *ev};
-    if (msg)
-        ev->size += (size_t)natsMsg_GetDataLength(msg);
+    *ev = *what;
+    ev->size = sizeof *ev + (ev->msg ? (size_t)natsMsg_GetDataLength(ev->msg) : 0);
+    bool may_drop = ev->msg || ev->text;
     pthread_mutex_lock(&in->lock);
-    bool take = in->wake >= 0 && (!msg || in->bytes + ev->size <= BUS_INLET_BYTES_MAX);
+    bool take = in->wake >= 0 && (!may_drop || in->bytes + ev->size <= BUS_INLET_BYTES_MAX);
     if (take) {
         if (!in->first) /* under the lock, or bus_close might close it in between */
             eventfd_write(in->wake, 1);
@@ -63,13 +64,13 @@ void inlet_on_msg(natsConnection *nc, natsSubscription *s, natsMsg *msg, void *c
     struct nats_sub *sub = closure;
     (void)nc;
     (void)s;
-    inlet_put(sub->inlet, EVENT_MSG, sub, msg);
+    inlet_put(sub->inlet, &(struct event){.kind = EVENT_MSG, .sub = sub, .msg = msg});
 }
 
 void inlet_on_up(natsConnection *nc, void *closure)
 {
     (void)nc;
-    inlet_put(closure, EVENT_UP, NULL, NULL);
+    inlet_put(closure, &(struct event){.kind = EVENT_UP});
 }
 
 static void note_error(struct inlet *in, natsConnection *nc, enum err_code code)
@@ -85,24 +86,28 @@ static void note_error(struct inlet *in, natsConnection *nc, enum err_code code)
 void inlet_on_down(natsConnection *nc, void *closure)
 {
     note_error(closure, nc, ERR_IO);
-    inlet_put(closure, EVENT_DOWN, NULL, NULL);
+    inlet_put(closure, &(struct event){.kind = EVENT_DOWN});
 }
 
 /* The library's last callback for this connection. */
 void inlet_on_closed(natsConnection *nc, void *closure)
 {
     note_error(closure, nc, ERR_CLOSED);
-    inlet_put(closure, EVENT_SHUT, NULL, NULL);
+    inlet_put(closure, &(struct event){.kind = EVENT_SHUT});
     inlet_unref(closure);
 }
 
-/* Slow consumer, permission violations: the connection goes on. Without this the library prints to stderr. */
+/* The connection goes on. Without this the library prints to stderr. */
 void inlet_on_error(natsConnection *nc, natsSubscription *s, natsStatus status, void *closure)
 {
-    (void)nc;
+    const char *text = NULL;
     (void)s;
-    (void)status;
-    (void)closure;
+    if (status != NATS_NOT_PERMITTED)
+        return; /* a slow consumer: there is none, our limits are not the library's */
+    natsConnection_GetLastError(nc, &text);
+    inlet_put(closure,
+              &(struct event){.kind = EVENT_REFUSED,
+                              .text = str_dup(str_of(text && *text ? text : "something"))});
 }
 
 /* ---- on the loop ---------------------------------------------------------------------------------- */

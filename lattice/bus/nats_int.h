@@ -12,7 +12,7 @@
 
 struct nats_bus;
 
-enum event_kind { EVENT_MSG, EVENT_UP, EVENT_DOWN, EVENT_SHUT };
+enum event_kind { EVENT_MSG, EVENT_UP, EVENT_DOWN, EVENT_SHUT, EVENT_REFUSED };
 
 /* One thing that happened on a library thread. */
 struct event {
@@ -20,6 +20,7 @@ struct event {
     enum event_kind kind;
     struct nats_sub *sub;
     natsMsg *msg;
+    char *text; /* EVENT_REFUSED: what */
     size_t size;
 };
 

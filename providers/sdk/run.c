@@ -57,6 +57,12 @@ static void on_bus_state(void *user, enum bus_state state, const struct err *why
         sdk_lattice(p->sdk, state == BUS_UP);
 }
 
+static void on_bus_refused(void *user, const struct err *why)
+{
+    (void)user;
+    log_warn("the NATS account lacks a permission", LE(why));
+}
+
 static void open_log(const struct proto_host_data *h, const char *name)
 {
     enum log_level level = LOG_INFO;
@@ -79,6 +85,7 @@ static bool open_bus(struct process *p, const struct proto_host_data *h, struct 
         .seed = signs ? seed : NULL,
         .ca_file = getenv(PROTO_CA_FILE_ENV),
         .on_state = on_bus_state,
+        .on_refused = on_bus_refused,
         .user = p,
     };
     return bus_nats_open(p->loop, &opts, &p->bus, e) || err_wrap(e, "connect to %s", url);

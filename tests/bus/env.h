@@ -31,6 +31,7 @@ struct env {
     char url[64], dir[64];
     const char *domain;   /* JetStream domain of the server; NULL: none */
     const char *password; /* which the server wants; NULL: none */
+    const char *settings; /* more of the server's; NULL: none */
     const char *cert;     /* its certificate's name in dir, see test_tls.c; NULL: no TLS */
     char ca_file[80];     /* which env_open trusts; empty: none */
 };
@@ -152,6 +153,8 @@ static inline void env_server_start(void)
     fputs("}\n", f);
     if (env.password)
         fprintf(f, "authorization { user: u, password: %s }\n", env.password);
+    if (env.settings)
+        fputs(env.settings, f);
     if (env.cert)
         fprintf(f, "tls { cert_file: \"%s/%s.pem\", key_file: \"%s/%s.key\" }\n", env.dir, env.cert,
                 env.dir, env.cert);

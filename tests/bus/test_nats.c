@@ -206,6 +206,55 @@ START_TEST(wrong_credentials)
 }
 END_TEST
 
+struct refusals {
+    int n;
+    char text[ERR_TEXT_MAX];
+};
+
+static void on_refused(void *user, const struct err *why)
+{
+    struct refusals *r = user;
+    ck_assert_int_eq(why->code, ERR_DENIED);
+    snprintf(r->text, sizeof r->text, "%s", why->text);
+    r->n++;
+}
+
+static bool was_refused(void *user)
+{
+    return ((struct refusals *)user)->n > 0;
+}
+
+/* What an account may not do the server says once, and it must reach somebody: else there is nothing but silence. */
+START_TEST(permissions_that_lack_are_told)
+{
+    struct refusals r = {0};
+    struct heard h = {0};
+    struct bus *a = NULL;
+    struct err e = ERR_INIT;
+    env_server_stop();
+    env.settings = "authorization { users: [ { user: u, password: p, permissions: {\n"
+                   "  publish: { deny: \"secret.>\" }, subscribe: { deny: \"secret.>\" } } } ] }\n"
+                   "no_auth_user: u\n";
+    env_server_start();
+    struct bus_opts o = {.url = env.url, .on_refused = on_refused, .user = &r};
+    ck_assert_msg(bus_nats_open(env.loop, &o, &a, &e), "%s", e.text);
+    env_wait(env_up, a, "a connection");
+    publish(a, "secret.plan", NULL, "x");
+    env_wait(was_refused, &r, "a word about publishing");
+    ck_assert_ptr_nonnull(strstr(r.text, "secret.plan"));
+    r.n = 0;
+    subscribe(a, "secret.>", NULL, on_heard, &h);
+    env_wait(was_refused, &r, "a word about subscribing");
+    ck_assert_ptr_nonnull(strstr(r.text, "secret.>"));
+    for (int i = 0; i < 40; i++)
+        publish(a, "secret.plan", NULL, "x");
+    env_flush(a);
+    ck_assert_int_le(r.n, 16); /* BUS_REFUSALS_MAX */
+    ck_assert_int_eq(bus_state(a), BUS_UP);
+    bus_close(a);
+}
+END_TEST
+
 /* Another client's word, past our own checks. */
 static void publish_raw(const char *text)
 {
@@ -277,6 +326,7 @@ int main(void)
     tcase_add_test(faults, bucket_in_a_domain);
     tcase_add_test(faults, closing_without_a_server);
     tcase_add_test(faults, wrong_credentials);
+    tcase_add_test(faults, permissions_that_lack_are_told);
     tcase_add_test(faults, subjects_that_are_too_long);
     tcase_add_test(faults, options_are_checked);
     suite_add_tcase(s, core);
