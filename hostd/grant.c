@@ -69,7 +69,16 @@ static bool has_link(const struct proto_link_list *list, const struct proto_link
     return false;
 }
 
-/* A newer spec of `id`; then announces the links that were not there before. */
+static bool same_links(const struct proto_link_list *a, const struct proto_link_list *b)
+{
+    bool same = a->n == b->n;
+    for (uint32_t i = 0; same && i < a->n; i++)
+        same = proto_link_eq(&a->v[i], &b->v[i]);
+    return same;
+}
+
+/* A newer spec of `id`; then announces the links that were not there before. Where nothing differs a link was put
+ * again: what its configuration says may have changed, so all are announced, and providers look for themselves. */
 static void spec_set(struct grants *g, struct str id, uint64_t revision, struct span json)
 {
     struct err e = ERR_INIT;
@@ -95,8 +104,9 @@ static void spec_set(struct grants *g, struct str id, uint64_t revision, struct 
     s->arena = fresh;
     s->spec = spec;
     s->revision = revision;
+    bool again = same_links(&old.links, &spec.links);
     for (uint32_t i = 0; i < spec.links.n; i++) {
-        if (!has_link(&old.links, &spec.links.v[i]))
+        if (again || !has_link(&old.links, &spec.links.v[i]))
             g->opts.link_added(g->opts.user, &spec.links.v[i]);
     }
     arena_fini(&old_arena);

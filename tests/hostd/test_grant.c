@@ -151,7 +151,10 @@ START_TEST(changes_from_elsewhere)
     ck_assert_str_eq(target("wasi:keyvalue/store", "default"), "kv1");
     ck_assert_int_eq(added, 1);
     put(data, "COMPONENT_a", SPEC(LINK("kv1", "default", "\"store\"")));
-    ck_assert_int_eq(added, 1); /* nothing new in it */
+    ck_assert_int_eq(added, 2); /* put again: its configuration may say something else now */
+    put(data, "COMPONENT_a",
+        SPEC(LINK("kv1", "default", "\"store\"") "," LINK("kv2", "other", "\"store\"")));
+    ck_assert_int_eq(added, 3); /* the other one only */
     put(data, "COMPONENT_a", "{\"url\":1}");
     ck_assert_str_eq(target("wasi:keyvalue/store", "default"),
                      "kv1"); /* what cannot be read is ignored */

@@ -64,7 +64,7 @@ class Load:
         self.port, self.path = port, path
         self.answers, self.connects, self.wrong = 0, 0, []
         self.over = threading.Event()
-        self.threads = [threading.Thread(target=self.work) for _ in range(clients)]
+        self.threads = [threading.Thread(target=self.work, daemon=True) for _ in range(clients)]
         for t in self.threads:
             t.start()
 
@@ -185,6 +185,24 @@ class Relink(unittest.TestCase):
         kept.close()
         self.deploy(link("one", "hello", address))
         until(lambda: self.lat.answers(port), 20, lambda: self.lat.app_status("app"))
+
+    def link_by_hand(self, **settings):
+        self.lat.ctl("config", "put", "by-hand", *(f"{k}={v}" for k, v in settings.items()))
+        self.lat.ctl("link", "put", "web", "hello", "wasi", "http", "--interface", "incoming-handler",
+                     "--source-config", "by-hand")
+
+    def test_by_hand_a_put_is_enough(self):
+        port, other = free_port(), free_port()
+        self.lat.ctl("start", "component", HELLO, "hello")
+        self.lat.ctl("start", "provider", "http-server", "web")
+        self.link_by_hand(address=f"127.0.0.1:{port}")
+        self.lat.wait_for_answer(port)
+        load = Load(port)
+        self.link_by_hand(address=f"127.0.0.1:{port}", cache_control="no-store")
+        until(lambda: self.answers_with(port, "cache-control", "no-store"), 20, self.lat.hosts[0].tail)
+        self.check_untouched(load)
+        self.link_by_hand(address=f"127.0.0.1:{other}")
+        until(lambda: self.lat.answers(other) and self.is_closed(port), 20, self.lat.hosts[0].tail)
 
     def test_a_route_changes_beside_another(self):
         port = free_port()
