@@ -87,12 +87,11 @@ const struct proto_secrets *secret_set_all(const struct secret_set *set)
     return &set->all;
 }
 
-/* Of several with one name the last one counts. */
 const struct proto_secret *secret_set_get(const struct secret_set *set, struct str name)
 {
-    for (uint32_t i = set->all.n; i > 0; i--) {
-        if (str_eq(set->all.v[i - 1].name, name))
-            return &set->all.v[i - 1];
+    for (uint32_t i = 0; i < set->all.n; i++) {
+        if (str_eq(set->all.v[i].name, name))
+            return &set->all.v[i];
     }
     return NULL;
 }
@@ -227,6 +226,20 @@ static void forget_key(struct secrets *s, struct str name)
         b->known = false;
 }
 
+/* Of several with one name the last one counts, and is the only one. */
+static void drop_doubles(struct secrets_fetch *f)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < f->n; i++) {
+        uint32_t later = i + 1;
+        while (later < f->n && !str_eq(f->values[later].name, f->values[i].name))
+            later++;
+        if (later == f->n)
+            f->values[n++] = f->values[i];
+    }
+    f->set->all.n = n;
+}
+
 static void on_answer(void *user, const struct bus_msg *msg, const struct err *why)
 {
     struct ask *a = user;
@@ -239,6 +252,7 @@ static void on_answer(void *user, const struct bus_msg *msg, const struct err *w
         forget_key(f->s, a->ref.backend);
         ask_failed(a, msg ? &e : why);
     } else if (--f->open == 0) {
+        drop_doubles(f);
         fetch_end(f, NULL);
     }
 }

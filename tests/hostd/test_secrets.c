@@ -123,6 +123,21 @@ START_TEST(one_key_and_one_question_per_secret)
 }
 END_TEST
 
+/* Configurations may refer to several secrets by one name; a map of them has one. */
+START_TEST(the_last_of_a_name_counts)
+{
+    struct proto_secret_ref three[3] = {refs[0], refs[1], refs[1]};
+    struct secrets_fetch *f;
+    struct secrets_who who = {STR("t"), STR_NONE};
+    three[2].name = refs[0].name;
+    ck_assert(secrets_fetch(s, &who, three, 3, on_done, NULL, &f, &e));
+    loop_sim_advance(loop, 100);
+    ck_assert_uint_eq(secret_set_all(got)->n, 2);
+    expect("one", BACKEND_VALUE " of k/2");
+    expect("two", BACKEND_VALUE " of k/2");
+}
+END_TEST
+
 static const struct bad {
     const char *answer, *text;
     bool in_the_open, garbled;
@@ -239,6 +254,7 @@ int main(void)
     TCase *tc = tcase_create("secrets");
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, one_key_and_one_question_per_secret);
+    tcase_add_test(tc, the_last_of_a_name_counts);
     tcase_add_loop_test(tc, bad_answers_are_told_without_their_text, 0, (int)ARRAY_LEN(bads));
     tcase_add_test(tc, a_silent_backend_is_an_error_in_time);
     tcase_add_test(tc, nobody_there_is_an_error_at_once);
