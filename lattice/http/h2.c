@@ -112,14 +112,29 @@ static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *fram
     return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* resets the stream */
 }
 
+/* Frames are small, and whoever reads bodies pays by the piece: what one input brings of a stream is one piece. */
+static void hand_over_body(struct http_conn *c)
+{
+    struct h2_stream *s = c->h2->body_of;
+    c->h2->body_of = NULL;
+    if (s) {
+        h2_request_body(s, buf_span(&c->server->body));
+        buf_clear(&c->server->body);
+    }
+}
+
 static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data,
                    size_t n, void *user)
 {
+    struct http_conn *c = user;
     struct h2_stream *s = find(session, id);
     (void)flags;
-    ((struct http_conn *)user)->h2->useful_bytes += n;
+    c->h2->useful_bytes += n;
+    if (c->h2->body_of != s)
+        hand_over_body(c);
     if (s)
-        h2_request_body(s, (struct span){data, n});
+        buf_put(&c->server->body, data, n);
+    c->h2->body_of = s;
     return 0;
 }
 
@@ -151,12 +166,15 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
 {
     struct http_conn *c = user;
     struct h2_stream *s = find(session, frame->hd.stream_id);
+    bool ends = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
+    if (frame->hd.type != NGHTTP2_DATA || ends)
+        hand_over_body(c);
     switch (frame->hd.type) {
     case NGHTTP2_HEADERS:
         on_headers(c, s, frame);
         break;
     case NGHTTP2_DATA:
-        if (s && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
+        if (s && ends)
             h2_request_end(s);
         break;
     case NGHTTP2_RST_STREAM:
@@ -192,6 +210,8 @@ static int on_stream_closed(nghttp2_session *session, int32_t id, uint32_t code,
     struct h2_stream *s = find(session, id);
     if (!s)
         return 0;
+    if (h->body_of == s)
+        hand_over_body(c);
     if (h->head_id == id)
         h->head_id = 0;
     if (!s->x.request_done && !s->left)
@@ -239,13 +259,40 @@ static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const ui
 
 /* ---- the session ---- */
 
+/* The library's memory, whose sizes it bounds, is like ours: it never runs out (lattice/base/alloc.h). So what it is
+ * asked cannot fail but by being wrong. */
+static void *lib_malloc(size_t n, void *user)
+{
+    (void)user;
+    return xrealloc(NULL, n);
+}
+
+static void *lib_calloc(size_t count, size_t n, void *user)
+{
+    (void)user;
+    return xcalloc(count, n);
+}
+
+static void *lib_realloc(void *p, size_t n, void *user)
+{
+    (void)user;
+    return xrealloc(p, n);
+}
+
+static void lib_free(void *p, void *user)
+{
+    (void)user;
+    free(p);
+}
+
 static nghttp2_session *session_new(struct http_conn *c)
 {
+    nghttp2_mem memory = {NULL, lib_malloc, lib_free, lib_calloc, lib_realloc};
     nghttp2_session_callbacks *calls;
     nghttp2_option *option;
     nghttp2_session *session;
     int failed = nghttp2_session_callbacks_new(&calls) || nghttp2_option_new(&option);
-    assert(!failed); /* memory of our own size */
+    assert(!failed);
     nghttp2_session_callbacks_set_on_begin_frame_callback(calls, on_begin_frame);
     nghttp2_session_callbacks_set_on_begin_headers_callback(calls, on_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback(calls, on_header);
@@ -258,7 +305,7 @@ static nghttp2_session *session_new(struct http_conn *c)
     nghttp2_session_callbacks_set_send_data_callback(calls, on_send_data);
     nghttp2_option_set_no_auto_window_update(option, 1); /* by h2_consumed */
     nghttp2_option_set_no_closed_streams(option, 1);
-    failed = nghttp2_session_server_new2(&session, calls, c, option);
+    failed = nghttp2_session_server_new3(&session, calls, c, option, &memory);
     assert(!failed);
     nghttp2_option_del(option);
     nghttp2_session_callbacks_del(calls);
@@ -321,6 +368,7 @@ static void h2_input(struct http_conn *c, struct span in)
     c->running = true;
     h->useful_bytes = 0;
     ssize_t used = nghttp2_session_mem_recv(h->session, in.p, in.n);
+    hand_over_body(c);
     c->running = false;
     if (used < 0) {
         conn_kill(c, HTTP_GONE_INVALID); /* not HTTP/2, or a flood of what must be answered */

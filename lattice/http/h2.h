@@ -25,6 +25,8 @@ struct h2 {
     uint64_t patience_ms;
     uint64_t waste_bytes;  /* on its way for streams that we ended: no fault of the client's */
     uint64_t useful_bytes; /* of the input at hand */
+
+    struct h2_stream *body_of; /* whose bytes are in the server's `body`; NULL between inputs */
 };
 
 struct h2_stream {

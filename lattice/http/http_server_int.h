@@ -268,6 +268,7 @@ struct http_server {
     struct wheel wheel;
     struct http_conn **dirty;
     size_t ndirty, dirty_cap;
+    struct buf body; /* scratch of h2.c, during one input */
     char address[64];
     void *listener; /* tcp.c's or sim.c's */
     bool stopping;

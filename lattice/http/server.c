@@ -211,5 +211,6 @@ void http_server_close(struct http_server *s)
     else
         tcp_close(s);
     free(s->dirty);
+    buf_fini(&s->body);
     free(s);
 }
