@@ -30,12 +30,11 @@
 static void spend(struct http_conn *c, uint64_t bytes)
 {
     struct h2 *h = c->h2;
-    uint64_t now_ms = loop_now_ms(c->server->loop),
-             elapsed_ms = MIN(now_ms - h->patience_ms, 60000);
+    uint64_t now_ms = loop_now_ms(c->server->loop);
+    uint64_t elapsed_ms = MIN(now_ms - h->patience_ms, 60000u);
+    int64_t back = (int64_t)elapsed_ms * PATIENCE_PER_S / 1000;
     h->patience_ms = now_ms;
-    h->patience_bytes = MIN(h->patience_bytes + (int64_t)elapsed_ms * PATIENCE_PER_S / 1000,
-                            (int64_t)PATIENCE_BYTES) -
-                        (int64_t)bytes;
+    h->patience_bytes = MIN(h->patience_bytes + back, (int64_t)PATIENCE_BYTES) - (int64_t)bytes;
     if (h->patience_bytes < 0)
         nghttp2_session_terminate_session(h->session, NGHTTP2_ENHANCE_YOUR_CALM);
 }
@@ -44,10 +43,11 @@ static void spend(struct http_conn *c, uint64_t bytes)
 static void spend_on_input(struct http_conn *c, uint64_t bytes)
 {
     struct h2 *h = c->h2;
-    uint64_t idle = bytes - MIN(bytes, h->useful_bytes), excused = MIN(idle, h->waste_bytes);
+    uint64_t useful = MIN(bytes, h->useful_bytes), excused = MIN(bytes - useful, h->waste_bytes);
+    h->useful_bytes -= useful;
     h->waste_bytes -= excused;
-    if (idle > excused)
-        spend(c, idle - excused);
+    if (bytes > useful + excused)
+        spend(c, bytes - useful - excused);
 }
 
 /* ---- nghttp2 tells us ---- */
@@ -366,7 +366,6 @@ static void h2_input(struct http_conn *c, struct span in)
 {
     struct h2 *h = c->h2;
     c->running = true;
-    h->useful_bytes = 0;
     ssize_t used = nghttp2_session_mem_recv(h->session, in.p, in.n);
     hand_over_body(c);
     c->running = false;
@@ -389,7 +388,13 @@ static size_t h2_room(const struct http_conn *c)
 
 static bool h2_busy(const struct http_conn *c)
 {
-    return c->h2->nstreams > 0;
+    const struct h2_stream *s;
+    DL_FOREACH(c->h2->streams, s)
+    {
+        if (s->x.active)
+            return true;
+    }
+    return false;
 }
 
 static void h2_gone(struct http_conn *c, enum http_gone why)
@@ -447,7 +452,6 @@ static void h2_sent(struct http_conn *c)
     {
         h2_stream_drained(s);
     }
-    c->running = false;
     if (h->retiring && !h->nstreams && !h->head_id && !h->last_known) {
         name_last_stream(h);
         conn_touch(c);
@@ -456,6 +460,7 @@ static void h2_sent(struct http_conn *c)
         h2_gone(c, HTTP_GONE_INVALID);
         conn_linger(c);
     }
+    c->running = false;
     settle(c);
 }
 

@@ -24,7 +24,7 @@ struct h2 {
     int64_t patience_bytes;
     uint64_t patience_ms;
     uint64_t waste_bytes;  /* on its way for streams that we ended: no fault of the client's */
-    uint64_t useful_bytes; /* of the input at hand */
+    uint64_t useful_bytes; /* of the input, its next ones included */
 
     struct h2_stream *body_of; /* whose bytes are in the server's `body`; NULL between inputs */
 };
@@ -35,12 +35,11 @@ struct h2_stream {
     int32_t id;
 
     /* the request */
-    struct field_mark method, scheme, authority,
-        path;                     /* value, value_n in x.fields.bytes; none: value_n is 0 */
-    struct buf cookies;           /* joined, as HTTP/1.1 has them */
-    size_t head_bytes;            /* RFC 9113, 6.5.2 */
-    uint16_t refuse;              /* what to answer instead; 0: nothing yet */
-    uint64_t read_ms;             /* last bytes in */
+    struct field_mark method, scheme, authority, path; /* in x.fields.bytes; none: value_n is 0 */
+    struct buf cookies;                                /* joined, as HTTP/1.1 has them */
+    size_t head_bytes;                                 /* RFC 9113, 6.5.2 */
+    uint16_t refuse;                                   /* what to answer instead; 0: nothing yet */
+    uint64_t read_ms;                                  /* last bytes in */
     uint64_t rate_ms, rate_bytes; /* the window in which the body's rate is measured */
 
     /* the reply */
