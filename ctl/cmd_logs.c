@@ -217,7 +217,8 @@ static bool follow(struct ctl *c, int fd, const struct log_file *l, off_t at, st
         struct str text = buf_view(&fresh);
         show_lines(c, &text, program, NULL);
         buf_drop(&fresh, text.n < TAIL_BYTES_MAX ? fresh.n - text.n : fresh.n);
-        fwrite(c->text.p, 1, c->text.n, stdout);
+        if (c->text.n)
+            fwrite(c->text.p, 1, c->text.n, stdout);
         ok = ok && (fflush(stdout) == 0 || err_errno(e, errno, "write"));
         buf_clear(&c->text);
         if (alive)

@@ -129,7 +129,7 @@ int output_result(struct ctl *c)
     }
     if (c->json)
         print_json(c->result, stdout);
-    else
+    else if (c->text.n)
         fwrite(c->text.p, 1, c->text.n, stdout);
     return fflush(stdout) == 0 && ok ? 0 : 1;
 }

@@ -30,6 +30,7 @@ class Hostctl(unittest.TestCase):
                 self.assertEqual((shown["id"], len(shown["lines"])), (first, 1))
                 self.assertIn(" http-server: ", shown["lines"][0])
                 self.assertNotIn(" http-server: ", lat.ctl("logs", "--program", "hostd").stdout)
+                self.assertEqual(lat.ctl("logs", "-n", "0").stdout, "")
                 self.assertEqual(len(lat.ctl("logs", "-n", "2").stdout.splitlines()), 2)
                 self.assertIn("Server is ready", lat.ctl("logs", "nats", "-n", "1000").stdout)
                 second = self.up(lat, "--multi-local")
@@ -54,13 +55,14 @@ class Hostctl(unittest.TestCase):
         try:
             lat.ctl("label", host, "followed=yes")
             lat.ctl("stop", "host", host)
-            self.assertEqual(process.wait(30), 0)
+            process.wait(30)
         finally:
             process.kill()
             reader.join()
             errors = process.stderr.read()
             process.stderr.close()
             process.stdout.close()
+        self.assertEqual(process.returncode, 0, errors)
         self.assertIn("host stopped", seen[-1])
         self.assertIn("has ended", errors)
 
