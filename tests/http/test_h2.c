@@ -296,19 +296,29 @@ START_TEST(connection_window)
     struct harness h;
     struct h2_client c;
     struct h2_body body[8];
+    struct http_exchange *x[8];
     h2_open(&c, &h, ANSWER_LATER, NULL);
     h.hold = true;
     for (size_t i = 0; i < ARRAY_LEN(body); i++) {
         body[i] = (struct h2_body){.left = 1 << 20};
         h2_send(&c, "", &body[i]);
+        x[i] = h.open;
         if (i == 0)
             ck_assert_uint_eq(h.log.n, strlen("POST /|") + 256 * 1024);
     }
     ck_assert_uint_eq(h.log.n, ARRAY_LEN(body) * strlen("POST /|") + HTTP_CONNECTION_WINDOW_BYTES);
-    /* a stream that ends gives back what it held */
-    hello(MOVE(h.open));
-    h.hold = false;
+    /* nobody is late whom we do not let send; the time of all counts from when we do */
+    h2_wait(&c, 60000);
+    buf_clear(&h.log);
+    http_body_consumed(x[0], 256 * 1024);
+    http_body_consumed(x[1], 256 * 1024);
+    h2_wait(&c, 15000);
+    ck_assert_uint_eq(h.log.n, 512 * 1024);
+    ck_assert_uint_eq(h.gone, 0);
+    hello(x[2]); /* a stream that ends gives back what it held */
+    hello(x[3]);
     h2_pump(&c);
+    ck_assert_uint_eq(h.log.n, 1024 * 1024);
     h2_close(&c, &h);
 }
 END_TEST
@@ -360,6 +370,38 @@ START_TEST(reply_waits_for_the_client)
     http_reply_end(MOVE(h.open), NULL, 0);
     h2_pump(&c);
     ck_assert(h2_seen(&c, id)->ended);
+    h2_close(&c, &h);
+}
+END_TEST
+
+/* Windows wide open: what the socket does not take at once waits with the streams, which take turns. */
+START_TEST(replies_of_megabytes)
+{
+    struct harness h;
+    struct h2_client c;
+    struct err e = ERR_INIT;
+    static uint8_t bytes[1 << 20];
+    int32_t id[4];
+    struct http_exchange *x[4];
+    const nghttp2_settings_entry window = {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 4 << 20};
+    h2_open(&c, &h, ANSWER_LATER, NULL);
+    nghttp2_submit_settings(c.session, NGHTTP2_FLAG_NONE, &window, 1);
+    nghttp2_session_set_local_window_size(c.session, NGHTTP2_FLAG_NONE, 0, 16 << 20);
+    for (int i = 0; i < 4; i++) {
+        id[i] = h2_get(&c, "");
+        x[i] = h.open;
+    }
+    http_sim_take(h.client, 200000);
+    for (int i = 0; i < 4; i++)
+        ck_assert(http_reply_full(x[i], 200, NULL, 0, (struct span){bytes, sizeof bytes}, &e));
+    for (int turn = 0; turn < 100; turn++) {
+        h2_pump(&c);
+        http_sim_take(h.client, 100000);
+    }
+    for (int i = 0; i < 4; i++) {
+        ck_assert(h2_seen(&c, id[i])->ended);
+        ck_assert_uint_eq(h2_seen(&c, id[i])->body.n, sizeof bytes);
+    }
     h2_close(&c, &h);
 }
 END_TEST
@@ -672,6 +714,7 @@ int main(void)
     tcase_add_test(t, connection_window);
     tcase_add_test(t, unread_body_is_given_back);
     tcase_add_test(t, reply_waits_for_the_client);
+    tcase_add_test(t, replies_of_megabytes);
     tcase_add_test(t, socket_that_takes_nothing);
     tcase_add_test(t, client_resets);
     tcase_add_test(t, client_leaves);

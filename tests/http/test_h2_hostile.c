@@ -259,6 +259,12 @@ START_TEST(head_limits)
     raw_seen(&r);
     ck_assert_str_eq(r.status, "414");
     ck_assert_uint_eq(r.h.requests, 1);
+    r.h.answer = ANSWER_END; /* trailers are held to the same */
+    h2_raw_head(&r.c, 9, END_HEADERS, HEAD_POST);
+    h2_raw_head(&r.c, 9, GET_FLAGS, "a: 1\nb: 2\nc: 3\nd: 4\ne: 5\nf: 6");
+    raw_seen(&r);
+    ck_assert_str_eq(r.status, "431");
+    ck_assert_uint_eq(r.h.gone, 1);
     buf_fini(&head);
     raw_close(&r);
 }
