@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """A component that watches a key-value bucket: the keyvalue-nats provider tells it what happens, whatever restarts."""
 
+import base64
+import json
 import os
+import queue
 import signal
 import unittest
 
 from lattice import BIN, ROOT, Lattice, children_of, free_port, main, until
+from peer import Peer, text
 
 COUNTER = ROOT / "deploy/examples/counter/counter.wasm"
 WATCHER = ROOT / "tests/guests/watcher/watcher.wasm"
@@ -57,6 +61,19 @@ spec:
                 - name: bucket-of-watcher
                   properties:
                     bucket: watched
+                    enable_bucket_auto_create: "true"
+        - type: link
+          properties:
+            name: red
+            namespace: wasi
+            package: keyvalue
+            interfaces: [store]
+            target:
+              name: kv
+              config:
+                - name: red-bucket-of-watcher
+                  properties:
+                    bucket: red
                     enable_bucket_auto_create: "true"
     - name: kv
       type: capability
@@ -124,14 +141,46 @@ class Watcher(unittest.TestCase):
     def expect(self, key, story):
         until(lambda: self.seen(key) == story, 20, lambda: f"{self.seen(key)!r}\n" + self.why())
 
+    def deploy(self):
+        self.port = free_port()
+        path = self.lat.dir / "wadm.yaml"
+        path.write_text(manifest(self.port))
+        self.lat.ctl("app", "deploy", path)
+        self.wait_until_it_watches()
+
+    def in_red(self, key):
+        """The value in the other bucket, past the provider."""
+        found = queue.Queue()
+        peer = Peer(self.lat.nats_port)
+        peer.subscribe("answer", lambda subject, reply, data, status: found.put(json.loads(data)))
+        peer.publish("$JS.API.STREAM.MSG.GET.KV_red", json.dumps({"last_by_subj": f"$KV.red.{key}"}).encode(), "answer")
+        answer = found.get(timeout=20)
+        peer.close()
+        return base64.b64decode(answer["message"]["data"]) if "message" in answer else None
+
+    def test_the_bucket_of_other_providers(self):
+        """Upstream's say 0 and name no link; a name is taken as it is; with 0 the link's name tells."""
+        with Lattice() as self.lat:
+            self.lat.start("us-east-1")
+            self.deploy()
+            peer = Peer(self.lat.nats_port)
+
+            def tell(bucket, value, link):
+                root = text(bucket) + text("k") + text(value)
+                peer.call("default.watched-watcher", "wrpc:keyvalue/watcher@0.2.0-draft", "on-set", root, link=link)
+            tell("0", "1", None)
+            tell("default", "2", "red")
+            self.expect("k", b"=1;=2;")
+            self.assertIsNone(self.in_red("seen/k"))
+            tell("0", "3", "red")
+            until(lambda: self.in_red("seen/k") == b"=3;", 20, self.why)
+            self.expect("k", b"=1;=2;")
+            peer.close()
+
     def test_told_in_order_whatever_restarts(self):
         with Lattice() as self.lat:
             host, = self.lat.start("us-east-1")
-            self.port = free_port()
-            path = self.lat.dir / "wadm.yaml"
-            path.write_text(manifest(self.port))
-            self.lat.ctl("app", "deploy", path)
-            self.wait_until_it_watches()
+            self.deploy()
 
             for i in range(10):
                 self.set("in.a", b"%d" % i)
