@@ -392,6 +392,13 @@ const char *option_text(const struct ctl *c, const char *name)
     return text ? text : o->preset;
 }
 
+bool option_chosen(const struct ctl *c, const char *name)
+{
+    const struct option *o = option_find(c->command, str_of(name), '\0');
+    assert(o && o->preset);
+    return option_given(c, name) || strcmp(option_text(c, name), o->preset) != 0;
+}
+
 bool option_flag(const struct ctl *c, const char *name)
 {
     const char *text = option_text(c, name);

@@ -158,7 +158,7 @@ static bool await_outcome(struct outcome *o, uint64_t default_ms, struct err *e)
     struct ctl *c = o->c;
     bool ok = true;
     uint64_t patience_ms =
-        option_given(c, "timeout-ms") ? option_number(c, "timeout-ms") : default_ms;
+        option_chosen(c, "timeout-ms") ? option_number(c, "timeout-ms") : default_ms;
     uint64_t until = clock_mono_ms() + patience_ms;
     while (ok && !o->seen && clock_mono_ms() < until)
         ok = session_sleep(c, until - MIN(until, clock_mono_ms()), e);

@@ -160,7 +160,7 @@ bool session_open(struct ctl *c, struct err *e)
         return err_set(e, ERR_INVALID, "'%s' is not a lattice name: use A-Z a-z 0-9 - _",
                        option_text(c, "lattice"));
     return session_open_at(c, &w,
-                           option_given(c, "timeout-ms") ? option_number(c, "timeout-ms") : 0, e);
+                           option_chosen(c, "timeout-ms") ? option_number(c, "timeout-ms") : 0, e);
 }
 
 void session_close(struct ctl *c)
@@ -232,7 +232,7 @@ static void on_host(void *user, const struct proto_reply *r, const struct err *e
     }
     if (host_copy(&c->arena, r->response.host, &list->v[list->n]))
         list->n++;
-    if (!option_given(c, "timeout-ms")) {
+    if (!option_chosen(c, "timeout-ms")) {
         loop_timer_stop(&w->quiet);
         w->quiet = loop_after(c->loop, QUIET_MS, on_quiet, w);
     }

@@ -125,7 +125,9 @@ enum args_end args_read(struct ctl *c, int argc, char **argv, struct err *e);
 const char *option_text(const struct ctl *c, const char *name); /* NULL: none */
 bool option_flag(const struct ctl *c, const char *name);
 uint64_t option_number(const struct ctl *c, const char *name);
-bool option_given(const struct ctl *c, const char *name);
+bool option_given(const struct ctl *c, const char *name); /* on the command line */
+/* Given, or by environment or context something else than its preset. */
+bool option_chosen(const struct ctl *c, const char *name);
 /* The nth value of a list; NULL behind the last. */
 const char *option_at(const struct ctl *c, const char *name, size_t n);
 static inline const char *word(const struct ctl *c, size_t n)

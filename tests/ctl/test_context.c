@@ -99,6 +99,7 @@ START_TEST(what_wins_over_a_context)
     ck_assert_ptr_null(option_text(&c, "ctl-jwt"));
     ck_assert_ptr_null(option_text(&c, "ctl-seed"));
     ck_assert_uint_eq(option_number(&c, "timeout-ms"), 2000);
+    ck_assert(!option_chosen(&c, "timeout-ms"));
     setenv("WASMCLOUD_CTL_HOST", "environment", 1);
     ck_assert_int_eq(parse("get hosts -p 5"), ARGS_RUN);
     ck_assert_str_eq(option_text(&c, "ctl-host"), "environment");
@@ -109,11 +110,13 @@ END_TEST
 START_TEST(one_is_named)
 {
     write_file(OURS "far.json", FAR);
-    write_file(OURS "near.json",
-               "{\"ctl_host\": \"near\", \"rpc_host\": \"calls\", \"rpc_timeout\": 7}");
+    write_file(OURS "near.json", "{\"ctl_host\": \"near\", \"rpc_host\": \"calls\", "
+                                 "\"rpc_timeout\": 7, \"ctl_timeout\": 9}");
     write_file(OURS "default", "far");
     ck_assert_int_eq(parse("get hosts --context near"), ARGS_RUN);
     ck_assert_str_eq(option_text(&c, "ctl-host"), "near");
+    ck_assert_uint_eq(option_number(&c, "timeout-ms"), 9);
+    ck_assert(option_chosen(&c, "timeout-ms"));
     ck_assert_str_eq(option_text(&c, "lattice"), "default");
     ck_assert_int_eq(parse("call a b --context near"), ARGS_RUN);
     ck_assert_str_eq(option_text(&c, "rpc-host"), "calls");
