@@ -264,6 +264,38 @@ START_TEST(watch_all_and_some)
 }
 END_TEST
 
+static void watch_after(struct kv *kv, uint64_t revision, struct watched *w)
+{
+    struct err e = ERR_INIT;
+    ck_assert(kv_watch_after(kv, STR(">"), revision, on_watched, w, &w->watch, &e));
+}
+
+/* Where a watch was closed another one goes on: with all that the bucket still has. */
+START_TEST(watch_goes_on)
+{
+    struct bus *a = env_open();
+    struct opened o =
+        open_kv_with(a, (struct kv_opts){.bucket = STR("on"), .create = true, .history = 3});
+    struct watched all = {0}, rest = {0}, none = {0};
+    ck_assert_msg(o.kv, "%s", o.text);
+    put(o.kv, "a", "1");
+    put(o.kv, "a", "2");
+    put(o.kv, "b", "3");
+    drop(o.kv, "a", false);
+    watch_after(o.kv, 0, &all);
+    wait_watched(&all, "a=1@1;a=2@2;b=3@3;-a;!");
+    watch_after(o.kv, 2, &rest);
+    wait_watched(&rest, "b=3@3;-a;!");
+    watch_after(o.kv, 4, &none);
+    wait_watched(&none, "!");
+    put(o.kv, "c", "5");
+    wait_watched(&rest, "b=3@3;-a;!c=5@5;");
+    wait_watched(&none, "!c=5@5;");
+    kv_close(o.kv);
+    bus_close(a);
+}
+END_TEST
+
 START_TEST(close_inside_a_watch)
 {
     struct bus *a = env_open();
@@ -286,6 +318,7 @@ static inline void kv_cases(TCase *tc)
     tcase_add_test(tc, bad_keys_and_buckets);
     tcase_add_test(tc, bucket_ttl);
     tcase_add_test(tc, watch_all_and_some);
+    tcase_add_test(tc, watch_goes_on);
     tcase_add_test(tc, close_inside_a_watch);
 }
 
