@@ -29,8 +29,9 @@ struct fake {
     uint64_t now_ns;
 
     struct buf printed; /* "1:line|2:line|" */
-    struct buf fetched; /* of the requests it made: "1 GET https://h/p|1 data abc|1 finished|" */
-    struct buf head;    /* "200 name=value name=value" or "error CODE text" */
+    struct buf
+        fetched; /* of the requests and calls it made: "1 GET https://h/p|1 data abc|1 finished|" */
+    struct buf head; /* "200 name=value name=value" or "error CODE text" */
     struct buf body;
     size_t consumed;
     char end[64]; /* "finished", "finished name=value", "aborted"; empty before */
@@ -148,6 +149,15 @@ static void fake_fetch(void *user, uint32_t exchange, const struct wasi_request 
     buf_printf(&f->fetched, "|");
 }
 
+static void fake_call_out(void *user, uint32_t exchange, const struct wasi_call *call)
+{
+    struct fake *f = user;
+    buf_printf(&f->fetched, "%u %.*s", exchange, STR_ARG(call->func));
+    for (size_t i = 0; i < call->params.n; i++)
+        buf_printf(&f->fetched, " %02x", call->params.p[i]);
+    buf_printf(&f->fetched, call->has_body ? " body|" : "|");
+}
+
 static void fake_fetch_drop(void *user, uint32_t exchange)
 {
     buf_printf(&((struct fake *)user)->fetched, "%u dropped|", exchange);
@@ -184,6 +194,7 @@ static const struct wasi_world fake_world = {
     .body_end = fake_body_end,
     .body_consumed = fake_body_consumed,
     .fetch = fake_fetch,
+    .call = fake_call_out,
     .fetch_drop = fake_fetch_drop,
 };
 
