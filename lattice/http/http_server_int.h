@@ -202,7 +202,7 @@ struct http_conn {
     uint64_t rate_ms, rate_bytes;         /* the window in which the body's rate is measured */
     bool running;                         /* inside conn_run: closing and going on are left to it */
     bool dead;                            /* to be freed as soon as nobody is inside */
-    bool closing;                         /* no request after this one */
+    bool closing;                         /* HTTP/1.1: no request after this one */
     bool reading;
     bool shut, eof;                     /* towards and from the client */
     bool in_name, in_value, value_over; /* the tokeniser is inside of one; saw its end */
