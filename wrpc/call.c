@@ -84,10 +84,10 @@ struct wrpc_call {
     size_t root_bytes;
     struct loop_timer *deadline;
     uint64_t deadline_ms;
-    struct loop_timer *probe_timer;
-    struct bus_request *probe; /* is the peer still there? */
-    uint32_t unanswered;       /* probes in a row that nobody received */
-    bool heard;                /* from the peer since the last probe */
+    struct loop_timer *probe_timer; /* before the handshake: until when it has to be there */
+    struct bus_request *probe;      /* is the peer still there? */
+    uint32_t unanswered;            /* probes in a row that nobody received */
+    bool heard;                     /* from the peer since the last probe */
     wrpc_end_fn *on_end;
     void (*on_taken)(void *user); /* may be NULL */
     bool over;                    /* on_end was called */
@@ -149,6 +149,17 @@ static void peer_gone(struct wrpc_call *c)
 }
 
 static void on_probe_due(void *user);
+
+/* A peer that died before its handshake cannot be asked. Every server sends one soon, whatever else it has to do; one of
+ * ours may answer first. */
+#define HANDSHAKE_MS 30000u
+
+static void on_no_handshake(void *user)
+{
+    struct wrpc_call *c = user;
+    c->probe_timer = NULL;
+    call_fail(c, ERR_PEER, "nobody took the call within 30 s");
+}
 
 static void probe_later(struct wrpc_call *c)
 {
@@ -222,6 +233,7 @@ static void on_handshake(struct wrpc_end *end, const struct bus_msg *m)
     } else if (m->reply.n == 0) {
         call_fail(c, ERR_PROTOCOL, "the peer did not say where it takes parameters");
     } else {
+        loop_timer_stop(&c->probe_timer);
         end->peer = (struct str){str_dup(m->reply), m->reply.n};
         enum wrpc_offer understood =
             MIN(wrpc_offer_of((struct str){(const char *)m->data.p, m->data.n}), c->offer);
@@ -356,6 +368,7 @@ bool wrpc_invoke(struct wrpc *w, const struct wrpc_target *t, struct span params
     }
     if (deadline_ms)
         c->deadline = loop_after(bus_loop(w->bus), deadline_ms, on_deadline, c);
+    c->probe_timer = loop_after(bus_loop(w->bus), HANDSHAKE_MS, on_no_handshake, c);
     *out = c;
     return true;
 }

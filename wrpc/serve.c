@@ -3,7 +3,7 @@
  * Parameters wait in their invocation, bounded, until it is read; then they are passed on as they come. One that
  * overflows looks to its reader like a channel that ended too early, so only that invocation suffers.
  * Keeps: the handshake goes out before anything else, and a caller that is not ours has heard it before the invocation
- * begins; the end of the results goes out exactly once, at the latest when the invocation is freed (which then says
+ * begins; only an answer in one message to one of ours may do without; the end of the results goes out exactly once, at the latest when the invocation is freed (which then says
  * "failed"). */
 #include "wrpc/wrpc_int.h"
 
@@ -42,6 +42,7 @@ struct wrpc_inv {
     struct wrpc_serve *serve;
     struct wrpc_inv *prev, *next; /* of serve->waiting */
     struct loop_timer *unheard;   /* runs exactly while it is there */
+    struct loop_timer *held;      /* the handshake is, until then */
     uint32_t repeats;             /* of the handshake */
     struct span first; /* payload of the invocation message, while that message is there */
     struct piece *pieces, **last;
@@ -110,6 +111,43 @@ static bool handshake(struct wrpc_inv *i, struct err *e)
 {
     return bus_publish(i->end.w->bus, i->end.peer, str_of(i->end.inbox), NULL, 0,
                        str_span(wrpc_offer_text(i->offer)), e);
+}
+
+/* ---- callers that are ours ----
+ * Who has said everything needs the handshake only to tell us that he left, and to notice that we did. So it is held
+ * back for a moment: most calls are answered by then, and save a message of three. */
+#define HANDSHAKE_HELD_MS 10u
+
+static bool said_everything(const struct wrpc_inv *i)
+{
+    return i->offer == WRPC_BARE || (i->offer == WRPC_WHOLE && i->end.npaths == 0);
+}
+
+static void on_held(void *user)
+{
+    struct wrpc_inv *i = user;
+    struct err ignored = ERR_INIT;
+    i->held = NULL;
+    if (i->end.w)
+        handshake(i, &ignored);
+}
+
+/* What comes next needs a caller who knows us. */
+static void introduce(struct wrpc_inv *i)
+{
+    if (!i->held)
+        return;
+    loop_timer_stop(&i->held);
+    on_held(i);
+}
+
+/* False: nothing can be said to the caller. */
+static bool greet(struct wrpc_inv *i, struct err *e)
+{
+    if (!said_everything(i))
+        return handshake(i, e);
+    i->held = loop_after(bus_loop(i->end.w->bus), HANDSHAKE_HELD_MS, on_held, i);
+    return true;
 }
 
 static void inv_listen(struct wrpc_inv *i)
@@ -266,6 +304,7 @@ bool wrpc_inv_result(struct wrpc_inv *i, struct span results, struct err *e)
 bool wrpc_inv_result_out(struct wrpc_inv *i, const struct wit_path *p, struct wrpc_out **out,
                          struct err *e)
 {
+    introduce(i);
     return wrpc_out_open(&i->end, p, out, e);
 }
 
@@ -292,6 +331,7 @@ void wrpc_inv_free(struct wrpc_inv *i)
         return;
     if (i->unheard)
         inv_wait_end(i);
+    loop_timer_stop(&i->held);
     if (!i->answered && i->end.w)
         wrpc_send_end(&i->end, &root, &ignored);
     wrpc_end_fini(&i->end);
@@ -366,7 +406,7 @@ static void on_invocation(void *user, const struct bus_msg *m)
     }
     s->holders++;
     take_offer(i);
-    if (!handshake(i, &e)) {
+    if (!greet(i, &e)) {
         wrpc_inv_free(i);
         return;
     }

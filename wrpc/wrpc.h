@@ -73,7 +73,7 @@ void wrpc_call_free(
 /* The same before the results are complete: a peer of ours is told that it may stop. */
 void wrpc_call_abandon(struct wrpc_call *c);
 
-/* The handshake has been sent. inv is the callee's to free. */
+/* inv is the callee's to free. */
 typedef void wrpc_inv_fn(void *user, struct wrpc_inv *inv);
 bool wrpc_serve_open(struct wrpc *w, struct str prefix, struct str group, struct str instance,
                      struct str func, const struct wit_pendings *param_paths, wrpc_inv_fn *fn,

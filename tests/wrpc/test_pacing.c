@@ -336,6 +336,85 @@ START_TEST(a_bare_call_takes_three_messages)
 }
 END_TEST
 
+#define SOON_MS 5 /* delivered; the handshake is held back still */
+
+START_TEST(a_quick_answer_spares_the_handshake)
+{
+    struct bus_sub *spy;
+    struct wrpc_serve *s = serve();
+    messages = 0;
+    ck_assert(bus_subscribe(bus_a, STR(">"), STR_NONE, count_all, NULL, &spy, &e));
+    struct wrpc_call *c = invoke_bare();
+    loop_sim_advance(env.loop, SOON_MS);
+    wrpc_inv_read(inv, on_param, NULL);
+    ck_assert(wrpc_inv_result(inv, str_span(STR("R")), &e));
+    wrpc_inv_free(inv);
+    loop_sim_advance(env.loop, 1000);
+    ck_assert_uint_eq(overs, 1);
+    ck_assert_int_eq(why_code, ERR_NONE);
+    ck_assert_uint_eq(messages, 2); /* invocation, results */
+    bus_unsubscribe(&spy);
+    wrpc_call_free(c);
+    wrpc_serve_close(s);
+}
+END_TEST
+
+START_TEST(a_quick_stream_is_paced_all_the_same)
+{
+    struct wrpc_serve *s = serve();
+    struct wrpc_call *c = invoke_bare();
+    struct wrpc_out *down;
+    loop_sim_advance(env.loop, SOON_MS);
+    ck_assert(wrpc_inv_result(inv, str_span(STR("R")), &e));
+    ck_assert(wrpc_inv_result_out(inv, &body_path, &down, &e));
+    wrpc_out_on_room(down, on_room, NULL);
+    write_bytes(down, WRPC_WINDOW_BYTES);
+    loop_sim_advance(env.loop, SOON_MS);
+    wrpc_call_consumed(c, &body_path, WRPC_WINDOW_BYTES);
+    loop_sim_advance(env.loop, SOON_MS);
+    ck_assert_uint_eq(wrpc_out_room(down), WRPC_WINDOW_BYTES);
+    wrpc_inv_free(inv);
+    wrpc_call_free(c);
+    wrpc_serve_close(s);
+}
+END_TEST
+
+START_TEST(a_call_given_up_before_the_handshake_is_heard_of)
+{
+    struct wrpc_serve *s;
+    struct wit_pendings p = paths();
+    ck_assert(wrpc_serve_open(server, STR("l.t"), STR("l.t"), STR("a:b/c"), STR("f"), &p,
+                              on_inv_watched, NULL, &s, &e));
+    struct wrpc_call *c = invoke_bare();
+    loop_sim_advance(env.loop, SOON_MS);
+    gones = 0;
+    wrpc_call_abandon(c);
+    loop_sim_advance(env.loop, 100);
+    ck_assert_uint_eq(gones, 1);
+    wrpc_inv_free(inv);
+    wrpc_serve_close(s);
+}
+END_TEST
+
+START_TEST(a_peer_that_died_before_the_handshake)
+{
+    struct wrpc_serve *s = serve();
+    struct wrpc_call *c = invoke_bare();
+    loop_sim_advance(env.loop, SOON_MS);
+    ck_assert_ptr_nonnull(inv);
+    bus_sim_cut(env.net, bus_b, true);
+    loop_sim_advance(env.loop, 29000);
+    ck_assert_uint_eq(overs, 0);
+    loop_sim_advance(env.loop, 1000);
+    ck_assert_uint_eq(overs, 1);
+    ck_assert_int_eq(why_code, ERR_PEER);
+    wrpc_call_free(c);
+    bus_sim_cut(env.net, bus_b, false);
+    wrpc_inv_free(inv);
+    wrpc_serve_close(s);
+}
+END_TEST
+
 static void note_subject(void *user, const struct bus_msg *m)
 {
     (void)user;
@@ -434,6 +513,10 @@ int main(void)
     tcase_add_test(t, a_call_ends_soon_after_its_peer_died);
     tcase_add_test(t, a_stream_is_cut_soon_after_its_peer_died);
     tcase_add_test(t, a_bare_call_takes_three_messages);
+    tcase_add_test(t, a_quick_answer_spares_the_handshake);
+    tcase_add_test(t, a_quick_stream_is_paced_all_the_same);
+    tcase_add_test(t, a_call_given_up_before_the_handshake_is_heard_of);
+    tcase_add_test(t, a_peer_that_died_before_the_handshake);
     tcase_add_test(t, a_bare_call_tells_others_everything);
     tcase_add_test(t, results_that_end_in_their_message_may_free_the_call);
     tcase_add_test(t, the_last_chunk_carries_the_end_of_the_stream);
