@@ -12,7 +12,6 @@
 #include "lattice/base/reader.h"
 
 #define PARAMS_BYTES_MAX (8u << 20)
-#define NAMES_MAX 1000000u /* of one delete-objects */
 
 /* ---- containers ---- */
 
@@ -258,28 +257,33 @@ static enum comp_host_status call(struct comp_host_call *hc, const struct remote
     return hc->state ? finish(hc, what, args, result) : wasi_done(hc);
 }
 
-/* A host function that is such a call. */
-#define REMOTE(function, name, put, take)                                                          \
-    static enum comp_host_status function(struct comp_host_call *hc, const struct wit_value *args, \
-                                          struct wit_value *result)                                \
-    {                                                                                              \
-        static const struct remote what = {name, put, take};                                       \
-        return call(hc, &what, args, result);                                                      \
-    }
+/* The host functions that are such calls: function, name on the wire, parameters, what ok brings. */
+/* clang-format off */
+#define REMOTES(X)                                                                        \
+    X(create_container, "create-container",       put_name,        take_created)          \
+    X(delete_container, "delete-container",       put_name,        NULL)                  \
+    X(container_exists, "container-exists",       put_name,        take_bool)             \
+    X(copy_object,      "copy-object",            put_objects,     NULL)                  \
+    X(move_object,      "move-object",            put_objects,     NULL)                  \
+    X(container_info,   "get-container-info",     put_container,   take_container_info)   \
+    X(get_data,         "get-container-data",     put_range,       take_data)             \
+    X(list_objects,     "list-container-objects", put_listing,     take_names)            \
+    X(delete_object,    "delete-objects",         put_list_of_one, NULL)                  \
+    X(delete_objects,   "delete-objects",         put_list,        NULL)                  \
+    X(has_object,       "has-object",             put_object,      take_bool)             \
+    X(object_info,      "get-object-info",        put_object,      take_object_info)      \
+    X(clear,            "clear-container",        put_container,   NULL)
 
-REMOTE(create_container, "create-container", put_name, take_created)
-REMOTE(delete_container, "delete-container", put_name, NULL)
-REMOTE(container_exists, "container-exists", put_name, take_bool)
-REMOTE(copy_object, "copy-object", put_objects, NULL)
-REMOTE(move_object, "move-object", put_objects, NULL)
-REMOTE(container_info, "get-container-info", put_container, take_container_info)
-REMOTE(get_data, "get-container-data", put_range, take_data)
-REMOTE(list_objects, "list-container-objects", put_listing, take_names)
-REMOTE(delete_object, "delete-objects", put_list_of_one, NULL)
-REMOTE(delete_objects, "delete-objects", put_list, NULL)
-REMOTE(has_object, "has-object", put_object, take_bool)
-REMOTE(object_info, "get-object-info", put_object, take_object_info)
-REMOTE(clear, "clear-container", put_container, NULL)
+#define X(function, name, put, take)                                                       \
+    static enum comp_host_status function(                                                 \
+        struct comp_host_call *hc, const struct wit_value *args, struct wit_value *result) \
+    {                                                                                      \
+        static const struct remote what = {name, put, take};                               \
+        return call(hc, &what, args, result);                                              \
+    }
+REMOTES(X)
+#undef X
+/* clang-format on */
 
 /* There is no such call: asks whether it exists. */
 static enum comp_host_status get_container(struct comp_host_call *hc, const struct wit_value *args,
