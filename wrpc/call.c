@@ -150,8 +150,8 @@ static void peer_gone(struct wrpc_call *c)
 
 static void on_probe_due(void *user);
 
-/* A peer that died before its handshake cannot be asked. Every server sends one soon, whatever else it has to do; one of
- * ours may answer first. */
+/* A peer that died before its handshake cannot be asked. Every server sends one soon, whatever else it has to do; one
+ * of ours may answer first. */
 #define HANDSHAKE_MS 30000u
 
 static void on_no_handshake(void *user)
