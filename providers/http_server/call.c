@@ -445,7 +445,7 @@ static bool is_hop(struct str name)
     static const struct str names[] = {STR_INIT("connection"), STR_INIT("keep-alive"),
                                        STR_INIT("te"),         STR_INIT("transfer-encoding"),
                                        STR_INIT("upgrade"),    STR_INIT("proxy-connection"),
-                                       STR_INIT("expect")};
+                                       STR_INIT("expect"),     STR_INIT("http2-settings")};
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         if (str_ieq(name, names[i]))
             return true;

@@ -154,6 +154,22 @@ START_TEST(link_goes_under_way)
 }
 END_TEST
 
+/* Of HTTP/1.1's way to HTTP/2 nothing is left but the request (docs/decisions/0017-http2.md). */
+START_TEST(no_upgrade)
+{
+    struct rig r;
+    rig_open(&r, ONE_LINK(""));
+    connect_client(&r);
+    put(&r, "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade, HTTP2-Settings\r\n"
+            "Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n");
+    ck_assert(starts(got(&r), "HTTP/1.1 200 OK\r\n"));
+    ck_assert_str_eq(text_of(&r.seen), "GET http://h/ host=h");
+    put(&r, GET);
+    ck_assert(starts(got(&r), "HTTP/1.1 200 OK\r\n"));
+    rig_close(&r);
+}
+END_TEST
+
 START_TEST(settings)
 {
     struct both b;
@@ -181,6 +197,7 @@ int main(void)
     tcase_add_test(t, refusals);
     tcase_add_test(t, reset_ends_the_call);
     tcase_add_test(t, link_goes_under_way);
+    tcase_add_test(t, no_upgrade);
     tcase_add_test(t, settings);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
