@@ -116,6 +116,20 @@ class Http2(unittest.TestCase):
         if not sanitized():
             self.assertLess(grown, 12 << 10)
 
+    def test_requests_under_way_outlive_their_link(self):
+        port = self.lat.deploy(WORKBENCH, "leaving", spread={"us-east-1": 100})
+        self.lat.wait_for_answer(port, app="leaving")
+        with subprocess.Popen(["curl", "-sv", "--http2-prior-knowledge", f"http://127.0.0.1:{port}/sleep/8000"],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as c:
+            for line in c.stderr:
+                if line.startswith("> "):  # the request is out
+                    break
+            self.assertEqual(self.lat.http(port, "/").status, 200)  # and by now it is in
+            self.lat.deploy(WORKBENCH, "leaving", port=port, spread={"us-east-1": 100}, link=False)
+            body, rest = c.communicate(timeout=30 * PATIENCE)
+        self.assertEqual((c.returncode, body), (0, "slept\n"), rest)
+        self.assertIn("GOAWAY", rest)  # while it slept
+
     def test_clients_that_leave_free_their_instances(self):
         """More of them than there are instances."""
         def leave():
