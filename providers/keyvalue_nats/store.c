@@ -25,7 +25,8 @@ static void on_retry(void *user)
     struct store *s = user;
     struct err e = ERR_INIT;
     s->retry = NULL;
-    if (!s->own || bus_state(s->own) != BUS_SHUT || reconnect_own(s, &e))
+    bool lacks_own = s->settings.cluster_uri.n && (!s->own || bus_state(s->own) == BUS_SHUT);
+    if (!lacks_own || reconnect_own(s, &e))
         open_bucket(s);
     else
         fail(s, &e);

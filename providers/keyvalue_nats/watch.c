@@ -60,7 +60,8 @@ struct watcher {
     struct line *lines, *ready;
     uint32_t nchanges, ncalls;
     size_t bytes;
-    struct loop_timer *again; /* the component was not there; nothing is offered until then */
+    struct loop_timer
+        *again; /* component or lattice was not there; nothing is offered until then */
     bool unheard, stopped;
 };
 
@@ -214,6 +215,12 @@ static void on_again(void *user)
     pump(w);
 }
 
+static void wait_a_moment(struct watcher *w)
+{
+    if (!w->again)
+        w->again = loop_after(sdk_loop(w->store->provider->sdk), OFFER_AGAIN_MS, on_again, w);
+}
+
 /* No host runs the component now: what happened waits. */
 static void offer_again(struct line *line)
 {
@@ -223,8 +230,7 @@ static void offer_again(struct line *line)
         log_warn("changes wait: the component does not answer",
                  LS("target", w->store->link->def->target), LS("key", line->key));
     w->unheard = true;
-    if (!w->again)
-        w->again = loop_after(sdk_loop(w->store->provider->sdk), OFFER_AGAIN_MS, on_again, w);
+    wait_a_moment(w);
 }
 
 static void next_of_line(struct line *line)
@@ -339,6 +345,8 @@ static void watch(struct watcher *w)
 /* Starts what may start; goes on watching when half of what waited is gone. */
 static void pump(struct watcher *w)
 {
+    if (w->ready && bus_state(sdk_bus(w->store->provider->sdk)) != BUS_UP)
+        wait_a_moment(w);
     while (w->ready && !w->again && w->ncalls < CALLS_MAX) {
         struct line *line = w->ready;
         DL_DELETE(w->ready, line);
