@@ -630,5 +630,6 @@ bool cmd_app_status(struct ctl *c, struct err *e)
         return false;
     ask(c, PROTO_API_VERSIONS, w.app, NULL, take_version, &w,
         &unknown); /* an unknown app shows as undeployed */
-    return ask(c, PROTO_API_STATUS, w.app, NULL, take_status, &w, e);
+    return ask(c, PROTO_API_STATUS, w.app, NULL, take_status, &w, e) &&
+           (!option_flag(c, "wide") || placement_show(c, str_of(w.app), e));
 }

@@ -211,6 +211,11 @@ static const struct option deploy_options[] = {
     {0},
 };
 
+static const struct option status_options[] = {
+    {.name = "wide", .kind = OPTION_FLAG, .help = "where its parts run, too"},
+    {0},
+};
+
 static const struct option undeploy_options[] = {
     {.name = "all", .kind = OPTION_FLAG, .help = "every application"},
     {0},
@@ -572,7 +577,8 @@ const struct command commands[] = {
      .no_default_context = true},
     {"app", "list", NULL, "", "applications of the lattice", true, watch_options, cmd_app_list},
     {"app", "get", NULL, "[NAME] [VERSION]", "a stored manifest", true, watch_options, cmd_app_get},
-    {"app", "status", NULL, "NAME", "what became of an application", true, NULL, cmd_app_status},
+    {"app", "status", NULL, "NAME", "what became of an application", true, status_options,
+     cmd_app_status},
     {"app", "history", NULL, "NAME", "versions of an application", true, NULL, cmd_app_history},
     {"app", "put", NULL, "[FILE]", "store a manifest", true, NULL, cmd_app_put},
     {"app", "deploy", NULL, "SOURCE [VERSION]",
@@ -618,6 +624,8 @@ const struct command commands[] = {
      cmd_secrets_del},
     {"claims", "sign", NULL, "FILE", "sign a component", false, claims_sign_options,
      cmd_claims_sign},
+    {"claims", "inspect", NULL, "FILE_OR_REFERENCE", "claims of a component or a provider archive",
+     false, inspect_options, cmd_inspect},
     {"run", NULL, NULL, "FILE [ARGS]...", "run a WASI 0.2 command component or a core module here",
      false, run_options, cmd_run, .passes_rest = true},
     {"call", NULL, NULL, "COMPONENT_ID FUNCTION",

@@ -11,6 +11,7 @@
  *   fetch.c      documents from HTTP servers
  *   keyring.c    keys for signing, from options or the folder of keys
  *   local.c      what runs on this machine: directories, pid files, starting and stopping processes
+ *   placement.c  where an application runs
  *   cmd_*.c      the commands, a file per noun
  *
  * A command is a function that returns false with e set, or fills result and text. Everything is on one thread.
@@ -215,6 +216,11 @@ struct link_list {
 };
 /* Every link of the lattice, sorted by source. */
 bool links_collect(struct ctl *c, struct link_list *out, struct err *e);
+
+/* ---- placement.c ---- */
+
+/* Appends "HOST=COUNT ..." for every part of the application, and "placement" to the result. */
+bool placement_show(struct ctl *c, struct str app, struct err *e);
 
 /* ---- local.c ---- */
 

@@ -148,6 +148,17 @@ class Hostctl(unittest.TestCase):
             self.assertIn("nothing.wasm", check("file://./nothing.wasm"))
             self.assertIn("latest", check(f"{r.authority}/acme/echo:latest"))
 
+    def test_where_an_application_runs(self):
+        with Lattice() as lat:
+            east, west = lat.start("us-east-1", "us-west-1")
+            lat.wait_for_answer(lat.deploy(HELLO))
+            until(lambda: lat.spread("app") == {"us-east-1": 8, "us-west-1": 2}, 10, lambda: lat.app_status("app"))
+            name = {h["id"]: h["friendly_name"] for h in lat.ctl_json("get", "hosts")["hosts"]}
+            placement = lat.ctl_json("app", "status", "app", "--wide")["placement"]
+            self.assertEqual(placement, {"app": {name[east.id]: 8, name[west.id]: 2}, "app-http": {name[east.id]: 1}})
+            self.assertIn(f"{name[west.id]}=2", lat.ctl("app", "status", "app", "--wide").stdout)
+            self.assertNotIn("placement", lat.ctl_json("app", "status", "app"))
+
     def test_watching(self):
         with Lattice() as lat:
             lat.start("us-east-1")
