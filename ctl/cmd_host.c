@@ -99,14 +99,13 @@ static void sort_inventory(struct proto_inventory *inv)
 
 static bool read_inventories(struct ctl *c, struct err *e)
 {
-    struct host_list hosts;
-    struct str only;
+    struct proto_host only = {.id = STR_NONE};
+    struct host_list hosts = {.v = &only, .n = 1};
     struct table t;
     struct buf json = BUF_INIT;
     if (word(c, 0)) {
-        if (!host_find(c, word(c, 0), &only, e))
+        if (!host_find(c, word(c, 0), &only.id, e))
             return false;
-        hosts = (struct host_list){.v = &(struct proto_host){.id = only}, .n = 1};
     } else if (!hosts_collect(c, &hosts, e)) {
         return false;
     } else if (hosts.n == 0) {

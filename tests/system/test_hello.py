@@ -4,6 +4,7 @@
 import json
 import os
 import pathlib
+import re
 import unittest
 
 from lattice import HELLO, ROOT, Lattice, free_port, main, manifest, until
@@ -56,6 +57,9 @@ class Hello(unittest.TestCase):
         until(lambda: "Deployed" in lat.app_status("hello"), 10, lambda: lat.app_status("hello"))
         self.assertIn("hello", lat.ctl("app", "list").stdout)
         self.assertIn("zone", lat.ctl("get", "inventory").stdout)
+        for host in lat.hosts:  # by its whole id, and by its beginning
+            for name in (host.id, host.id[:12]):
+                self.assertEqual(re.findall(r"\bN[A-Z2-7]{55}\b", lat.ctl("get", "inventory", name).stdout), [host.id])
         self.assertIn("hello-http", lat.ctl("get", "links").stdout)
         inventory = lat.inventory()
         providers = [p for i in inventory.values() for p in i["providers"]]
