@@ -41,9 +41,6 @@ static void on_ack(void *user, const struct proto_reply *r, const struct err *e)
 
 static bool failed(struct ctl *c, const struct thing *thing, struct err *e)
 {
-    if (e->code == ERR_NO_RESPONDERS)
-        err_set(e, ERR_NO_RESPONDERS, "no host answers on lattice '%.*s'; `hostctl up` starts one",
-                STR_ARG(session_lattice(c)));
     return err_wrap(e, "%s '%s'", thing->noun, word(c, 0));
 }
 
@@ -70,7 +67,7 @@ static bool get(struct ctl *c, struct err *e)
     if (!begin(c, &thing, e))
         return false;
     bool sent = proto_config_get(c->client, thing.key, on_config, c, NULL, e);
-    return session_await(c, sent, e) || failed(c, &thing, e);
+    return session_await_any(c, sent, e) || failed(c, &thing, e);
 }
 
 static bool put(struct ctl *c, const struct proto_map *m, struct err *e)
@@ -79,7 +76,7 @@ static bool put(struct ctl *c, const struct proto_map *m, struct err *e)
     if (!begin(c, &thing, e))
         return false;
     bool sent = proto_config_put(c->client, thing.key, m, on_ack, c, NULL, e);
-    if (!session_await(c, sent, e))
+    if (!session_await_any(c, sent, e))
         return failed(c, &thing, e);
     say(c, &thing, "put");
     return true;
@@ -91,7 +88,7 @@ static bool del(struct ctl *c, struct err *e)
     if (!begin(c, &thing, e))
         return false;
     bool sent = proto_config_del(c->client, thing.key, on_ack, c, NULL, e);
-    if (!session_await(c, sent, e))
+    if (!session_await_any(c, sent, e))
         return failed(c, &thing, e);
     say(c, &thing, "deleted");
     return true;

@@ -180,7 +180,7 @@ static void on_claims(void *user, const struct proto_reply *r, const struct err 
 bool cmd_get_claims(struct ctl *c, struct err *e)
 {
     return session_open(c, e) &&
-           session_await(c, proto_claims_get(c->client, on_claims, c, NULL, e), e);
+           session_await_any(c, proto_claims_get(c->client, on_claims, c, NULL, e), e);
 }
 
 /* ---- labels, stop --------------------------------------------------------------------------------- */

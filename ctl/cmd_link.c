@@ -34,7 +34,7 @@ bool links_collect(struct ctl *c, struct link_list *out, struct err *e)
 {
     struct collecting w = {c, out};
     *out = (struct link_list){0};
-    if (!session_await(c, proto_links_get(c->client, on_links, &w, NULL, e), e))
+    if (!session_await_any(c, proto_links_get(c->client, on_links, &w, NULL, e), e))
         return false;
     if (out->n)
         qsort(out->v, out->n, sizeof *out->v, by_source);
@@ -100,7 +100,7 @@ bool cmd_link_put(struct ctl *c, struct err *e)
                        STR_ARG(l.wit_namespace), STR_ARG(l.wit_package));
     if (!session_open(c, e))
         return false;
-    if (!session_await(c, proto_link_put(c->client, &l, on_ack, c, NULL, e), e))
+    if (!session_await_any(c, proto_link_put(c->client, &l, on_ack, c, NULL, e), e))
         return err_wrap(e, "link %s -> %s", word(c, 0), word(c, 1));
     buf_printf(&c->text, "Published link (%s) -> (%s) successfully\n", word(c, 0), word(c, 1));
     result_set(c, "source_id", json_str(l.source_id));
@@ -110,7 +110,7 @@ bool cmd_link_put(struct ctl *c, struct err *e)
 
 static bool link_delete(struct ctl *c, const struct proto_link_del *d, struct err *e)
 {
-    if (session_await(c, proto_link_del(c->client, d, on_ack, c, NULL, e), e))
+    if (session_await_any(c, proto_link_del(c->client, d, on_ack, c, NULL, e), e))
         return true;
     return err_wrap(e, "delete link of %.*s on %.*s:%.*s (%.*s)", STR_ARG(d->source_id),
                     STR_ARG(d->wit_namespace), STR_ARG(d->wit_package), STR_ARG(d->name));

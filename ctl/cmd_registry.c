@@ -228,7 +228,7 @@ static bool show_component(struct ctl *c, struct span wasm, struct err *e)
     struct id_claims k;
     bool found;
     if (!id_component_claims(wasm, clock_wall_ns() / NS_PER_S, &c->arena, &k, &found, e))
-        return false;
+        return err_wrap(e, "'%s'", word(c, 0));
     if (!found)
         return err_set(e, ERR_NOT_FOUND, "'%s' is not signed: it carries no claims", word(c, 0));
     fact(c, "Account", "account", k.issuer);
@@ -286,9 +286,9 @@ bool cmd_inspect(struct ctl *c, struct err *e)
     struct span content;
     if (str_starts(str_of(target), STR("file://")))
         target += 7;
-    if (access(target, F_OK) == 0
-            ? !file_read(target, ARTIFACT_BYTES_MAX, &content, e)
-            : !image_name(c, target, &reference, e) || !fetch(c, reference, &content, e))
+    bool is_path = *target == '/' || *target == '.' || access(target, F_OK) == 0;
+    if (is_path ? !file_read(target, ARTIFACT_BYTES_MAX, &content, e)
+                : !image_name(c, target, &reference, e) || !fetch(c, reference, &content, e))
         return false;
     bool ok = option_flag(c, "jwt-only") ? show_token(c, content, e)
               : par_looks_like(content)  ? show_provider(c, content, e)

@@ -39,6 +39,16 @@ bool session_await(struct ctl *c, bool sent, struct err *e)
     return ok;
 }
 
+bool session_await_any(struct ctl *c, bool sent, struct err *e)
+{
+    if (session_await(c, sent, e))
+        return true;
+    if (e->code == ERR_NO_RESPONDERS)
+        err_set(e, ERR_NO_RESPONDERS, "no host answers on lattice '%.*s'; `hostctl up` starts one",
+                STR_ARG(session_lattice(c)));
+    return false;
+}
+
 struct sleeping {
     struct ctl *c;
     struct loop_timer *timer;

@@ -181,6 +181,8 @@ void session_close(struct ctl *c);
 struct str session_lattice(const struct ctl *c);
 /* Runs the loop until session_answer; `sent` is what the request function returned (false: e is set). */
 bool session_await(struct ctl *c, bool sent, struct err *e);
+/* The same for what any host of the lattice may answer: says so when there is none. */
+bool session_await_any(struct ctl *c, bool sent, struct err *e);
 void session_answer(struct ctl *c, const struct err *e); /* NULL or ERR_NONE: well */
 /* Waits that long, or until session_answer; false: that brought an error. */
 bool session_sleep(struct ctl *c, uint64_t ms, struct err *e);

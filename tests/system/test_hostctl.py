@@ -66,6 +66,23 @@ class Hostctl(unittest.TestCase):
         self.assertIn("host stopped", seen[-1])
         self.assertIn("has ended", errors)
 
+    def test_a_lattice_without_hosts(self):
+        with Lattice() as lat:
+            lat.start_nats()
+            for command in (("get", "links"), ("get", "claims"), ("get", "inventory"), ("config", "get", "x"),
+                            ("link", "del", "a", "b", "c"), ("link", "put", "a", "b", "c", "d", "--interface", "e")):
+                done = lat.ctl(*command, check=False)
+                self.assertEqual(done.returncode, 1)
+                self.assertIn("no host answers on lattice 'default'; `hostctl up` starts one", done.stderr)
+
+    def test_inspecting_what_is_not_there(self):
+        with Lattice() as lat:
+            for path in ("/nowhere.wasm", "./nowhere.wasm"):
+                self.assertIn("No such file", lat.ctl("inspect", path, check=False).stderr)
+            text = lat.dir / "text.wasm"
+            text.write_text("words")
+            self.assertIn(f"'{text}': not a WebAssembly binary", lat.ctl("inspect", text, check=False).stderr)
+
     def test_a_context_instead_of_options(self):
         with Lattice() as lat:
             lat.start("z")
