@@ -9,11 +9,13 @@
 #include <assert.h>
 
 #include "lattice/base/alloc.h"
+#include "lattice/base/clock.h"
 #include "lattice/base/num.h"
 
 #define SYNC_BYTES_MAX (32u << 20) /* of one consume-sync: a call may hold twice that */
 #define NAME_BYTES_MAX (64u << 10) /* one name, as it travels */
 #define NAMES_BYTES_MAX (4u << 20) /* of one read: then it answers with what it has */
+#define TURN_BYTES (1u << 20)      /* of names, before other guests have a turn */
 
 /* ---- outgoing-value ---- */
 
@@ -118,12 +120,12 @@ static bool has_news(void *in)
     return s->ops->peek(s, &view) != WASI_OPEN || view.n > 0;
 }
 
-/* Moves what is there into data; what the stream says afterwards. */
+/* Moves what is there into data, as long as it fits; what the stream says afterwards. */
 static enum wasi_state gather(struct wasi_input *in, struct buf *data)
 {
     struct span view = {NULL, 0};
     enum wasi_state state;
-    while ((state = in->ops->peek(in, &view)) == WASI_OPEN && view.n > 0) {
+    while ((state = in->ops->peek(in, &view)) == WASI_OPEN && view.n > 0 && !data->full) {
         buf_put(data, view.p, view.n);
         in->ops->take(in, view.n);
     }
@@ -141,7 +143,7 @@ static enum comp_host_status consume_sync(struct comp_host_call *hc, const struc
         wasi_park(wasi_of(hc), &gathering_class, g);
     }
     enum wasi_state state = gather(g->in, &g->data);
-    if (state == WASI_OPEN)
+    if (state == WASI_OPEN && !g->data.full)
         return wasi_wait_for(hc, has_news, g->in);
     if (state == WASI_FAILED)
         *result = wasi_blob_error(hc, g->in->failure.text);
@@ -172,6 +174,7 @@ struct names {
     uint64_t left; /* of the chunk */
     bool ended;
     /* of the function under way */
+    size_t pulled; /* since it last let others run */
     uint64_t count;
     struct buf got; /* lengths (uint32_t) and bytes */
 };
@@ -251,6 +254,7 @@ static bool pull(struct names *n, enum wasi_state *state)
     n->at = 0;
     buf_put(&n->raw, view.p, view.n);
     n->in->ops->take(n->in, view.n);
+    n->pulled += view.n;
     return true;
 }
 
@@ -261,13 +265,15 @@ static void keep(struct names *n, struct str name)
     buf_str(&n->got, name);
 }
 
-/* Up to `wanted` names, kept or only counted. False: wait. Why it failed is in *error. */
+/* Up to `wanted` names, kept or only counted. False: wait, for bytes or for others. Why it failed is in *error. */
 static bool advance(struct names *n, uint64_t wanted, bool keeping, const char **error)
 {
     struct str name;
     enum wasi_state state = WASI_OPEN;
     *error = NULL;
     while (n->count < wanted && n->got.n < NAMES_BYTES_MAX) {
+        if (n->pulled > TURN_BYTES)
+            return false;
         enum step s = next_name(n, &name);
         if (s == STEP_END)
             break;
@@ -309,8 +315,13 @@ static enum comp_host_status names_next(struct comp_host_call *hc, const struct 
         n->count = 0;
         buf_clear(&n->got);
     }
-    if (!advance(n, args[1].u64, keeping, &error))
-        return wasi_wait_for(hc, has_news, n->in);
+    n->pulled = 0;
+    if (!advance(n, args[1].u64, keeping, &error)) {
+        enum comp_host_status s = wasi_wait_for(hc, has_news, n->in);
+        if (n->pulled > TURN_BYTES)
+            wasi_wait(wasi_of(hc), (struct wasi_pollable){.due_ns = clock_mono_ns()});
+        return s;
+    }
     hc->state = NULL;
     if (error) {
         *result = wasi_blob_error(hc, error);

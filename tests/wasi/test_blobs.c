@@ -138,6 +138,30 @@ START_TEST(names_come_out_however_they_were_cut)
 }
 END_TEST
 
+START_TEST(skipping_many_names_lets_others_run)
+{
+    enum { N = 300000 };
+    struct fake *f = fake_new(&(struct wasi_opts){.buffered_bytes_max = 8u << 20});
+    void *c = new_container(f), *names = new_names(f, c, 2);
+    const struct wit_value args[] = {OBJ(names), wit_u64(UINT64_MAX)};
+    struct buf raw = BUF_INIT;
+    for (int i = 0; i < N; i++)
+        buf_str(&raw, STR("\1\5abcde"));
+    buf_byte(&raw, 0);
+    ck_assert(fake_push(f, 2, buf_span(&raw)));
+    buf_fini(&raw);
+    const char *skip = "[method]stream-object-names.skip-stream-object-names";
+    ck_assert_int_eq(fake_try(f, CONTAINER, skip, args, 2), COMP_HOST_PENDING);
+    ck_assert(wasi_ready(f->ctx) && wasi_wake_at(f->ctx) <= f->now_ns); /* just for a turn */
+    while (fake_try(f, CONTAINER, skip, args, 2) == COMP_HOST_PENDING)
+        continue;
+    ck_assert_uint_eq(f->result.v->v[0].u64, N);
+    ck_assert_uint_eq(f->result.v->v[1].u64, 1);
+    fake_drop(f, CONTAINER, "stream-object-names", names);
+    done(f, c);
+}
+END_TEST
+
 static void expect_broken(struct span raw, const char *why, const char *text)
 {
     struct fake *f = fake_new(NULL);
@@ -269,6 +293,19 @@ START_TEST(an_object_is_read_in_one_piece)
 }
 END_TEST
 
+START_TEST(an_object_that_is_too_large_for_one_piece_is_not_read_to_its_end)
+{
+    struct fake *f = fake_new(&(struct wasi_opts){.buffered_bytes_max = 64u << 20});
+    void *c = new_container(f), *value = new_incoming(f, c);
+    static const uint8_t block[1 << 20];
+    for (int i = 0; i < 40; i++)
+        ck_assert(fake_push(f, 2, (struct span){block, sizeof block}));
+    EXPECT("err(\"the object is larger than consume-sync may return\")", f, TYPES, SYNC,
+           ARGS(OBJ(value)));
+    done(f, c);
+}
+END_TEST
+
 START_TEST(an_object_is_streamed_and_says_why_it_ends)
 {
     struct fake *f = fake_new(NULL);
@@ -308,6 +345,7 @@ int main(void)
     tcase_add_test(c, a_call_that_cannot_be_made_is_an_error);
     tcase_add_test(c, a_guest_that_ends_while_it_waits_leaves_nothing);
     tcase_add_test(c, names_come_out_however_they_were_cut);
+    tcase_add_test(c, skipping_many_names_lets_others_run);
     tcase_add_test(c, broken_lists_of_names_are_errors);
     tcase_add_test(c, an_object_is_written_when_its_target_says_so);
     tcase_add_test(c, a_target_that_fails_late_is_heard_by_finish);
@@ -315,6 +353,7 @@ int main(void)
     tcase_add_test(c, a_value_is_written_once_and_finished_without_its_stream);
     tcase_add_test(c, an_object_nobody_reads_is_given_up);
     tcase_add_test(c, an_object_is_read_in_one_piece);
+    tcase_add_test(c, an_object_that_is_too_large_for_one_piece_is_not_read_to_its_end);
     tcase_add_test(c, an_object_is_streamed_and_says_why_it_ends);
     return fake_run("wasi/blobs", c);
 }
