@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ollama's route on loopback, with a model that answers by rule; it can also stall, break off, talk nonsense or be away.
-And a call of the ollama provider without a component."""
+And a call of the ollama provider by a peer that plays a component."""
 
 import contextlib
 import http.server
@@ -12,6 +12,8 @@ import socket
 import subprocess
 import threading
 import urllib.request
+
+from peer import Reader, leb, text
 
 MODEL = "tiny"
 
@@ -111,49 +113,15 @@ class RealOllama:
         return json.loads(done.stdout)
 
 
-# ---- a call of the provider, byte by byte, as a member that is not ours makes it (protocol: wRPC 2 and 4.7)
+# ---- a call of the provider (wRPC 4.7)
 
 
-def leb(n):
-    out = b""
-    while n > 0x7f:
-        out, n = out + bytes([n & 0x7f | 0x80]), n >> 7
-    return out + bytes([n])
-
-
-def text(s):
-    return leb(len(s.encode())) + s.encode()
-
-
-class Reader:
-    def __init__(self, data):
-        self.data, self.at = data, 0
-
-    def byte(self):
-        self.at += 1
-        return self.data[self.at - 1]
-
-    def number(self):
-        n = shift = 0
-        while True:
-            b = self.byte()
-            n, shift = n | (b & 0x7f) << shift, shift + 7
-            if b < 0x80:
-                return n
-
-    def signed(self):
-        at = self.at
-        n = self.number()
-        bits = 7 * (self.at - at)
-        return n - (1 << bits) if n >> (bits - 1) else n
-
-    def text(self):
-        n = self.number()
-        self.at += n
-        return self.data[self.at - n:self.at].decode()
-
-    def option(self, read):
-        return read() if self.byte() else None
+def signed(reader):
+    """LEB128 of an s32."""
+    at = reader.at
+    n = reader.leb()
+    bits = 7 * (reader.at - at)
+    return n - (1 << bits) if n >> (bits - 1) else n
 
 
 NUMBERS = ("total_duration", "load_duration", "prompt_eval_count", "prompt_eval_duration", "eval_count", "eval_duration")
@@ -162,39 +130,19 @@ NUMBERS = ("total_duration", "load_duration", "prompt_eval_count", "prompt_eval_
 def decode(data):
     """The record as a dictionary, or the error as a text."""
     r = Reader(data)
-    if r.byte():
+    if r.take(1)[0]:
         return r.text()
     out = {name: r.text() for name in ("model", "created_at", "response")}
-    out["done"] = bool(r.byte())
-    out["context"] = r.option(lambda: [r.signed() for _ in range(r.number())])
+    out["done"] = bool(r.take(1)[0])
+    out["context"] = r.option(lambda: r.list(lambda: signed(r)))
     for name in NUMBERS:
-        out[name] = r.option(r.number)
+        out[name] = r.option(r.leb)
     assert r.at == len(data), data
     return out
 
 
-def generate(nats_port, provider, source, prompt, images=None, timeout=30, link="default"):
+def generate(peer, provider, source, prompt, images=None):
     """thomastaylor312:ollama/generate.generate of that provider, in the name of a component."""
     params = text(prompt) + (b"\0" if images is None else b"\1" + leb(len(images)) + b"".join(map(text, images)))
-    head = f"NATS/1.0\r\nsource-id: {source}\r\nlink-name: {link}\r\n\r\n".encode()
-    subject = f"default.{provider}.wrpc.0.0.1.thomastaylor312:ollama/generate.generate"
-    with socket.create_connection(("127.0.0.1", nats_port), timeout) as s, s.makefile("rb") as f:
-        s.sendall(b'CONNECT {"verbose":false,"headers":true,"no_responders":true}\r\nSUB ask.1 1\r\nSUB ask.1.> 2\r\n'
-                  + f"HPUB {subject} ask.1 {len(head)} {len(head) + len(params)}\r\n".encode() + head + params + b"\r\n")
-        result = b""
-        for line in f:
-            words = line.decode().split()
-            if words[0] == "PING":
-                s.sendall(b"PONG\r\n")
-            if words[0] not in ("MSG", "HMSG"):
-                continue
-            payload = f.read(int(words[-1]) + 2)[:-2]
-            if words[0] == "HMSG":
-                return f"nobody serves {subject}"
-            if words[1] == "ask.1":  # whom we may send more to: that there is no more
-                s.sendall(f"PUB {words[3]}.params 0\r\n\r\n".encode())
-            elif payload:
-                result += payload
-            else:
-                return decode(result)
-    return "the connection ended"
+    root, _ = peer.call(f"default.{provider}", "thomastaylor312:ollama/generate", "generate", params, source=source)
+    return decode(root)

@@ -193,7 +193,8 @@ class Invocation:
 class Peer(Nats):
     """A client of components, and a server of functions for them."""
 
-    def call(self, prefix, instance, function, root, streams=None, results=(), rest=b"", link="default"):
+    def call(self, prefix, instance, function, root, streams=None, results=(), rest=b"", link="default",
+             source="peer"):
         """Invokes, sends the rest of the parameters and the streams' raw bytes (path -> iterable), and waits until the root
         and the channels named in results have ended, these unless the root is an error. Returns root, path -> raw bytes."""
         inbox = f"_INBOX.{secrets.token_hex(11)}.{secrets.token_hex(11)}"
@@ -214,7 +215,7 @@ class Peer(Nats):
         self.subscribe(inbox, on_message)
         self.subscribe(f"{inbox}.>", on_message)
         self.publish(f"{prefix}.wrpc.0.0.1.{instance}.{function}", root, inbox,
-                     {"source-id": "peer", **({"link-name": link} if link else {})})
+                     {"source-id": source, **({"link-name": link} if link else {})})
         kind, value = events.get(timeout=WAIT)
         if kind != "handshake":
             raise Failed(f"{kind} {value} instead of a handshake")

@@ -9,6 +9,7 @@ import unittest
 
 from lattice import BIN, Lattice, free_port, main, until
 from ollama import MODEL, NUMBERS, FakeOllama, RealOllama, generate
+from peer import Peer
 
 IMAGE = base64.b64encode(bytes(range(256))).decode()
 WHOLE = {"model": MODEL, "created_at": "2026-01-01T00:00:00Z", "response": "r", "done": True, "context": [1, -1, 128009],
@@ -29,6 +30,8 @@ class Provider(unittest.TestCase):
         cls.lat.ctl("config", "put", "own", "url=http://127.0.0.1:9", "model_name=nobody's")
         cls.lat.ctl("start", "provider", "wasmcloud+builtin://ollama", "ai", "--config", "own")
         cls.links = 0
+        cls.peer = Peer(cls.lat.nats_port)
+        cls.addClassCleanup(cls.peer.close)
 
     def link(self, **settings):
         """A new link with these settings alone, served when this returns; returns the component's id."""
@@ -42,7 +45,7 @@ class Provider(unittest.TestCase):
 
     def ask(self, source, prompt="why?", images=None):
         def served():
-            answer = generate(self.lat.nats_port, "ai", source, prompt, images)
+            answer = generate(self.peer, "ai", source, prompt, images)
             return None if "no link to this provider" in answer else answer
         return until(served, 10, f"no link of {source}")
 
