@@ -44,11 +44,11 @@ def wrk(port, connections, seconds, script=None):
             "p50_us": us(50), "p99_us": us(99), "bad": int(bad.group(1)) if bad else 0}
 
 
-def nats_echo(lat, connections, seconds):
+def nats_echo(lat, connections, seconds, *subject):
     """NATS's own request and reply with nats.c and nothing of ours; cpu_s is that of requesters and responder."""
     before = os.times()
     out = subprocess.run([str(BIN.parent / "tests/nats_echo"), f"nats://127.0.0.1:{lat.nats_port}", str(connections),
-                          str(seconds)], text=True, capture_output=True, check=True).stdout
+                          str(seconds), *subject], text=True, capture_output=True, check=True).stdout
     after = os.times()
     used = after.children_user + after.children_system - before.children_user - before.children_system
     result = json.loads(out)

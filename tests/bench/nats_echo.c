@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The peer of the HTTP benchmark: how many request/reply round trips NATS itself does here, with nats.c and nothing of
  * ours. N requesters keep one request each in flight; one responder on a connection of its own.
- *   nats_echo URL CLIENTS SECONDS   prints {"requests_per_s":..,"p50_us":..,"p99_us":..} */
+ * SUBJECT: requests that others answer; "$KV.BUCKET.KEY" is a write of JetStream's.
+ *   nats_echo URL CLIENTS SECONDS [SUBJECT]   prints {"requests_per_s":..,"p50_us":..,"p99_us":..} */
 #include <nats/nats.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -48,6 +49,7 @@ static void on_request(natsConnection *c, natsSubscription *s, natsMsg *m, void 
 struct client {
     pthread_t thread;
     natsConnection *c;
+    const char *subject;
     double until_s;
     float *us;
     size_t n, cap;
@@ -60,7 +62,7 @@ static void *work(void *user)
     double t = now_s();
     while (t < k->until_s && k->n < k->cap) {
         natsMsg *m;
-        check(natsConnection_Request(&m, k->c, "bench.echo", data, sizeof data, 5000), "request");
+        check(natsConnection_Request(&m, k->c, k->subject, data, sizeof data, 5000), "request");
         natsMsg_Destroy(m);
         double end = now_s();
         k->us[k->n++] = (float)((end - t) * 1e6);
@@ -77,10 +79,12 @@ static int by_value(const void *a, const void *b)
 
 int main(int argc, char **argv)
 {
-    int clients = argc == 4 ? atoi(argv[2]) : 0;
-    double seconds = argc == 4 ? atof(argv[3]) : 0;
+    bool right = argc == 4 || argc == 5;
+    int clients = right ? atoi(argv[2]) : 0;
+    double seconds = right ? atof(argv[3]) : 0;
+    const char *subject = argc == 5 ? argv[4] : "bench.echo";
     if (clients < 1 || clients > 1024 || seconds <= 0) {
-        fprintf(stderr, "usage: nats_echo URL CLIENTS SECONDS\n");
+        fprintf(stderr, "usage: nats_echo URL CLIENTS SECONDS [SUBJECT]\n");
         return 2;
     }
     natsConnection *server = connect_to(argv[1]), *client = connect_to(argv[1]);
@@ -95,7 +99,8 @@ int main(int argc, char **argv)
         return 1;
     double begin = now_s();
     for (int i = 0; i < clients; i++) {
-        k[i] = (struct client){.c = client, .until_s = begin + seconds, .cap = cap, .us = calloc(cap, sizeof(float))};
+        k[i] = (struct client){.c = client, .subject = subject, .until_s = begin + seconds, .cap = cap};
+        k[i].us = calloc(cap, sizeof(float));
         if (!k[i].us || pthread_create(&k[i].thread, NULL, work, &k[i]))
             return 1;
     }
