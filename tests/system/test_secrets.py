@@ -16,6 +16,7 @@ from vault import TOPIC, Vault, claims
 KEEPER = ROOT / "tests/guests/keeper/keeper.wasm"
 CHOOSER = ROOT / "tests/guests/chooser/chooser.wasm"
 TEXT, FIELD, BYTES, LOGIN = "Pa55word of the keeper", "T0ken of the keeper", b"\0\xff\x01blob", "L0gin-of-the-link"
+UNTOLD = "N0body asked for this"
 
 
 def manifest(keeper, kv, ports):
@@ -46,6 +47,8 @@ spec:
             properties: {{policy: vault, key: keeper/fields, field: token, version: "7"}}
           - name: blob
             properties: {{policy: vault, key: keeper/blob}}
+          - name: untold
+            properties: {{policy: vault, key: keeper/untold}}
       traits:
         - type: spreadscaler
           properties: {{instances: 5}}
@@ -145,7 +148,7 @@ class Secrets(unittest.TestCase):
 
     def vault(self, lat):
         vault = Vault(lat.nats_port, "vault", {"keeper/password": TEXT, "keeper/fields": {"token": FIELD},
-                                               "keeper/blob": BYTES, "kv/bucket": "sealed-bucket",
+                                               "keeper/blob": BYTES, "keeper/untold": UNTOLD, "kv/bucket": "sealed-bucket",
                                                "kv/create": "true", "kv/uri": self.uri})
         self.addCleanup(vault.close)
         return vault
@@ -178,7 +181,7 @@ class Secrets(unittest.TestCase):
             self.assertFalse(self.bucket_exists(lat, "a-secret-of-that-name-wins"))
             self.in_the_open_nowhere(lat, host, sniffer)
             # one copy for the component that may ask for it, none of what went to a provider
-            until(lambda: copies(host.pid, TEXT) == 1, 5, lambda: f"{copies(host.pid, TEXT)} copies of a secret")
+            until(lambda: copies(host.pid, UNTOLD) == 1, 5, lambda: f"{copies(host.pid, UNTOLD)} copies of a secret")
             until(lambda: copies(host.pid, LOGIN) == 0, 5, lambda: f"{copies(host.pid, LOGIN)} copies of a link's secret")
 
             # a component
@@ -199,14 +202,14 @@ class Secrets(unittest.TestCase):
             self.rotate(lat, host, vault)
 
             lat.ctl("app", "delete", "vaulted")
-            until(lambda: copies(host.pid, TEXT) == 0, 15, lambda: f"{copies(host.pid, TEXT)} copies are left")
+            until(lambda: copies(host.pid, UNTOLD) == 0, 15, lambda: f"{copies(host.pid, UNTOLD)} copies are left")
 
     def in_the_open_nowhere(self, lat, host, sniffer):
         shown = lat.ctl("get", "inventory", "--output", "json").stdout + lat.ctl("get", "links", "--output", "json").stdout
         kv = [p["id"] for p in lat.inventory()[host.id]["providers"] if p["id"].endswith("kv")][0]
         seen = list(sniffer.seen)
         self.assertGreater(len(seen), 100)
-        for secret in (TEXT, FIELD, LOGIN):
+        for secret in (TEXT, FIELD, LOGIN, UNTOLD):
             self.assertNotIn(secret, host.text())  # which has the providers' lines, too
             self.assertNotIn(secret, shown)
             self.assertEqual([subject for subject, data in seen if secret.encode() in data], [])
