@@ -22,6 +22,7 @@
 #define PROBE_MS 2000
 #define NATS_READY_MS 10000
 #define HOST_READY_MS 15000
+#define SCHEDULER_READY_MS 5000
 #define STOP_MS 15000
 #define POLL_MS 20
 #define ENV_MAX 96
@@ -272,6 +273,30 @@ static bool host_ready(struct up *u, struct err *e)
     return true;
 }
 
+static void on_list(void *user, const struct proto_api_reply *r, const struct err *e)
+{
+    (void)r;
+    session_answer(user, e);
+}
+
+/* So that an application can be deployed at once. A lattice without a scheduler is none of our business. */
+static void scheduler_ready(struct up *u)
+{
+    struct ctl *c = u->c;
+    uint64_t until = clock_mono_ms() + SCHEDULER_READY_MS;
+    struct err e = ERR_INIT;
+    if (option_flag(c, "disable-wadm"))
+        return;
+    while (!session_await(c, proto_api_list(c->client, on_list, c, NULL, &e), &e) &&
+           e.code == ERR_NO_RESPONDERS) {
+        if (clock_mono_ms() > until) {
+            notice(c, "the scheduler does not answer yet: is JetStream there?");
+            return;
+        }
+        nap();
+    }
+}
+
 /* Everything that can be wrong before anything is started. */
 static bool prepare_host(struct up *u, struct err *e)
 {
@@ -297,7 +322,10 @@ static bool start_host(struct up *u, struct err *e)
     if (!local_spawn(c, argv, &u->env, log, &u->node, e))
         return false;
     u->started_node = true;
-    return local_record(c, &u->node, e) && host_ready(u, e);
+    if (!local_record(c, &u->node, e) || !host_ready(u, e))
+        return false;
+    scheduler_ready(u);
+    return true;
 }
 
 /* ---- up ------------------------------------------------------------------------------------------- */
