@@ -45,7 +45,8 @@ struct h2_stream {
     /* the reply */
     struct fields head; /* until nghttp2 has it: `waits` */
     struct fields trailers;
-    struct buf out; /* the body; what is before out_at is sent */
+    struct buf out;   /* the body: what is being sent, from out_at on, */
+    struct buf later; /* and what came since that began */
     size_t out_at;
     uint64_t write_ms; /* last bytes out, or the first ones in */
     bool waits, deferred;

@@ -2,7 +2,8 @@
 /* A stream of HTTP/2: one exchange, the reply that waits for the client's windows, and when patience with it ends.
  * A reply's head is given to nghttp2 only when the connection is flushed: until then it can be taken back, and a reply
  * that is complete by then needs no empty frame to end it.
- * Keeps: body bytes stay here until a window has room for them; a stream lives until nghttp2 closes it. */
+ * Keeps: body bytes stay here until a window has room for them, in two buffers that take turns so that none is moved:
+ * `out` is empty only when `later` is; a stream lives until nghttp2 closes it. */
 #include "lattice/http/h2.h"
 
 #include <assert.h>
@@ -13,7 +14,6 @@
 
 #define RATE_WINDOW_MS 20000u /* the body's rate is measured over this */
 #define OUT_KEEP_BYTES 4096u  /* a sent buffer larger than this is given back */
-#define OUT_DROP_BYTES 65536u /* sent bytes in front of the others are dropped past this */
 
 static struct h2_stream *stream_of(struct http_exchange *x)
 {
@@ -56,6 +56,7 @@ void h2_stream_free(struct h2_stream *s)
     fields_fini(&s->trailers);
     buf_fini(&s->cookies);
     buf_fini(&s->out);
+    buf_fini(&s->later);
     free(s);
 }
 
@@ -90,7 +91,7 @@ void h2_abort(struct http_exchange *x)
 
 static size_t queued(const struct h2_stream *s)
 {
-    return s->out.n - s->out_at;
+    return s->out.n - s->out_at + s->later.n;
 }
 
 /* Its window and the connection's are open. */
@@ -225,7 +226,7 @@ void h2_body(struct http_exchange *x, struct span data)
     struct h2_stream *s = stream_of(x);
     if (queued(s) == 0)
         s->write_ms = now(s);
-    buf_put(&s->out, data.p, data.n);
+    buf_put(s->out_at == 0 ? &s->out : &s->later, data.p, data.n);
     resume(s);
 }
 
@@ -280,7 +281,7 @@ static ssize_t on_read(nghttp2_session *session, int32_t id, uint8_t *unused, si
                        uint32_t *flags, nghttp2_data_source *source, void *user)
 {
     struct h2_stream *s = source->ptr;
-    size_t n = MIN(room, queued(s));
+    size_t n = MIN(room, s->out.n - s->out_at);
     (void)session;
     (void)id;
     (void)unused;
@@ -313,20 +314,22 @@ void h2_stream_submit(struct h2_stream *s)
 
 struct span h2_stream_out(const struct h2_stream *s)
 {
-    return (struct span){s->out.p + s->out_at, queued(s)};
+    return (struct span){s->out.p + s->out_at, s->out.n - s->out_at};
 }
 
 void h2_stream_sent(struct h2_stream *s, size_t n)
 {
-    assert(n <= queued(s));
+    assert(n <= s->out.n - s->out_at);
     s->out_at += n;
     s->write_ms = now(s);
-    if (queued(s) > 0 && s->out_at < OUT_DROP_BYTES)
+    if (s->out_at < s->out.n)
         return;
-    if (queued(s) > 0 && s->out_at < s->out.n / 2)
-        return;
-    buf_drop(&s->out, s->out_at);
+    struct buf sent = s->out;
+    s->out = s->later;
+    s->later = sent;
     s->out_at = 0;
-    if (s->out.n == 0 && s->out.cap > OUT_KEEP_BYTES)
-        buf_fini(&s->out);
+    if (sent.cap > OUT_KEEP_BYTES)
+        buf_fini(&s->later);
+    else
+        buf_clear(&s->later);
 }
