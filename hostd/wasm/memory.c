@@ -3,12 +3,13 @@
  *
  * A guarded memory is a reservation of 4 GiB and a guard, of which the used part is accessible:
  * base never moves, and a 32-bit address plus an offset below the guard's size cannot leave it.
- * Reservations that are given back stay in a pool, emptied, because making one is dear. Where
- * none can be had a memory is mapped exactly, base moves when it grows, and guests run in the
- * handlers that check.
+ * Reservations that are given back stay in a pool, because making one is dear: as their image has
+ * them when few pages differ, for the next copy of that image, else emptied. Where none can be had
+ * a memory is mapped exactly, base moves when it grows, and guests run in the handlers that check.
  *
  * Owns: mappings, the pool, images (sealed memfds, counted). Keeps: bytes behind size_bytes are
- * inaccessible (guarded) and, when they become accessible again, zero. */
+ * inaccessible (guarded) and, when they become accessible again, zero; nothing in the pool holds
+ * what a guest wrote, nor an image that nobody refers to. */
 #include "hostd/wasm/engine.h"
 
 #include <assert.h>
@@ -24,7 +25,7 @@
 #include "lattice/base/space.h"
 
 #define RESERVATION_BYTES (((uint64_t)4 << 30) + GUARD_BYTES)
-#define POOL_MAX 256             /* empty reservations kept */
+#define POOL_MAX 256             /* reservations kept */
 #define GUARDED_MAX_DEFAULT 8192 /* 47 bits of addresses hold about 32,000 */
 /* They take no more than half of the addresses. If those are fewer, all memories are checked instead. */
 #define GUARDED_MIN 256
@@ -32,12 +33,25 @@
 #define IMAGE_PAGE 4096u       /* granularity of images: a page of the host is one, or several */
 #define DIRTY_BYTES_MAX \
     (256 * IMAGE_PAGE) /* beyond that dropping them is cheaper than copying back */
+#define DIRTY_BYTES_KEPT (16 * IMAGE_PAGE) /* so much stays resident of a reservation in the pool */
 #define PAGEMAP_CHUNK 512
 #define SCAN_REGIONS 64
 
+struct memory_image {
+    atomic_uint refs; /* of memories */
+    int fd;
+    uint64_t size;
+    const uint8_t *view; /* the whole file, read-only */
+};
+
+struct reservation {
+    uint8_t *base;
+    const struct memory_image *image; /* in place, and nothing else; NULL: nothing is accessible */
+};
+
 static struct {
     pthread_mutex_t lock;
-    uint8_t *free[POOL_MAX];
+    struct reservation free[POOL_MAX];
     uint32_t nfree;
     uint32_t live; /* reservations in use or pooled */
     uint32_t max;
@@ -86,36 +100,89 @@ static void *map_nothing(void *at, size_t size)
     return p == MAP_FAILED ? NULL : p;
 }
 
-/* NULL: none to be had, which is no error. */
-static uint8_t *reserve(void)
+static void release(struct reservation r)
 {
-    uint8_t *base = NULL;
-    pthread_mutex_lock(&pool.lock);
-    if (pool.nfree > 0 && pool.max > 0) {
-        base = pool.free[--pool.nfree];
-    } else if (pool.live < pool.max) {
-        base = map_nothing(NULL, RESERVATION_BYTES);
-        pool.live += base != NULL;
-        mappings_add(base ? RESERVATION_MAPPINGS : 0);
-    }
-    pthread_mutex_unlock(&pool.lock);
-    return base;
+    munmap(r.base, RESERVATION_BYTES);
+    mappings_add(-RESERVATION_MAPPINGS);
+    pool.live--;
 }
 
-static void unreserve(uint8_t *base, uint64_t used)
+static bool empty(struct reservation *r)
 {
-    bool clean = used == 0 || map_nothing(base, used);
+    if (r->image && !map_nothing(r->base, r->image->size))
+        return false;
+    r->image = NULL;
+    return true;
+}
+
+/* In the pool; nfree: there is none. */
+static uint32_t find(const struct memory_image *image)
+{
+    for (uint32_t i = pool.nfree; i-- > 0;)
+        if (pool.free[i].image == image)
+            return i;
+    return pool.nfree;
+}
+
+/* Of the pool: with the image, else empty, else, when there can be no more, any. Base NULL: none. */
+static struct reservation take(const struct memory_image *image)
+{
+    uint32_t at = find(image);
+    if (at == pool.nfree)
+        at = find(NULL);
+    if (at == pool.nfree && (pool.nfree == POOL_MAX || pool.live >= pool.max))
+        at = 0;
+    if (at >= pool.nfree)
+        return (struct reservation){0};
+    struct reservation r = pool.free[at];
+    pool.free[at] = pool.free[--pool.nfree];
+    if (r.image == image || empty(&r))
+        return r;
+    release(r);
+    return (struct reservation){0};
+}
+
+/* With the image if there is one, else empty; base NULL: none to be had, which is no error. */
+static struct reservation reserve(const struct memory_image *image)
+{
+    struct reservation r = {0};
     pthread_mutex_lock(&pool.lock);
-    bool keep = clean && pool.nfree < POOL_MAX;
-    if (keep)
-        pool.free[pool.nfree++] = base;
-    else
-        pool.live--;
+    if (pool.max > 0)
+        r = take(image);
+    if (!r.base && pool.live < pool.max) {
+        r.base = map_nothing(NULL, RESERVATION_BYTES);
+        pool.live += r.base != NULL;
+        mappings_add(r.base ? RESERVATION_MAPPINGS : 0);
+    }
     pthread_mutex_unlock(&pool.lock);
-    if (keep)
-        return;
-    munmap(base, RESERVATION_BYTES);
-    mappings_add(-RESERVATION_MAPPINGS);
+    return r;
+}
+
+static bool is_image_again(struct wasm_memory *m);
+
+static void unreserve(struct wasm_memory *m)
+{
+    struct reservation r = {m->base, is_image_again(m) ? m->image : NULL};
+    bool clean = r.image || m->size_bytes == 0 || map_nothing(m->base, m->size_bytes);
+    pthread_mutex_lock(&pool.lock);
+    if (clean && pool.nfree < POOL_MAX)
+        pool.free[pool.nfree++] = r;
+    else
+        release(r);
+    pthread_mutex_unlock(&pool.lock);
+}
+
+/* The image goes. */
+static void pool_forget(const struct memory_image *image)
+{
+    pthread_mutex_lock(&pool.lock);
+    for (uint32_t i = pool.nfree; i-- > 0;) {
+        if (pool.free[i].image == image && !empty(&pool.free[i])) {
+            release(pool.free[i]);
+            pool.free[i] = pool.free[--pool.nfree];
+        }
+    }
+    pthread_mutex_unlock(&pool.lock);
 }
 
 bool memory_owns(const struct wasm_memory *m, uintptr_t addr)
@@ -186,12 +253,17 @@ struct wasm_memory *wasm_memory_new(const struct wasm_limits_type *type, struct 
     return memory_new(type, true, e);
 }
 
+static uint64_t pages_max_of(const struct wasm_limits_type *type)
+{
+    return type->has_max ? MIN(type->max, MEMORY_PAGES_MAX) : MEMORY_PAGES_MAX;
+}
+
 struct wasm_memory *memory_new(const struct wasm_limits_type *type, bool guarded, struct err *e)
 {
     struct wasm_memory *m = xnew(struct wasm_memory);
     m->type = *type;
-    m->pages_max = type->has_max ? MIN(type->max, MEMORY_PAGES_MAX) : MEMORY_PAGES_MAX;
-    m->base = guarded && !type->is64 ? reserve() : NULL;
+    m->pages_max = pages_max_of(type);
+    m->base = guarded && !type->is64 ? reserve(NULL).base : NULL;
     m->guarded = m->base != NULL;
     if (type->min > m->pages_max || !memory_grow(m, type->min)) {
         wasm_memory_free(m);
@@ -208,7 +280,7 @@ void wasm_memory_free(struct wasm_memory *m)
     if (!m)
         return;
     if (m->guarded) {
-        unreserve(m->base, m->size_bytes);
+        unreserve(m);
     } else if (m->base) {
         munmap(m->base, m->size_bytes);
         mappings_add(-1);
@@ -237,17 +309,17 @@ uint8_t *wasm_memory_at(struct wasm_memory *m, uint64_t addr, uint64_t n)
 
 /* ---- images ---- */
 
-struct memory_image {
-    atomic_uint refs;
-    int fd;
-    uint64_t size;
-    const uint8_t *view; /* the whole file, read-only */
-};
+static struct memory_image *image_ref(struct memory_image *image)
+{
+    atomic_fetch_add(&image->refs, 1);
+    return image;
+}
 
 static void image_unref(struct memory_image *image)
 {
     if (!image || atomic_fetch_sub(&image->refs, 1) != 1)
         return;
+    pool_forget(image);
     if (image->view)
         munmap((void *)(uintptr_t)image->view, image->size);
     if (image->fd >= 0)
@@ -302,21 +374,28 @@ static bool image_fits(const struct memory_image *image, const struct wasm_memor
            (image->size == 0 || memcmp(image->view, m->base, image->size) == 0);
 }
 
-/* The memory becomes a private view of the image; what was written before is forgotten. */
+/* The memory becomes a private view of its image; what was written before is forgotten. False: it
+ * has no image any more. */
 static bool map_image(struct wasm_memory *m, struct err *e)
 {
-    if (m->image->size == 0)
+    m->size_bytes = m->image->size;
+    if (m->size_bytes == 0)
         return true;
-    void *p = mmap(m->base, m->image->size, PROT_READ | PROT_WRITE,
+    void *p = mmap(m->base, m->size_bytes, PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, m->image->fd, 0);
-    return p != MAP_FAILED || err_errno(e, errno, "map memory image");
+    if (p != MAP_FAILED)
+        return true;
+    err_errno(e, errno, "map memory image");
+    image_unref(m->image);
+    m->image = NULL;
+    return false;
 }
 
 bool memory_mark(struct wasm_memory *m, const struct wasm_memory *like, struct err *e)
 {
     struct memory_image *image = like ? like->image : NULL;
     if (image_fits(image, m)) {
-        atomic_fetch_add(&image->refs, 1);
+        image_ref(image);
     } else {
         image = image_new(m, e);
         if (!image)
@@ -341,19 +420,19 @@ static bool write_image(struct wasm_memory *m, struct err *e)
 
 struct wasm_memory *memory_copy(const struct wasm_memory *of, struct err *e)
 {
-    struct wasm_limits_type empty = {
-        .has_max = of->type.has_max, .max = of->type.max, .is64 = of->type.is64};
-    struct wasm_memory *m = memory_new(&empty, of->guarded, e);
-    if (!m)
-        return NULL;
+    struct wasm_memory *m = xnew(struct wasm_memory);
+    struct reservation r = of->guarded ? reserve(of->image) : (struct reservation){0};
     m->type = of->type;
-    atomic_fetch_add(&of->image->refs, 1);
-    m->image = of->image;
-    if (!(m->guarded ? map_image(m, e) : write_image(m, e))) {
+    m->pages_max = pages_max_of(&of->type);
+    m->base = r.base;
+    m->guarded = r.base != NULL;
+    m->image = image_ref(of->image);
+    if (r.image)
+        m->size_bytes = m->image->size;
+    else if (!(m->guarded ? map_image(m, e) : write_image(m, e))) {
         wasm_memory_free(m);
         return NULL;
     }
-    m->size_bytes = m->image->size;
     return m;
 }
 
@@ -399,14 +478,14 @@ static int open_pagemap(void)
 struct rewinding {
     struct wasm_memory *m;
     int pagemap;
-    uint64_t ndirty; /* bytes */
+    uint64_t dirty_max, ndirty; /* bytes */
 };
 
 /* Copies bytes back. False: they are too many by now. */
 static bool copy_back(struct rewinding *r, uint64_t at, uint64_t n)
 {
     r->ndirty += n;
-    if (r->ndirty > DIRTY_BYTES_MAX)
+    if (r->ndirty > r->dirty_max)
         return false;
     memcpy(r->m->base + at, r->m->image->view + at, n);
     return true;
@@ -469,9 +548,11 @@ static enum rewound read_dirty(struct rewinding *r)
 
 /* Copies dirty pages back. False: too many, or they cannot be told, so the whole has to be
  * mapped anew. */
-static bool copy_dirty_back(struct wasm_memory *m, int pagemap)
+static bool copy_dirty_back(struct wasm_memory *m, uint64_t dirty_max)
 {
-    struct rewinding r = {m, pagemap, 0};
+    struct rewinding r = {m, open_pagemap(), dirty_max, 0};
+    if (r.pagemap < 0)
+        return false;
     enum rewound how = atomic_load(&cannot_scan) ? UNKNOWN : scan_dirty(&r);
     if (how == UNKNOWN) {
         atomic_store(&cannot_scan, true);
@@ -483,10 +564,16 @@ static bool copy_dirty_back(struct wasm_memory *m, int pagemap)
 
 static bool rewind_guarded(struct wasm_memory *m, struct err *e)
 {
-    int pagemap = open_pagemap();
-    if (m->image->size == 0 || (pagemap >= 0 && copy_dirty_back(m, pagemap)))
+    if (m->image->size == 0 || copy_dirty_back(m, DIRTY_BYTES_MAX))
         return true;
     return madvise(m->base, m->image->size, MADV_DONTNEED) == 0 || map_image(m, e);
+}
+
+/* Could it be made so with little left resident? */
+static bool is_image_again(struct wasm_memory *m)
+{
+    return m->image && m->image->size && shrink_to(m, m->image->size) &&
+           copy_dirty_back(m, DIRTY_BYTES_KEPT);
 }
 
 bool memory_rewind(struct wasm_memory *m, struct err *e)

@@ -169,6 +169,64 @@ START_TEST(copies_keep_the_limits)
 }
 END_TEST
 
+/* Of two pages, all bytes `fill`, marked. */
+static struct wasm_memory *marked_memory(uint8_t fill)
+{
+    const struct wasm_limits_type type = {.min = 2};
+    struct err e = ERR_INIT;
+    struct wasm_memory *m = memory_new(&type, true, &e);
+    ck_assert_msg(m && m->guarded, "%s", e.text);
+    memset(m->base, fill, m->size_bytes);
+    ck_assert_msg(memory_mark(m, NULL, &e), "%s", e.text);
+    return m;
+}
+
+static struct wasm_memory *memory_like(const struct wasm_memory *of)
+{
+    struct err e = ERR_INIT;
+    struct wasm_memory *m = memory_copy(of, &e);
+    ck_assert_msg(m, "%s", e.text);
+    ck_assert_uint_eq(m->size_bytes, 2 * WASM_PAGE);
+    ck_assert_int_eq(memcmp(m->base, of->base, m->size_bytes), 0);
+    return m;
+}
+
+/* Reservations that are kept with their image hold the image and nothing else, while there is one. */
+START_TEST(what_a_guest_wrote_goes_with_it)
+{
+    memory_guarded_max(1000);
+    wasm_init();
+    struct wasm_memory *one = marked_memory(1), *two = marked_memory(2);
+    struct wasm_memory *m = memory_like(one);
+    m->base[5000] = m->base[WASM_PAGE] = 9;
+    ck_assert(memory_grow(m, 1));
+    m->base[2 * WASM_PAGE] = 9;
+    const uint8_t *base = m->base;
+    wasm_memory_free(m);
+    m = memory_like(two);
+    wasm_memory_free(m);
+    m = memory_like(one);
+    ck_assert_ptr_eq(m->base, base);
+    ck_assert(memory_grow(m, 1));
+    ck_assert_uint_eq(m->base[2 * WASM_PAGE], 0);
+    memset(m->base, 9, m->size_bytes); /* too much to be kept */
+    wasm_memory_free(m);
+    wasm_memory_free(memory_like(one));
+    wasm_memory_free(one);
+    wasm_memory_free(two); /* nobody refers to the images now */
+    const struct wasm_limits_type type = {.min = 3};
+    struct wasm_memory *fresh[5];
+    for (size_t i = 0; i < ARRAY_LEN(fresh); i++) {
+        fresh[i] = memory_new(&type, true, NULL);
+        for (uint64_t at = 0; at < fresh[i]->size_bytes; at++)
+            if (fresh[i]->base[at])
+                ck_abort_msg("memory %zu holds %u at %u", i, fresh[i]->base[at], (unsigned)at);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(fresh); i++)
+        wasm_memory_free(fresh[i]);
+}
+END_TEST
+
 static void *copy_in_thread(void *user)
 {
     struct pair *p = user, mine = *p;
@@ -215,6 +273,7 @@ int main(void)
     tcase_add_loop_test(c, copies_go_on_from_the_mark_by_themselves, 0, EXEC_KINDS);
     tcase_add_loop_test(c, copies_can_be_rewound, 0, EXEC_KINDS);
     tcase_add_loop_test(c, copies_keep_the_limits, 0, EXEC_KINDS);
+    tcase_add_test(c, what_a_guest_wrote_goes_with_it);
     tcase_add_loop_test(c, originals_may_run_meanwhile, 0, EXEC_KINDS);
     tcase_add_test(c, what_holds_exceptions_is_not_copied);
     Suite *s = suite_create("wasm/copies");
