@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include "lattice/base/num.h"
 
@@ -20,17 +21,19 @@ size_t space_page_bytes(void)
     return (size_t)sysconf(_SC_PAGESIZE);
 }
 
-/* How far addresses go is not told: the greatest power of two at which a page can be. */
+/* How far addresses go is not told: the greatest power of two at which a page can be. By bare system calls,
+ * because ThreadSanitizer's mmap ends the process at addresses that it has no shadow for. */
 static uint64_t addresses(void)
 {
     size_t page = space_page_bytes();
     for (int bits = ADDRESS_BITS_MAX; bits > ADDRESS_BITS_MIN; bits--) {
         uint64_t middle = (uint64_t)1 << (bits - 1);
-        void *p = mmap((void *)(uintptr_t)middle, page, PROT_NONE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
-        if (p != MAP_FAILED)
-            munmap(p, page);
-        if (p != MAP_FAILED || errno != ENOMEM) /* taken, or not for us: it exists */
+        long p =
+            syscall(SYS_mmap, middle, page, PROT_NONE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1L, 0L);
+        if (p != -1)
+            syscall(SYS_munmap, p, page);
+        if (p != -1 || errno != ENOMEM) /* EEXIST: taken, so it is there */
             return 2 * middle;
     }
     return (uint64_t)1 << ADDRESS_BITS_MIN;
