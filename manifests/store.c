@@ -2,9 +2,9 @@
 /* Applications in the manifest bucket: key {lattice}-{app} holds all versions of one, key {lattice} the sorted list
  * of names, exactly as wadm keeps them (migration both ways). Owns the cache that follows the bucket; what the API
  * reads before it changes something comes from the bucket itself.
- * Keeps: every write is a compare-and-set; keys that only look like ours (lattice "a-b" beside "a") are left alone;
- * a manifest that cannot be read spoils only its own application; of a deleted one is remembered what it may have
- * put into the lattice. */
+ * Keeps: every write is a compare-and-set, save that a deleted application is purged whatever it had become, as wadm
+ * does; keys that only look like ours (lattice "a-b" beside "a") are left alone; a manifest that cannot be read spoils
+ * only its own application; of a deleted one is remembered what it may have put into the lattice. */
 #include "manifests/scheduler_int.h"
 
 #include "lattice/base/log.h"
