@@ -215,13 +215,14 @@ static void on_watched(void *user, const struct kv_entry *entry, const struct er
 static bool watched_enough(void *user)
 {
     struct watched *w = user;
-    return strcmp(w->text, w->want) == 0;
+    return strlen(w->text) >= strlen(w->want);
 }
 
 static void wait_watched(struct watched *w, const char *want)
 {
     w->want = want;
     env_wait(watched_enough, w, want);
+    ck_assert_str_eq(w->text, want);
 }
 
 static void watch(struct kv *kv, const char *keys, bool updates_only, struct watched *w)
