@@ -18,7 +18,7 @@ static void start_server(void)
     char conf[96], port[16];
     env = (struct env){.real = true, .loop = loop_new(), .port = env_free_port()};
     snprintf(env.url, sizeof env.url, "nats://127.0.0.1:%d", env.port);
-    snprintf(env.dir, sizeof env.dir, "/tmp/test-wrpc-XXXXXX");
+    snprintf(env.dir, sizeof env.dir, P_tmpdir "/test-wrpc-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(env.dir));
     snprintf(conf, sizeof conf, "%s/nats.conf", env.dir);
     snprintf(port, sizeof port, "%d", env.port);
