@@ -49,14 +49,7 @@ const struct option lattice_options[] = {
      .context = "ctl_tls_first",
      .preset = "false",
      .help = "only false: no handshake before the server's greeting"},
-    {.name = "lattice",
-     .letter = 'x',
-     .kind = OPTION_TEXT,
-     .env = "WASMCLOUD_LATTICE",
-     .context = "lattice lattice_prefix",
-     .preset = "default",
-     .value = "NAME",
-     .help = "lattice"},
+    LATTICE_OPTION,
     {.name = "timeout-ms",
      .letter = 't',
      .kind = OPTION_NUMBER,
@@ -311,14 +304,7 @@ static const struct option call_options[] = {
      .context = "rpc_tls_ca_file",
      .value = "FILE",
      .help = "require TLS; certificates (PEM) to trust beside the system's"},
-    {.name = "lattice",
-     .letter = 'x',
-     .kind = OPTION_TEXT,
-     .env = "WASMCLOUD_LATTICE",
-     .context = "lattice lattice_prefix",
-     .preset = "default",
-     .value = "NAME",
-     .help = "lattice"},
+    LATTICE_OPTION,
     {.name = "rpc-timeout-ms",
      .letter = 't',
      .kind = OPTION_NUMBER,
@@ -372,6 +358,12 @@ static const struct option call_options[] = {
         .name = "allow-latest", .kind = OPTION_FLAG, .help = "the tag may be latest" \
     }
 
+#define DIGEST_OPTION                                         \
+    {                                                         \
+        .name = "digest", .letter = 'd', .kind = OPTION_TEXT, \
+        .help = "sha256:... that its manifest must have"      \
+    }
+
 static const struct option validate_options[] = {
     {.name = "check-image-refs", .kind = OPTION_FLAG, .help = "are the images there, too?"},
     REGISTRY_OPTIONS,
@@ -392,10 +384,7 @@ static const struct option push_options[] = {
 static const struct option pull_options[] = {
     REGISTRY_OPTIONS,
     {.name = "destination", .kind = OPTION_TEXT, .value = "FILE", .help = "where to write it"},
-    {.name = "digest",
-     .letter = 'd',
-     .kind = OPTION_TEXT,
-     .help = "sha256:... that its manifest must have"},
+    DIGEST_OPTION,
     {0},
 };
 
@@ -403,46 +392,45 @@ static const struct option inspect_options[] = {
     REGISTRY_OPTIONS,
     {.name = "jwt-only", .kind = OPTION_FLAG, .help = "the token alone"},
     OPTION_IGNORED("no-cache", OPTION_FLAG),
-    {.name = "digest",
-     .letter = 'd',
-     .kind = OPTION_TEXT,
-     .help = "sha256:... that its manifest must have"},
+    DIGEST_OPTION,
     {0},
 };
 
-#define KEYS_FOLDER                                                                  \
-    {                                                                                \
-        .name = "directory", .letter = 'd', .kind = OPTION_TEXT, .env = "WASH_KEYS", \
-        .value = "DIR", .help = "folder of keys [~/.wash/keys]"                      \
+#define KEYS_FOLDER(letter_)                                                             \
+    {                                                                                    \
+        .name = "directory", .letter = letter_, .kind = OPTION_TEXT, .env = "WASH_KEYS", \
+        .value = "DIR", .help = "folder of keys [~/.wash/keys]"                          \
     }
 
-#define KEY_OPTIONS                                                                        \
-    {.name = "binary",                                                                     \
-     .letter = 'b',                                                                        \
+#define SIGNING_OPTIONS(subject_)                                                          \
+    {.name = "issuer",                                                                     \
+     .letter = 'i',                                                                        \
      .kind = OPTION_TEXT,                                                                  \
-     .value = "FILE",                                                                      \
-     .help = "the executable"},                                                            \
-        {.name = "arch",                                                                   \
-         .letter = 'a',                                                                    \
-         .kind = OPTION_TEXT,                                                              \
-         .value = "ARCH-OS",                                                               \
-         .help = "what it is for, default: this machine"},                                 \
-        KEYS_FOLDER,                                                                       \
-        {.name = "issuer",                                                                 \
-         .letter = 'i',                                                                    \
-         .kind = OPTION_TEXT,                                                              \
-         .env = "WASH_ISSUER_KEY",                                                         \
-         .value = "SEED",                                                                  \
-         .help = "key of the account (SA...)"},                                            \
+     .env = "WASH_ISSUER_KEY",                                                             \
+     .value = "SEED",                                                                      \
+     .help = "key of the account (SA...)"},                                                \
         {.name = "subject",                                                                \
          .letter = 's',                                                                    \
          .kind = OPTION_TEXT,                                                              \
          .env = "WASH_SUBJECT_KEY",                                                        \
          .value = "SEED",                                                                  \
-         .help = "key of the provider (SV...)"},                                           \
+         .help = "key of the " subject_},                                                  \
     {                                                                                      \
         .name = "disable-keygen", .kind = OPTION_FLAG, .help = "missing keys are an error" \
     }
+
+#define KEY_OPTIONS                                        \
+    {.name = "binary",                                     \
+     .letter = 'b',                                        \
+     .kind = OPTION_TEXT,                                  \
+     .value = "FILE",                                      \
+     .help = "the executable"},                            \
+        {.name = "arch",                                   \
+         .letter = 'a',                                    \
+         .kind = OPTION_TEXT,                              \
+         .value = "ARCH-OS",                               \
+         .help = "what it is for, default: this machine"}, \
+        KEYS_FOLDER('d'), SIGNING_OPTIONS("provider (SV...)")
 
 static const struct option par_create_options[] = {
     KEY_OPTIONS,
@@ -472,30 +460,14 @@ static const struct option claims_sign_options[] = {
     {.name = "rev", .letter = 'r', .kind = OPTION_NUMBER, .preset = "0", .help = "a number"},
     {.name = "ver", .letter = 'v', .kind = OPTION_TEXT, .preset = "0.0.0", .help = "for people"},
     {.name = "call-alias", .letter = 'a', .kind = OPTION_TEXT, .help = "another name for it"},
-    {.name = "directory",
-     .kind = OPTION_TEXT,
-     .env = "WASH_KEYS",
-     .value = "DIR",
-     .help = "folder of keys [~/.wash/keys]"},
-    {.name = "issuer",
-     .letter = 'i',
-     .kind = OPTION_TEXT,
-     .env = "WASH_ISSUER_KEY",
-     .value = "SEED",
-     .help = "key of the account (SA...)"},
-    {.name = "subject",
-     .letter = 's',
-     .kind = OPTION_TEXT,
-     .env = "WASH_SUBJECT_KEY",
-     .value = "SEED",
-     .help = "key of the component (SM...)"},
+    KEYS_FOLDER(0),
+    SIGNING_OPTIONS("component (SM...)"),
     {.name = "expires", .letter = 'x', .kind = OPTION_NUMBER, .value = "DAYS", .help = "from now"},
     {.name = "nbf",
      .letter = 'b',
      .kind = OPTION_NUMBER,
      .value = "DAYS",
      .help = "not before then"},
-    {.name = "disable-keygen", .kind = OPTION_FLAG, .help = "missing keys are an error"},
     {0},
 };
 
@@ -558,7 +530,7 @@ static const struct option completions_options[] = {
     {0},
 };
 
-static const struct option keys_options[] = {KEYS_FOLDER, {0}};
+static const struct option keys_options[] = {KEYS_FOLDER('d'), {0}};
 
 static const struct option spy_options[] = {
     {.name = "count",

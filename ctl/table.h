@@ -75,6 +75,12 @@ extern const struct option up_options[];                        /* options_up.c 
     {                                                                    \
         .name = name_, .kind = kind_, .help = "accepted, without effect" \
     }
+#define LATTICE_OPTION                                                                     \
+    {                                                                                      \
+        .name = "lattice", .letter = 'x', .kind = OPTION_TEXT, .env = "WASMCLOUD_LATTICE", \
+        .context = "lattice lattice_prefix", .preset = "default", .value = "NAME",         \
+        .help = "lattice"                                                                  \
+    }
 #define CONTEXT_OPTION                                           \
     {                                                            \
         .name = "context", .kind = OPTION_TEXT, .value = "NAME", \
