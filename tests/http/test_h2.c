@@ -348,24 +348,32 @@ START_TEST(unread_body_is_given_back)
 }
 END_TEST
 
+/* A reply of n bytes to a client that opens its window no further. */
+static int32_t reply_into_shut_window(struct h2_client *c, struct harness *h, size_t n)
+{
+    static const uint8_t bytes[300000];
+    struct err e = ERR_INIT;
+    h2_open(c, h, ANSWER_LATER, NULL);
+    c->hold = true;
+    int32_t id = h2_get(c, "");
+    ck_assert(http_reply_head(h->open, 200, NULL, 0, &e));
+    ck_assert_uint_eq(http_reply_body(h->open, (struct span){bytes, n}), n);
+    return id;
+}
+
 START_TEST(reply_waits_for_the_client)
 {
     struct harness h;
     struct h2_client c;
-    struct err e = ERR_INIT;
-    static uint8_t bytes[300000];
-    h2_open(&c, &h, ANSWER_LATER, NULL);
-    c.hold = true;
-    int32_t id = h2_get(&c, "");
-    ck_assert(http_reply_head(h.open, 200, NULL, 0, &e));
-    ck_assert_uint_eq(http_reply_body(h.open, (struct span){bytes, sizeof bytes}), sizeof bytes);
+    const size_t n = 300000;
+    int32_t id = reply_into_shut_window(&c, &h, n);
     h2_pump(&c);
     ck_assert_uint_eq(h2_seen(&c, id)->body.n, 65535);
     ck_assert_uint_eq(h.drained, 0);
     c.hold = false;
     nghttp2_session_consume(c.session, id, 65535);
     h2_pump(&c);
-    ck_assert_uint_eq(h2_seen(&c, id)->body.n, sizeof bytes);
+    ck_assert_uint_eq(h2_seen(&c, id)->body.n, n);
     ck_assert_uint_eq(h.drained, 1);
     http_reply_end(MOVE(h.open), NULL, 0);
     h2_pump(&c);
@@ -559,13 +567,7 @@ START_TEST(window_that_stays_shut)
 {
     struct harness h;
     struct h2_client c;
-    struct err e = ERR_INIT;
-    static uint8_t bytes[100000];
-    h2_open(&c, &h, ANSWER_LATER, NULL);
-    c.hold = true;
-    int32_t id = h2_get(&c, "");
-    ck_assert(http_reply_head(h.open, 200, NULL, 0, &e));
-    http_reply_body(h.open, (struct span){bytes, sizeof bytes});
+    int32_t id = reply_into_shut_window(&c, &h, 100000);
     h2_wait(&c, 28000);
     ck_assert_uint_eq(h.gone, 0);
     h2_wait(&c, 5000);

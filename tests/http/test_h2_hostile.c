@@ -344,36 +344,34 @@ START_TEST(continuation_flood)
 }
 END_TEST
 
+/* Requests that are spoilt as soon as they were handed over, until the connection ends. */
+static void spoil_requests(struct raw *r, uint8_t type, struct str payload)
+{
+    raw_open(r, ANSWER_LATER, NULL);
+    for (uint32_t id = 1; id < 4000 && !http_sim_ended(r->h.client); id += 2) {
+        h2_raw_head(&r->c, id, GET_FLAGS, HEAD_GET);
+        h2_frame(&r->c, type, 0, id, payload);
+        loop_sim_advance(r->h.loop, 0);
+    }
+    ck_assert_uint_gt(r->h.requests, 0);
+    ck_assert_uint_lt(r->h.requests, 600);
+    ck_assert_uint_eq(r->h.gone, r->h.requests);
+}
+
 START_TEST(rapid_reset)
 {
     struct raw r;
-    uint32_t id = 1;
-    raw_open(&r, ANSWER_LATER, NULL);
-    for (; id < 4000 && !http_sim_ended(r.h.client); id += 2) {
-        h2_raw_head(&r.c, id, GET_FLAGS, HEAD_GET);
-        h2_frame(&r.c, NGHTTP2_RST_STREAM, 0, id, STR("\0\0\0\x08"));
-        loop_sim_advance(r.h.loop, 0);
-    }
-    ck_assert_uint_lt(r.h.requests, 600);
-    ck_assert_uint_eq(r.h.gone, r.h.requests);
+    spoil_requests(&r, NGHTTP2_RST_STREAM, STR("\0\0\0\x08"));
     ck_assert(strstr(raw_seen(&r), ":11 "));
     raw_close(&r);
 }
 END_TEST
 
-/* The same by way of us: what the client spoils after it was handed over. */
+/* The same by way of us. */
 START_TEST(resets_that_we_are_made_to_send)
 {
     struct raw r;
-    uint32_t id = 1;
-    raw_open(&r, ANSWER_LATER, NULL);
-    for (; id < 4000 && !http_sim_ended(r.h.client); id += 2) {
-        h2_raw_head(&r.c, id, GET_FLAGS, HEAD_GET);
-        h2_frame(&r.c, NGHTTP2_WINDOW_UPDATE, 0, id, STR("\x7f\xff\xff\xff"));
-        loop_sim_advance(r.h.loop, 0);
-    }
-    ck_assert_uint_lt(r.h.requests, 600);
-    ck_assert_uint_eq(r.h.gone, r.h.requests);
+    spoil_requests(&r, NGHTTP2_WINDOW_UPDATE, STR("\x7f\xff\xff\xff"));
     raw_close(&r);
 }
 END_TEST
