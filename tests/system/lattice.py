@@ -298,6 +298,28 @@ spec:
 """
 
 
+def http_server_part(port, target):
+    """Of a manifest: the provider that serves a component at a port of this machine."""
+    return f"""    - name: http-server
+      type: capability
+      properties:
+        image: ghcr.io/wasmcloud/http-server:0.23.2
+      traits:
+        - type: link
+          properties:
+            namespace: wasi
+            package: http
+            interfaces: [incoming-handler]
+            source:
+              config:
+                - name: http
+                  properties:
+                    address: 127.0.0.1:{port}
+            target:
+              name: {target}
+"""
+
+
 def children_of(pid):
     done = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(pid)], text=True, capture_output=True, check=False)
     return [(int(line.split(None, 1)[0]), line.split(None, 1)[1]) for line in done.stdout.splitlines()]

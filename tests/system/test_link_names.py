@@ -3,7 +3,7 @@
 
 import unittest
 
-from lattice import BIN, ROOT, Lattice, free_port, main, until
+from lattice import BIN, ROOT, Lattice, free_port, http_server_part, main, until
 
 CHOOSER = ROOT / "tests/guests/chooser/chooser.wasm"
 
@@ -41,24 +41,7 @@ spec:
       type: capability
       properties:
         image: ghcr.io/wasmcloud/keyvalue-nats:0.3.1
-    - name: http-server
-      type: capability
-      properties:
-        image: ghcr.io/wasmcloud/http-server:0.23.2
-      traits:
-        - type: link
-          properties:
-            namespace: wasi
-            package: http
-            interfaces: [incoming-handler]
-            source:
-              config:
-                - name: http
-                  properties:
-                    address: 127.0.0.1:{port}
-            target:
-              name: chooser
-"""
+{http_server_part(port, "chooser")}"""
 
 
 class LinkNames(unittest.TestCase):

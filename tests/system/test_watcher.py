@@ -8,7 +8,7 @@ import queue
 import signal
 import unittest
 
-from lattice import BIN, ROOT, Lattice, children_of, free_port, main, until
+from lattice import BIN, ROOT, Lattice, children_of, free_port, http_server_part, main, until
 from peer import Peer, text
 
 COUNTER = ROOT / "deploy/examples/counter/counter.wasm"
@@ -93,24 +93,7 @@ spec:
                   properties:
                     bucket: watched
                     watch: "SET@in.>,SET@ready,DEL@in.*"
-    - name: http-server
-      type: capability
-      properties:
-        image: ghcr.io/wasmcloud/http-server:0.23.2
-      traits:
-        - type: link
-          properties:
-            namespace: wasi
-            package: http
-            interfaces: [incoming-handler]
-            source:
-              config:
-                - name: http
-                  properties:
-                    address: 127.0.0.1:{port}
-            target:
-              name: counter
-"""
+{http_server_part(port, "counter")}"""
 
 
 class Watcher(unittest.TestCase):
