@@ -131,6 +131,17 @@ static bool load_component(struct job *j)
                                 : file_read(j->ref, j->pull.bytes_max, &j->bytes, &j->e);
 }
 
+/* Once more when somebody removes it before we hold it. */
+static void keep_program(struct job *j, struct span bytes)
+{
+    for (int tries = 0; tries < 2; tries++) {
+        free(j->program);
+        j->program = cache_program(j->cache, bytes, &j->e);
+        if (!j->program || image_hold_add(j->hold, j->program))
+            return;
+    }
+}
+
 static bool unpack(struct job *j, struct span file)
 {
     struct par par;
@@ -139,12 +150,7 @@ static bool unpack(struct job *j, struct span file)
               par_check(&par, target, clock_wall_ns() / NS_PER_S, &j->e);
     if (ok) {
         j->token = str_dup(par.token);
-        j->program = cache_program(j->cache, par_find(&par, target)->bytes, &j->e);
-        if (j->program &&
-            !image_hold_add(j->hold, j->program)) { /* somebody removed it: once more */
-            free(j->program);
-            j->program = cache_program(j->cache, par_find(&par, target)->bytes, &j->e);
-        }
+        keep_program(j, par_find(&par, target)->bytes);
     }
     par_fini(&par);
     return (ok && j->program) || err_wrap(&j->e, "provider '%s'", j->ref);
