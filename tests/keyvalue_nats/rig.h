@@ -222,4 +222,16 @@ static inline const char *rig_host(struct rig *r, enum proto_rpc what, const cha
     return (const char *)r->reply.p;
 }
 
+static inline int rig_run(const char *name, TCase *t)
+{
+    Suite *s = suite_create(name);
+    tcase_set_timeout(t, 60);
+    suite_add_tcase(s, t);
+    SRunner *sr = srunner_create(s);
+    srunner_run_all(sr, CK_ENV);
+    int failed = srunner_ntests_failed(sr);
+    srunner_free(sr);
+    return failed ? 1 : 0;
+}
+
 #endif

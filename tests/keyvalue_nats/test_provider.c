@@ -371,9 +371,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *s = suite_create("keyvalue-nats");
     TCase *t = tcase_create("provider");
-    tcase_set_timeout(t, 60);
     tcase_add_test(t, get_set_delete);
     tcase_add_test(t, any_key);
     tcase_add_test(t, long_key);
@@ -392,10 +390,5 @@ int main(void)
     tcase_add_test(t, bad_settings);
     tcase_add_test(t, malformed);
     tcase_add_test(t, stop_waits_for_calls);
-    suite_add_tcase(s, t);
-    SRunner *sr = srunner_create(s);
-    srunner_run_all(sr, CK_ENV);
-    int failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed ? 1 : 0;
+    return rig_run("keyvalue-nats", t);
 }

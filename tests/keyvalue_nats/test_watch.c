@@ -362,9 +362,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *s = suite_create("keyvalue-nats watcher");
     TCase *t = tcase_create("watch");
-    tcase_set_timeout(t, 60);
     tcase_add_test(t, sets_and_deletes_of_named_keys);
     tcase_add_test(t, wildcards);
     tcase_add_test(t, what_was_there_before_is_not_told);
@@ -375,10 +373,5 @@ int main(void)
     tcase_add_test(t, a_bucket_made_again_is_watched_from_its_beginning);
     tcase_add_test(t, stop_waits_for_what_is_being_told);
     tcase_add_test(t, bad_settings);
-    suite_add_tcase(s, t);
-    SRunner *sr = srunner_create(s);
-    srunner_run_all(sr, CK_ENV);
-    int failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed ? 1 : 0;
+    return rig_run("keyvalue-nats watcher", t);
 }
