@@ -11,10 +11,9 @@
 #include <stdlib.h>
 #include "lattice/base/alloc.h"
 #include "lattice/base/buf.h"
-#include "lattice/base/loop.h"
 #include "lattice/base/num.h"
 #include "lattice/base/reader.h"
-#include "lattice/http/http_sim.h"
+#include "tests/fuzz/fuzz_http.h"
 
 #define OPEN_MAX 64
 
@@ -188,8 +187,7 @@ static void put_head(struct buf *out, uint8_t flags, uint32_t id, struct reader 
     buf_fini(&block);
 }
 
-static void put_record(struct reader *r, struct buf *out, struct loop *loop,
-                       struct http_sim_client *client)
+static void put_record(struct reader *r, struct buf *out, struct fuzz_http *h)
 {
     uint8_t kind = rd_u8(r), flags = rd_u8(r), stream = rd_u8(r), n = rd_u8(r);
     struct span payload = rd_bytes(r, MIN(n, rd_left(r)));
@@ -202,10 +200,10 @@ static void put_record(struct reader *r, struct buf *out, struct loop *loop,
         put_head(out, flags, id, &fields);
         break;
     case 17:
-        loop_sim_advance(loop, (uint64_t)flags * 256 + stream);
+        loop_sim_advance(h->loop, (uint64_t)flags * 256 + stream);
         break;
     case 18:
-        http_sim_take(client, flags & 1 ? SIZE_MAX : stream);
+        http_sim_take(h->client, flags & 1 ? SIZE_MAX : stream);
         break;
     default:
         if (kind < 16)
@@ -220,25 +218,24 @@ static void on_stopped(void *user)
     (void)user;
 }
 
-static void play(struct fuzz *f, struct span in, struct loop *loop, struct http_server *server,
-                 struct http_sim_client *client)
+static void play(struct fuzz *f, struct span in, struct fuzz_http *h)
 {
     struct err e = ERR_INIT;
     struct reader r;
     bool stopped = false;
     rd_init(&r, in, &e);
-    http_sim_put(client, STR("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"));
+    http_sim_put(h->client, STR("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"));
     while (rd_left(&r) > 3) {
         struct buf out = BUF_INIT;
-        put_record(&r, &out, loop, client);
+        put_record(&r, &out, h);
         size_t step = f->mode & MODE_DRIP ? 1 : MAX(out.n, (size_t)1);
         for (size_t at = 0; at < out.n; at += step)
-            http_sim_put(client, str_sub(buf_view(&out), at, at + step));
+            http_sim_put(h->client, str_sub(buf_view(&out), at, at + step));
         buf_fini(&out);
-        loop_sim_advance(loop, 0);
+        loop_sim_advance(h->loop, 0);
         if (f->mode & MODE_STOP && !stopped && rd_left(&r) < in.n / 2) {
             stopped = true;
-            http_server_stop(server, 1000000, on_stopped, NULL);
+            http_server_stop(h->server, 1000000, on_stopped, NULL);
         }
     }
 }
@@ -248,36 +245,23 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size == 0)
         return 0;
+    static const struct http_limits limits = {.head_bytes_max = 2000,
+                                              .headers_max = 20,
+                                              .target_bytes_max = 200,
+                                              .body_bytes_max = 5000,
+                                              .body_window_bytes = 1000,
+                                              .streams_max = OPEN_MAX / 4,
+                                              .write_high_bytes = 100,
+                                              .write_low_bytes = 10};
     struct fuzz f = {.mode = data[0]};
-    struct err e = ERR_INIT;
-    struct loop *loop = loop_sim_new();
-    struct http_server *server;
-    struct http_sim_client *client;
-    struct http_server_opts opts = {
-        .address = STR("h:1"),
-        .handler = &handler,
-        .user = &f,
-        .limits = {.head_bytes_max = 2000,
-                   .headers_max = 20,
-                   .target_bytes_max = 200,
-                   .body_bytes_max = 5000,
-                   .body_window_bytes = 1000,
-                   .streams_max = OPEN_MAX / 4,
-                   .write_high_bytes = 100,
-                   .write_low_bytes = 10},
-    };
-    if (!http_server_open(loop, &opts, &server, &e) ||
-        !http_sim_connect(loop, STR("h:1"), STR("c"), &client, &e))
-        abort();
-    play(&f, (struct span){data + 1, size - 1}, loop, server, client);
-    loop_sim_advance(loop, 100000);
-    http_sim_put_eof(client);
-    loop_sim_advance(loop, 1);
-    assert(f.nopen == 0 || !http_sim_ended(client));
-    http_server_close(server);
+    struct fuzz_http h = fuzz_http_open(&handler, &f, &limits);
+    play(&f, (struct span){data + 1, size - 1}, &h);
+    loop_sim_advance(h.loop, 100000);
+    http_sim_put_eof(h.client);
+    loop_sim_advance(h.loop, 1);
+    assert(f.nopen == 0 || !http_sim_ended(h.client));
+    http_server_close(h.server);
     assert(f.nopen == 0);
-    http_sim_close(client);
-    loop_sim_advance(loop, 1);
-    loop_free(loop);
+    fuzz_http_close(&h);
     return 0;
 }

@@ -3,11 +3,9 @@
  * reads and how the handler behaves. Whatever comes: no crash, no exchange left behind, and no more answers begun
  * than requests handed over plus one refusal. */
 #include <assert.h>
-#include <stdlib.h>
 #include "lattice/base/alloc.h"
-#include "lattice/base/loop.h"
 #include "lattice/base/num.h"
-#include "lattice/http/http_sim.h"
+#include "tests/fuzz/fuzz_http.h"
 
 struct fuzz {
     uint8_t mode;
@@ -92,42 +90,29 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size == 0)
         return 0;
+    static const struct http_limits limits = {.head_bytes_max = 2000,
+                                              .headers_max = 20,
+                                              .target_bytes_max = 200,
+                                              .body_bytes_max = 5000,
+                                              .write_high_bytes = 100,
+                                              .write_low_bytes = 10,
+                                              .pipeline_bytes_max = 50};
     struct fuzz f = {.mode = data[0]};
-    struct err e = ERR_INIT;
-    struct loop *loop = loop_sim_new();
-    struct http_server *server;
-    struct http_sim_client *client;
-    struct http_server_opts opts = {
-        .address = STR("h:1"),
-        .handler = &handler,
-        .user = &f,
-        .limits = {.head_bytes_max = 2000,
-                   .headers_max = 20,
-                   .target_bytes_max = 200,
-                   .body_bytes_max = 5000,
-                   .write_high_bytes = 100,
-                   .write_low_bytes = 10,
-                   .pipeline_bytes_max = 50},
-    };
-    if (!http_server_open(loop, &opts, &server, &e) ||
-        !http_sim_connect(loop, STR("h:1"), STR("c"), &client, &e))
-        abort();
+    struct fuzz_http h = fuzz_http_open(&handler, &f, &limits);
     if (f.mode & MODE_SLOW)
-        http_sim_take(client, 7);
+        http_sim_take(h.client, 7);
     size_t step = f.mode & MODE_DRIP ? 1 : MAX(size / 3, 1);
     for (size_t at = 1; at < size; at += step) {
-        http_sim_put(client, (struct str){(const char *)data + at, MIN(step, size - at)});
-        loop_sim_advance(loop, f.mode & MODE_DRIP ? 0 : 700);
+        http_sim_put(h.client, (struct str){(const char *)data + at, MIN(step, size - at)});
+        loop_sim_advance(h.loop, f.mode & MODE_DRIP ? 0 : 700);
         if (f.mode & MODE_SLOW)
-            http_sim_take(client, 7);
+            http_sim_take(h.client, 7);
     }
-    http_sim_put_eof(client);
-    loop_sim_advance(loop, 100000);
-    assert(!f.open || !http_sim_ended(client));
-    http_server_close(server);
+    http_sim_put_eof(h.client);
+    loop_sim_advance(h.loop, 100000);
+    assert(!f.open || !http_sim_ended(h.client));
+    http_server_close(h.server);
     assert(!f.open);
-    http_sim_close(client);
-    loop_sim_advance(loop, 1);
-    loop_free(loop);
+    fuzz_http_close(&h);
     return 0;
 }
