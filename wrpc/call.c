@@ -12,7 +12,6 @@
  * needs nothing more from us. */
 #include "wrpc/wrpc_int.h"
 
-#include <assert.h>
 #include "lattice/base/alloc.h"
 #include "lattice/base/loop.h"
 #include "lattice/base/num.h"

@@ -3,8 +3,8 @@
  * Parameters wait in their invocation, bounded, until it is read; then they are passed on as they come. One that
  * overflows looks to its reader like a channel that ended too early, so only that invocation suffers.
  * Keeps: the handshake goes out before anything else, and a caller that is not ours has heard it before the invocation
- * begins; only an answer in one message to one of ours may do without; the end of the results goes out exactly once,
- * at the latest when the invocation is freed (which then says "failed"). */
+ * begins; only an answer that comes at once, to one of ours, may overtake it or do without; the end of the results goes
+ * out exactly once, at the latest when the invocation is freed (which then says "failed"). */
 #include "wrpc/wrpc_int.h"
 
 #include <assert.h>

@@ -8,7 +8,6 @@
  * Keeps: one timer per watch; generation: messages of an older consumer land on a subject nobody listens to. */
 #include "lattice/bus/bus_int.h"
 
-#include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include "lattice/base/alloc.h"
