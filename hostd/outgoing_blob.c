@@ -63,6 +63,7 @@ struct blob {
     bool data_ended, status_known;
     /* to the target */
     struct wrpc_out *body; /* NULL once it ended */
+    bool finished;         /* so the guest said, of no bytes maybe before the call is taken */
     size_t credit_owed;    /* bytes sent that the guest may replace once there is room */
     /* for another try */
     struct wrpc *rpc;
@@ -217,6 +218,7 @@ static void send_end(struct outgoing *o, struct span trailers)
 {
     struct blob *b = (struct blob *)o;
     (void)trailers; /* of HTTP */
+    b->finished = true;
     if (b->body)
         wrpc_out_finish_stream(MOVE(b->body));
 }
@@ -287,6 +289,8 @@ static bool invoke(struct blob *b, struct err *e)
         wrpc_out_on_room(b->body, on_room, b);
         wrpc_call_on_taken(b->call, on_taken);
     }
+    if (b->body && b->finished)
+        wrpc_out_finish_stream(MOVE(b->body));
     return true;
 }
 

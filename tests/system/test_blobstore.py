@@ -219,6 +219,8 @@ class Blobstore(unittest.TestCase):
             # one of 0.1.0 answers when it has it all: a guest that then first writes waits for itself, as it does upstream
             self.assertEqual(self.ask(c, "/early/a/big", big), (200, b"done\n"))
             self.assertEqual(store.containers["a"]["big"], big)
+            self.assertEqual(self.ask(c, "/early/a/none", b""), (200, b"done\n"))
+            self.assertEqual(store.containers["a"]["none"], b"")
             if not store.old:
                 self.assertEqual(self.ask(c, "/put/a/late", big), (200, b"done\n"))
                 self.assertEqual(store.containers["a"]["late"], big)
