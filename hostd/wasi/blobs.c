@@ -197,6 +197,14 @@ static bool is_answered(void *obj)
     return f->answered;
 }
 
+/* Nothing follows: an outgoing-value that waits for how it went hears the same. */
+static struct wit_value refused(struct comp_host_call *hc, struct str why)
+{
+    const struct wasi_fetch *f = hc->state;
+    wasi_call_end(wasi_of(hc), f->request.exchange, why.n ? why : STR("the call failed"));
+    return wasi_err(hc, wasi_copy_bytes(hc, str_span(why)));
+}
+
 static struct wit_value outcome(struct comp_host_call *hc, const struct remote *what,
                                 const struct wit_value *args)
 {
@@ -208,13 +216,12 @@ static struct wit_value outcome(struct comp_host_call *hc, const struct remote *
         return wasi_blob_error(hc, f->error_text);
     rd_init(&r, buf_span(&f->root), &e);
     bool failed = rd_u8(&r) != 0;
-    if (failed)
-        v = wasi_copy_bytes(hc, str_span(rd_name(&r)));
-    else if (what->take && rd_ok(&r))
+    struct str why = failed ? rd_name(&r) : STR("");
+    if (!failed && what->take && rd_ok(&r))
         v = what->take(hc, args, &r);
     if (!rd_ok(&r))
-        return wasi_blob_error(hc, e.text);
-    return failed ? wasi_err(hc, v) : what->take ? wasi_ok(hc, v) : WASI_OK;
+        return refused(hc, str_of(e.text));
+    return failed ? refused(hc, why) : what->take ? wasi_ok(hc, v) : WASI_OK;
 }
 
 /* NULL, with an error as result: it cannot be made. */

@@ -238,6 +238,18 @@ START_TEST(a_target_that_fails_late_is_heard_by_finish)
 }
 END_TEST
 
+START_TEST(a_write_that_is_refused_is_over)
+{
+    struct fake *f = fake_new(NULL);
+    void *stream, *c = new_container(f), *value = new_value(f, &stream);
+    expect(f, 2, BYTES("\1\11read-only"), "err(\"read-only\")", CONTAINER,
+           "[method]container.write-data", ARGS(OBJ(c), TEXT("o"), OBJ(value)));
+    fake_drop(f, STREAMS, "output-stream", stream);
+    EXPECT("err(\"read-only\")", f, TYPES, FINISH, ARGS(OBJ(value)));
+    done(f, c);
+}
+END_TEST
+
 START_TEST(what_its_guest_did_not_end_is_cut_short)
 {
     struct fake *f = fake_new(NULL);
@@ -349,6 +361,7 @@ int main(void)
     tcase_add_test(c, broken_lists_of_names_are_errors);
     tcase_add_test(c, an_object_is_written_when_its_target_says_so);
     tcase_add_test(c, a_target_that_fails_late_is_heard_by_finish);
+    tcase_add_test(c, a_write_that_is_refused_is_over);
     tcase_add_test(c, what_its_guest_did_not_end_is_cut_short);
     tcase_add_test(c, a_value_is_written_once_and_finished_without_its_stream);
     tcase_add_test(c, an_object_nobody_reads_is_given_up);
