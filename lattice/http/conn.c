@@ -4,11 +4,8 @@
  * from every callback; one that lingers has no exchange that is still the handler's. */
 #include "lattice/http/http_server_int.h"
 
-#include <assert.h>
 #include "lattice/base/alloc.h"
 #include "lattice/base/num.h"
-
-#define OUT_KEEP_BYTES 4096u /* a written-out buffer larger than this is given back */
 
 struct http_conn *conn_new(struct http_server *s, const struct http_transport *t, void *carrier,
                            struct str peer)

@@ -7,7 +7,6 @@
 
 #include <assert.h>
 #include <stdio.h>
-#include "lattice/base/alloc.h"
 #include "lattice/base/num.h"
 
 const char *http_gone_text(enum http_gone why)

@@ -7,8 +7,6 @@
 #include <assert.h>
 #include "lattice/base/num.h"
 
-#define RATE_WINDOW_MS 20000u /* the body's rate is measured over this */
-
 /* ---- whose turn it is ---- */
 
 static enum conn_phase phase_of(const struct http_conn *c)

@@ -5,7 +5,6 @@
  * Keeps: pseudo-header fields stand in front of fields.bytes, and the exchange has a Host field like any other. */
 #include "lattice/http/h2.h"
 
-#include <assert.h>
 #include "lattice/base/num.h"
 
 #define FIELD_OVERHEAD 32u /* of each field, as RFC 9113, 6.5.2 counts */

@@ -12,9 +12,6 @@
 #include "lattice/base/alloc.h"
 #include "lattice/base/num.h"
 
-#define RATE_WINDOW_MS 20000u /* the body's rate is measured over this */
-#define OUT_KEEP_BYTES 4096u  /* a sent buffer larger than this is given back */
-
 static struct h2_stream *stream_of(struct http_exchange *x)
 {
     return (struct h2_stream *)x; /* its first member */

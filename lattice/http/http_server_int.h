@@ -81,6 +81,9 @@ struct http_protocol {
     size_t (*queued)(const struct http_exchange *x);     /* of the reply */
 };
 
+#define RATE_WINDOW_MS 20000u /* a body's rate is measured over this */
+#define OUT_KEEP_BYTES 4096u  /* a sent buffer larger than this is given back */
+
 extern const struct http_protocol h1_protocol, h2_protocol;
 void h2_begin(struct http_conn *c); /* it is HTTP/2 from here on */
 
@@ -115,9 +118,6 @@ struct http_exchange {
     bool expects_continue;
     bool above_high; /* drained() is owed */
 };
-
-/* Of a body that nobody waits for any more we read this much to keep the connection. */
-#define UNWANTED_BYTES_MAX (256u * 1024)
 
 void exchange_init(struct http_exchange *x, struct http_conn *c);
 void exchange_begin(struct http_exchange *x); /* its first byte is in */
@@ -200,9 +200,9 @@ struct http_conn {
 
     uint64_t phase_ms, read_ms, write_ms; /* when it began; last bytes in; last bytes out */
     uint64_t rate_ms, rate_bytes;         /* the window in which the body's rate is measured */
-    bool running;                         /* inside conn_run: closing and going on are left to it */
-    bool dead;                            /* to be freed as soon as nobody is inside */
-    bool closing;                         /* HTTP/1.1: no request after this one */
+    bool running; /* somebody is inside: closing and going on are left to him */
+    bool dead;    /* to be freed as soon as nobody is inside */
+    bool closing; /* HTTP/1.1: no request after this one */
     bool reading;
     bool shut, eof;                     /* towards and from the client */
     bool in_name, in_value, value_over; /* the tokeniser is inside of one; saw its end */

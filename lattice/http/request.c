@@ -6,6 +6,9 @@
 
 #include "lattice/base/num.h"
 
+/* Of a body that nobody waits for any more we read this much to keep the connection. */
+#define UNWANTED_BYTES_MAX (256u * 1024)
+
 /* Refuses the request; returns what a callback gives the tokeniser to stop. */
 static int refuse(struct http_conn *c, uint16_t status)
 {
