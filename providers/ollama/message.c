@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Ollama's JSON and the records of thomastaylor312:ollama/generate. Pure. */
 #include <jansson.h>
-#include <stdlib.h>
 #include "lattice/base/num.h"
 #include "providers/ollama/provider.h"
 

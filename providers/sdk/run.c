@@ -6,7 +6,6 @@
 #include "lattice/base/alloc.h"
 #include "lattice/base/descriptors.h"
 #include "lattice/base/log.h"
-#include "lattice/base/num.h"
 #include "lattice/base/space.h"
 #include "lattice/base/trim.h"
 #include "providers/sdk/sdk_int.h"

@@ -3,8 +3,6 @@
  * Keeps: what is opened lives in arenas that their owners wipe; no error shows any of it. */
 #include "providers/sdk/sdk_int.h"
 
-#include "lattice/base/num.h"
-
 #define OPENED_BYTES_MAX (8u << 20) /* the secrets of one link */
 
 bool keys_read(const struct proto_host_data *h, struct sdk_keys *out, struct err *e)

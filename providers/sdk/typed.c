@@ -7,7 +7,6 @@
 #include <utlist.h>
 #include "lattice/base/alloc.h"
 #include "lattice/base/log.h"
-#include "lattice/base/num.h"
 
 #define CALL_ARENA_BYTES (32u << 20) /* decoded parameters, and what the answer is made of */
 
