@@ -5,7 +5,6 @@
 #include <assert.h>
 #include <utlist.h>
 #include "lattice/base/alloc.h"
-#include "lattice/base/log.h"
 #include "lattice/base/num.h"
 
 #define STORE "wrpc:keyvalue/store@0.2.0-draft"

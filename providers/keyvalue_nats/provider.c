@@ -2,7 +2,6 @@
 /* Links become stores; life and health of the provider. */
 #include "providers/keyvalue_nats/provider.h"
 
-#include <utlist.h>
 #include "lattice/base/alloc.h"
 #include "lattice/base/log.h"
 
@@ -11,12 +10,8 @@
 static bool is_served(const struct sdk_link *link)
 {
     const struct proto_link_def *def = link->def;
-    if (!str_eqz(def->wit_namespace, "wasi") || !str_eqz(def->wit_package, "keyvalue"))
-        return false;
-    for (uint32_t i = 0; i < def->interfaces.n; i++)
-        if (str_eqz(def->interfaces.v[i], "watcher"))
-            return true;
-    return link->role == SDK_TARGET;
+    return str_eqz(def->wit_namespace, "wasi") && str_eqz(def->wit_package, "keyvalue") &&
+           (link->role == SDK_TARGET || proto_strs_has(&def->interfaces, STR("watcher")));
 }
 
 static void link_put(void *self, struct sdk_link *link)

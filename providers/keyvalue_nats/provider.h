@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The keyvalue-nats provider: wrpc:keyvalue/{store,atomics,batch} for linked components on JetStream buckets, and
- * wrpc:keyvalue/watcher of components that it is linked to. main.c
- * hands keyvalue_nats_provider to the SDK; the rest is private to this folder. Loop thread only.
+ * wrpc:keyvalue/watcher of components that it is linked to. main.c hands keyvalue_nats_provider to the SDK; the rest is
+ * private to this folder. Loop thread only.
  * Keeps: a call belongs to one store and is answered once; a store that goes answers its calls first.
  * Spec: wRPC 4.2 (wrpc:keyvalue@0.2.0-draft). */
 #ifndef HOSTD_KEYVALUE_NATS_PROVIDER_H

@@ -149,10 +149,10 @@ struct store *store_open(struct provider *p, const struct sdk_link *link)
     s->provider = p;
     s->link = link;
     DL_APPEND(p->stores, s);
-    bool ok = settings_read(link->config, &sdk_host_data(p->sdk)->config, &s->settings, &e) &&
-              (s->settings.cluster_uri.n == 0 || connect_own(s, &e));
+    bool ok = settings_read(link->config, &sdk_host_data(p->sdk)->config, &s->settings, &e);
     if (ok && link->role == SDK_SOURCE)
         ok = (s->watcher = watcher_open(s, &e)) != NULL;
+    ok = ok && (s->settings.cluster_uri.n == 0 || connect_own(s, &e));
     if (ok)
         open_bucket(s);
     else

@@ -349,6 +349,9 @@ START_TEST(bad_settings)
         {WATCH_LINK("default", WATCH("b", "SET@")), "'SET@' is neither"},
         {WATCH_LINK("default", WATCH("b", "SET")), "'SET' is neither"},
         {WATCH_LINK("default", "\"watch\":\"SET@a\""), "names no bucket"},
+        /* before it connects anywhere */
+        {WATCH_LINK("default", WATCH("b", "SET") ",\"cluster_uri\":\"nats://[\""),
+         "'SET' is neither"},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct rig r;
