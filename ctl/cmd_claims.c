@@ -25,12 +25,11 @@ static const char *stem_of(struct ctl *c, const char *path, size_t *name_at)
     return arena_printf(&c->arena, "%.*s", STR_ARG(s));
 }
 
-/* A number of days from now as seconds since 1970; false: the option was not given. */
+/* A number of days from now as seconds since 1970; untouched when the option is not given. */
 static bool days(const struct ctl *c, const char *option, json_int_t now_s, json_t **out,
                  struct err *e)
 {
     uint64_t n = option_number(c, option);
-    *out = NULL;
     if (!option_given(c, option))
         return true;
     if (n > DAYS_MAX)
@@ -56,9 +55,11 @@ static bool claims_text(struct ctl *c, const char *name, struct span plain,
     char hash[ID_HASH_LEN + 1];
     const char *alias = option_text(c, "call-alias");
     json_int_t now_s = (json_int_t)(clock_wall_ns() / NS_PER_S);
-    json_t *expires, *not_before;
-    if (!days(c, "expires", now_s, &expires, e) || !days(c, "nbf", now_s, &not_before, e))
+    json_t *expires = NULL, *not_before = NULL;
+    if (!days(c, "expires", now_s, &expires, e) || !days(c, "nbf", now_s, &not_before, e)) {
+        json_decref(expires);
         return false;
+    }
     rand_nuid(nuid);
     json_t *claims =
         json_pack("{s:s, s:I, s:o*, s:o*, s:s, s:s, s:{s:s, s:s, s:o, s:I, s:s, s:s*, s:b}, s:i}",

@@ -13,7 +13,7 @@
 #include "lattice/base/num.h"
 
 #define FIRST "host_config"
-#define LINE_BYTES_MAX 1024
+#define LINE_BYTES_MAX 8192
 
 extern char **environ;
 
@@ -32,12 +32,12 @@ static const struct {
 
 /* ---- asking the user ---- */
 
-/* A line from stdin, without its end; NULL: there is none. */
+/* A line from stdin, without its end; NULL: there is none, or it is too long. */
 static const char *ask(struct ctl *c, const char *what, const char *preset)
 {
     char line[LINE_BYTES_MAX];
     fprintf(stderr, *preset ? "%s [%s]: " : "%s: ", what, preset);
-    if (!fgets(line, sizeof line, stdin))
+    if (!fgets(line, sizeof line, stdin) || (!strchr(line, '\n') && !feof(stdin)))
         return NULL;
     struct str said = str_trim(str_of(line));
     return said.n ? arena_str(&c->arena, said).p : preset;
@@ -64,7 +64,7 @@ static bool write_context(struct ctl *c, const char *path, struct str name, bool
         if (interactive)
             value = ask(c, members[i].name, members[i].preset);
         if (!value)
-            ok = err_set(e, ERR_INVALID, "no answer for %s", members[i].name);
+            ok = err_set(e, ERR_INVALID, "no answer for %s, or too long a line", members[i].name);
         else if (members[i].number && (!str_u64(str_of(value), &n) || n > INT64_MAX))
             ok = err_set(e, ERR_INVALID, "%s: '%s' is not a number", members[i].name, value);
         else

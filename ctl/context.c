@@ -145,8 +145,9 @@ static bool read_object(const char *path, json_t **out, struct err *e)
     json_t *json = json_loadb((const char *)text.p, text.n, JSON_REJECT_DUPLICATES, &why);
     free((void *)text.p);
     if (!json_is_object(json)) {
+        int line = json ? 1 : why.line;
         json_decref(json);
-        return err_set(e, ERR_INVALID, "'%s' line %d: not a JSON object", path, why.line);
+        return err_set(e, ERR_INVALID, "'%s' line %d: not a JSON object", path, line);
     }
     *out = json;
     return true;

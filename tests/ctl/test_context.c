@@ -153,7 +153,7 @@ static const struct {
 } bad[] = {
     {"{\"ctl_port\": \"many\"}", "ctl-port"},
     {"{\"ctl_port\": -1}", "ctl-port"},
-    {"[]", "not a JSON object"},
+    {"[]", "line 1: not a JSON object"},
     {"{", "not a JSON object"},
     {"{\"a\":1,\"a\":2}", "not a JSON object"},
 };
