@@ -92,14 +92,22 @@ bool manifest_text(struct ctl *c, const char *path, struct buf *out, struct err 
     return ok && (buf_ok(out, e) || err_wrap(e, "manifest '%s'", path));
 }
 
+bool manifest_find_images(struct manifest *m, const char *path, struct err *e)
+{
+    struct str name = str_of(path);
+    size_t slash = str_rfind(name, '/');
+    return strcmp(path, "-") == 0 || is_url(path) ||
+           manifest_images_absolute(m, slash < name.n ? str_sub(name, 0, slash) : STR("."), name,
+                                    e);
+}
+
 /* Reads and checks; warnings go to stderr. NULL: e has the first error, the others are listed, too. */
 static struct manifest *load(struct ctl *c, const char *path, struct err *e)
 {
     struct buf text = BUF_INIT;
     struct manifest_problems problems = {0};
     struct manifest *m = NULL;
-    bool from_stdin = strcmp(path, "-") == 0;
-    const char *name = from_stdin ? "stdin" : path;
+    const char *name = strcmp(path, "-") == 0 ? "stdin" : path;
     if (manifest_text(c, path, &text, e))
         m = manifest_parse_all(buf_view(&text), MANIFEST_ANY, str_of(name), &problems, e);
     for (size_t i = 0; i < problems.n; i++) {
@@ -110,10 +118,7 @@ static struct manifest *load(struct ctl *c, const char *path, struct err *e)
         notice(c, "%s:%u:%u: %s: %s", name, p->pos.line, p->pos.column,
                p->level == MANIFEST_ERROR ? "error" : "warning", p->text);
     }
-    struct str base = str_sub(str_of(path), 0, str_rfind(str_of(path), '/'));
-    bool in_folder = str_rfind(str_of(path), '/') < strlen(path);
-    if (m && !from_stdin && !is_url(path) &&
-        !manifest_images_absolute(m, in_folder ? base : STR("."), str_of(name), e)) {
+    if (m && !manifest_find_images(m, path, e)) {
         manifest_free(m);
         m = NULL;
     }

@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-/* What the first word names: a configuration, or the reference to a secret. */
+/* What the first word names: a configuration, or the reference to a secret; the noun of the command says which. */
 struct thing {
     const char *noun;
     struct str key; /* of the stored configuration */
@@ -61,7 +61,7 @@ static void on_config(void *user, const struct proto_reply *r, const struct err 
     session_answer(c, r ? &none : e);
 }
 
-static bool get(struct ctl *c, struct err *e)
+bool cmd_config_get(struct ctl *c, struct err *e)
 {
     struct thing thing;
     if (!begin(c, &thing, e))
@@ -82,7 +82,7 @@ static bool put(struct ctl *c, const struct proto_map *m, struct err *e)
     return true;
 }
 
-static bool del(struct ctl *c, struct err *e)
+bool cmd_config_del(struct ctl *c, struct err *e)
 {
     struct thing thing;
     if (!begin(c, &thing, e))
@@ -94,27 +94,10 @@ static bool del(struct ctl *c, struct err *e)
     return true;
 }
 
-bool cmd_config_get(struct ctl *c, struct err *e)
-{
-    return get(c, e);
-}
-
 bool cmd_config_put(struct ctl *c, struct err *e)
 {
     struct proto_map m;
     return read_pairs(c, c->words + 1, c->nwords - 1, &m, e) && put(c, &m, e);
-}
-
-bool cmd_config_del(struct ctl *c, struct err *e)
-{
-    return del(c, e);
-}
-
-/* ---- references to secrets ------------------------------------------------------------------------- */
-
-bool cmd_secrets_get(struct ctl *c, struct err *e)
-{
-    return get(c, e);
 }
 
 bool cmd_secrets_put(struct ctl *c, struct err *e)
@@ -141,9 +124,4 @@ bool cmd_secrets_put(struct ctl *c, struct err *e)
     ok = ok && put(c, &m, e);
     buf_fini(&policy);
     return ok;
-}
-
-bool cmd_secrets_del(struct ctl *c, struct err *e)
-{
-    return del(c, e);
 }

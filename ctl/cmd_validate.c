@@ -55,11 +55,7 @@ static bool image_is_there(struct ctl *c, const struct manifest_component *m, st
 static void check_images(struct findings *f, struct manifest *m, const char *path)
 {
     struct err e = ERR_INIT;
-    struct str name = str_of(path);
-    size_t slash = str_rfind(name, '/');
-    if (!is_url(path) && strcmp(path, "-") != 0 &&
-        !manifest_images_absolute(m, slash < name.n ? str_sub(name, 0, slash) : STR("."), name,
-                                  &e)) {
+    if (!manifest_find_images(m, path, &e)) {
         add(f, false, e.text);
         return;
     }

@@ -2,10 +2,8 @@
 /* Keys for signing: seeds from options, or from the folder of keys, where they are made when they are missing. */
 #include "ctl/table.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include "hostd/image/files.h"
 #include "lattice/base/alloc.h"
 
@@ -33,14 +31,8 @@ static bool make_key_file(struct ctl *c, const char *folder, const char *path,
                           enum id_key_type type, struct id_key *out, struct err *e)
 {
     char seed[ID_SEED_LEN + 1];
-    char *parent = arena_printf(&c->arena, "%s", folder);
-    char *slash = parent ? strrchr(parent, '/') : NULL;
-    if (slash && slash != parent) {
-        *slash = '\0';
-        (void)mkdir(parent, 0700); /* what is wrong shows below */
-    }
-    if (mkdir(folder, 0700) != 0 && errno != EEXIST)
-        return err_errno(e, errno, "make the folder '%s'", folder);
+    if (!local_make_folders(folder, e))
+        return false;
     id_key_generate(type, out);
     bool ok = file_write(path, str_span(str_of(id_key_seed(out, seed))), 0600, e);
     explicit_bzero(seed, sizeof seed);

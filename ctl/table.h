@@ -309,8 +309,7 @@ command_fn cmd_up, cmd_down;
 command_fn cmd_get_hosts, cmd_get_inventory, cmd_get_claims, cmd_stop_host, cmd_label;
 command_fn cmd_spy;
 command_fn cmd_get_links, cmd_link_put, cmd_link_del;
-command_fn cmd_config_get, cmd_config_put, cmd_config_del;
-command_fn cmd_secrets_get, cmd_secrets_put, cmd_secrets_del;
+command_fn cmd_config_get, cmd_config_put, cmd_config_del, cmd_secrets_put;
 command_fn cmd_claims_sign;
 command_fn cmd_start_component, cmd_start_provider, cmd_stop_component, cmd_stop_provider,
     cmd_scale_component, cmd_update_component;
@@ -325,6 +324,9 @@ command_fn cmd_ctx_list, cmd_ctx_new, cmd_ctx_del, cmd_ctx_default, cmd_ctx_edit
 
 /* The text of a manifest: a file, "-" or a URL. */
 bool manifest_text(struct ctl *c, const char *path, struct buf *out, struct err *e);
+struct manifest;
+/* Makes its relative images absolute: they lie beside the file. Those of stdin and URLs stay. */
+bool manifest_find_images(struct manifest *m, const char *path, struct err *e);
 /* Does the registry have the image? By the registry options of the command. */
 bool registry_has(struct ctl *c, struct str normal, struct err *e);
 /* Puts and deploys the manifest of a file; for `up --wadm-manifest`. */
