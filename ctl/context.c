@@ -53,7 +53,7 @@ bool context_folder(struct ctl *c, const char *given, const char **out, struct e
 
 /* ---- names ---- */
 
-bool context_name_ok(struct str name)
+static bool name_ok(struct str name)
 {
     static const char more[] = "-_.";
     for (size_t i = 0; i < name.n; i++) {
@@ -70,7 +70,7 @@ bool context_path(struct ctl *c, const char *folder, struct str name, const char
                   struct err *e)
 {
     char shown[NAME_BYTES_MAX];
-    if (!context_name_ok(name))
+    if (!name_ok(name))
         return err_set(e, ERR_INVALID, "'%s' is not a name of a context: use A-Z a-z 0-9 - _ .",
                        str_escape(name, shown, sizeof shown));
     *out = arena_printf(&c->arena, "%s/%.*s" SUFFIX, folder, STR_ARG(name));
@@ -94,7 +94,7 @@ bool context_names(struct ctl *c, const char *folder, struct proto_strs *out, st
         if (!str_ends(name, STR(SUFFIX)))
             continue;
         name = str_sub(name, 0, name.n - strlen(SUFFIX));
-        if (context_name_ok(name))
+        if (name_ok(name))
             names[n++] = arena_str(&c->arena, name);
     }
     if (d)

@@ -149,7 +149,7 @@ bool local_alive(const struct local_process *p)
     return p->start_ticks && start_time(p->pid) == p->start_ticks;
 }
 
-void local_forget(const struct local_process *p)
+static void forget(const struct local_process *p)
 {
     unlink(p->file.p);
 }
@@ -200,7 +200,7 @@ bool local_processes(struct ctl *c, struct local_list *out, struct err *e)
         if (!local_alive(&p)) {
             notice(c, "%.*s (pid %d) has ended without `hostctl down`; removing its pid file",
                    STR_ARG(p.name), (int)p.pid);
-            local_forget(&p);
+            forget(&p);
             continue;
         }
         struct local_process *grown = arena_array(&c->arena, struct local_process, out->n + 1);
@@ -318,7 +318,7 @@ bool local_stop(const struct local_process *p, int signum, uint64_t patience_ms)
         if (!wait_gone(p, 2000))
             return false;
     }
-    local_forget(p);
+    forget(p);
     return true;
 }
 

@@ -14,7 +14,7 @@ void table_begin(struct table *t, size_t columns)
     *t = (struct table){.columns = columns};
 }
 
-void table_cell(struct table *t, struct str s)
+static void add_cell(struct table *t, struct str s)
 {
     if (t->ncells == t->cap) {
         t->cap = t->cap ? t->cap * 2 : 32;
@@ -28,7 +28,7 @@ void table_cell(struct table *t, struct str s)
 void table_row(struct table *t, size_t n, const struct str *cells)
 {
     for (size_t i = 0; i < t->columns; i++)
-        table_cell(t, i < n ? cells[i] : STR_NONE);
+        add_cell(t, i < n ? cells[i] : STR_NONE);
 }
 
 /* Characters, not bytes: names may be any UTF-8. */

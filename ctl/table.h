@@ -156,7 +156,6 @@ struct table {
     size_t ncells, cap, columns;
 };
 void table_begin(struct table *t, size_t columns);
-void table_cell(struct table *t, struct str s);
 void table_row(struct table *t, size_t n,
                const struct str *cells);        /* fewer than columns: the rest stays empty */
 void table_end(struct table *t, struct ctl *c); /* appends to c->text, frees */
@@ -255,7 +254,6 @@ bool local_find_program(struct ctl *c, const char *name, const char **out, struc
 /* Recorded processes that are alive; records of dead ones are removed (and told). */
 bool local_processes(struct ctl *c, struct local_list *out, struct err *e);
 bool local_record(struct ctl *c, struct local_process *p, struct err *e);
-void local_forget(const struct local_process *p);
 bool local_alive(const struct local_process *p);
 /* Starts argv in a session of its own, stdin empty, output to the log (NULL: our stdout). env: additions. Fills
  * pid, start_ticks, log. */
@@ -276,7 +274,6 @@ enum probe local_probe(const char *host, uint64_t port, uint64_t timeout_ms);
 
 /* Where contexts are: `given`, else by the environment, else ours or wash's. It need not exist. */
 bool context_folder(struct ctl *c, const char *given, const char **out, struct err *e);
-bool context_name_ok(struct str name);
 /* The file of that name; only the name is checked. */
 bool context_path(struct ctl *c, const char *folder, struct str name, const char **out,
                   struct err *e);

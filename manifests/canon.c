@@ -178,7 +178,7 @@ json_t *manifest_to_json(const struct manifest *m)
     return o;
 }
 
-bool json_write(json_t *v, struct buf *out, struct err *e)
+static bool json_write(json_t *v, struct buf *out, struct err *e)
 {
     char *text = json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY);
     if (!text)

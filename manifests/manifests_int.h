@@ -68,7 +68,6 @@ void set_fini(struct set *s);
 /* ---- names.c ---------------------------------------------------------------------------------------- */
 
 /* p == NULL at the arena's ceiling. */
-struct str name_derived(struct arena *a, const char *prefix, struct str app, struct str part);
 struct str name_component_id(struct arena *a, struct str app, const struct manifest_component *c);
 struct str name_config(struct arena *a, struct str app, const struct manifest_config *c);
 struct str name_secret(struct arena *a, struct str app, const struct manifest_secret *s);
@@ -81,8 +80,7 @@ void manifest_check(const struct manifest *m, struct manifest_problems *out);
 
 /* ---- canon.c ---------------------------------------------------------------------------------------- */
 
-json_t *manifest_to_json(const struct manifest *m);         /* a new reference */
-bool json_write(json_t *v, struct buf *out, struct err *e); /* appends, compact */
+json_t *manifest_to_json(const struct manifest *m); /* a new reference */
 
 /* ---- want.c: one deployed manifest -> what it wants ------------------------------------------------- */
 
@@ -289,7 +287,8 @@ struct plan_in {
     const struct plan_past *past;
     uint32_t npast;
     const struct observed *seen;
-    const struct set *accepted; /* ids whose start a host has accepted, also if it failed then; may be NULL */
+    const struct set
+        *accepted; /* ids whose start a host has accepted, also if it failed then; may be NULL */
     const struct set *starting; /* "ID HOST" of providers whose start is under way; may be NULL */
 };
 

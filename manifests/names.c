@@ -39,7 +39,7 @@ bool manifest_name_ok(struct str name)
     return name.n > 0;
 }
 
-struct str name_derived(struct arena *a, const char *prefix, struct str app, struct str part)
+static struct str derived(struct arena *a, const char *prefix, struct str app, struct str part)
 {
     struct buf text = BUF_INIT;
     buf_str(&text, str_of(prefix));
@@ -51,17 +51,17 @@ struct str name_derived(struct arena *a, const char *prefix, struct str app, str
 
 struct str name_component_id(struct arena *a, struct str app, const struct manifest_component *c)
 {
-    return c->id.p ? c->id : name_derived(a, "", app, c->name);
+    return c->id.p ? c->id : derived(a, "", app, c->name);
 }
 
 struct str name_config(struct arena *a, struct str app, const struct manifest_config *c)
 {
-    return c->owned ? name_derived(a, "", app, c->name) : c->name;
+    return c->owned ? derived(a, "", app, c->name) : c->name;
 }
 
 struct str name_secret(struct arena *a, struct str app, const struct manifest_secret *s)
 {
-    return name_derived(a, PROTO_SECRET_HEAD, app, s->name);
+    return derived(a, PROTO_SECRET_HEAD, app, s->name);
 }
 
 struct str name_hash(struct arena *a, const struct str *parts, size_t n)

@@ -202,7 +202,7 @@ static bool make_trampolines(struct comp_linked *l, struct err *e)
     if (!l->tramps)
         return arena_full(&l->arena, e);
     for (uint32_t i = 0; i < p->ntramps; i++)
-        l->tramps[i] = wasm_func_host(p->tramps[i].core, NULL, &p->tramps[i], p->tramps[i].name.p);
+        l->tramps[i] = wasm_func_host(p->tramps[i].core, NULL, &p->tramps[i]);
     return true;
 }
 

@@ -30,7 +30,7 @@ static const char *const forbidden[] = {
 
 /* ---- the object ---- */
 
-struct wasi_fields *wasi_fields_new(struct wasi_ctx *c)
+static struct wasi_fields *fields_empty(struct wasi_ctx *c)
 {
     struct wasi_fields *f = xnew(struct wasi_fields);
     f->ctx = c;
@@ -184,7 +184,8 @@ static void remove_all(struct wasi_fields *f, struct str name)
     f->n = kept;
 }
 
-const struct http_field *wasi_fields_find(const struct wasi_fields *f, struct str name)
+/* The first of that name. NULL: none. */
+static const struct http_field *find(const struct wasi_fields *f, struct str name)
 {
     for (size_t i = 0; i < f->n; i++)
         if (str_ieq(f->at[i].name, name))
@@ -195,7 +196,7 @@ const struct http_field *wasi_fields_find(const struct wasi_fields *f, struct st
 struct wasi_fields *wasi_fields_received(struct wasi_ctx *c, const struct http_field *fields,
                                          size_t n)
 {
-    struct wasi_fields *f = wasi_fields_new(c);
+    struct wasi_fields *f = fields_empty(c);
     for (size_t i = 0; i < n; i++)
         if (name_ok(fields[i].name) && value_ok(fields[i].value) && !is_forbidden(fields[i].name) &&
             !add(f, fields[i].name, fields[i].value))
@@ -206,7 +207,7 @@ struct wasi_fields *wasi_fields_received(struct wasi_ctx *c, const struct http_f
 
 bool wasi_fields_length(const struct wasi_fields *f, bool *has_length, uint64_t *length)
 {
-    const struct http_field *field = wasi_fields_find(f, STR("content-length"));
+    const struct http_field *field = find(f, STR("content-length"));
     *has_length = field != NULL;
     *length = 0;
     return !field || str_u64(field->value, length);
@@ -229,7 +230,7 @@ static enum comp_host_status fields_new(struct comp_host_call *hc, const struct 
                                         struct wit_value *result)
 {
     (void)args;
-    *result = wasi_fields_own(hc, wasi_fields_new(wasi_of(hc)));
+    *result = wasi_fields_own(hc, fields_empty(wasi_of(hc)));
     return wasi_done(hc);
 }
 
@@ -245,7 +246,7 @@ static enum comp_host_status
 fields_from_list(struct comp_host_call *hc, const struct wit_value *args, struct wit_value *result)
 {
     const struct wit_value *list = &args[0];
-    struct wasi_fields *f = wasi_fields_new(wasi_of(hc));
+    struct wasi_fields *f = fields_empty(wasi_of(hc));
     for (uint32_t i = 0; i < list->n; i++) {
         const struct wit_value *entry = &list->v[i];
         enum header_error error = entry_error(entry);
@@ -279,7 +280,7 @@ static enum comp_host_status fields_get(struct comp_host_call *hc, const struct 
 static enum comp_host_status fields_has(struct comp_host_call *hc, const struct wit_value *args,
                                         struct wit_value *result)
 {
-    *result = wit_u64(wasi_fields_find(self(args), wit_get_str(&args[1])) != NULL);
+    *result = wit_u64(find(self(args), wit_get_str(&args[1])) != NULL);
     return wasi_done(hc);
 }
 
@@ -345,7 +346,7 @@ static enum comp_host_status fields_clone(struct comp_host_call *hc, const struc
                                           struct wit_value *result)
 {
     const struct wasi_fields *f = self(args);
-    struct wasi_fields *copy = wasi_fields_new(wasi_of(hc));
+    struct wasi_fields *copy = fields_empty(wasi_of(hc));
     for (size_t i = 0; i < f->n; i++) {
         if (!add(copy, f->at[i].name, f->at[i].value)) {
             wasi_fields_release(copy);

@@ -368,7 +368,7 @@ static void bind(struct p1_bound *b, const struct p1_row *row, bool old)
     types[n] = WASM_I32;
     struct wasm_functype type = {
         .nparams = n, .nresults = row->fn == proc_exit ? 0 : 1, .types = types};
-    *b = (struct p1_bound){row, wasm_func_host(&type, NULL, b, row->name), old};
+    *b = (struct p1_bound){row, wasm_func_host(&type, NULL, b), old};
 }
 
 struct wasi_p1 *wasi_p1_new(struct wasi_ctx *c)

@@ -69,14 +69,6 @@ static size_t nifaces;
 static struct arena types_arena; /* lives as long as the process */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-enum comp_host_status wasi_never(struct comp_host_call *hc, const struct wit_value *args,
-                                 struct wit_value *result)
-{
-    (void)args;
-    (void)result;
-    return comp_trap(hc, "method of a resource that this host never hands out");
-}
-
 static comp_host_fn *row_func(const struct wasi_row *row, struct str name)
 {
     for (size_t i = 0; i < ARRAY_LEN(row->funcs) && row->funcs[i]; i++)

@@ -33,9 +33,6 @@ extern const struct comp_class wasi_error_class, wasi_pollable_class, wasi_input
     wasi_request_options_class, wasi_future_response_class, wasi_incoming_response_class,
     wasi_descriptor_class, wasi_entries_class, wasi_secret_class;
 
-/* Bound to methods of resources that this host never makes, so no guest can call them. */
-comp_host_fn wasi_never;
-
 /* ---- the guest's world (ctx.c) ---- */
 
 /* What a guest waits for: ready says so, or a time. The target outlives it. */
@@ -219,7 +216,6 @@ struct wasi_fields {
     size_t n, cap, bytes;
     struct http_field *at;
 };
-struct wasi_fields *wasi_fields_new(struct wasi_ctx *c);
 struct wasi_fields *wasi_fields_hold(struct wasi_fields *f);
 void wasi_fields_release(struct wasi_fields *f);
 /* What came in: forbidden and malformed ones are left out, and what is over the size. Immutable. */
@@ -229,8 +225,6 @@ struct wasi_fields *wasi_fields_received(struct wasi_ctx *c, const struct http_f
 struct wit_value wasi_fields_own(struct comp_host_call *hc, struct wasi_fields *f);
 struct wasi_fields *
 wasi_fields_take(void *handle); /* ends an own handle, keeps its hold; immutable from here on */
-const struct http_field *wasi_fields_find(const struct wasi_fields *f,
-                                          struct str name); /* first, or NULL */
 
 /* http_body.c: a body on its way to the guest. */
 struct wasi_inbody {

@@ -12,10 +12,8 @@
 
 /* ---- host functions ---- */
 
-struct wasm_func *wasm_func_host(const struct wasm_functype *type, wasm_host_fn *fn, void *user,
-                                 const char *name)
+struct wasm_func *wasm_func_host(const struct wasm_functype *type, wasm_host_fn *fn, void *user)
 {
-    (void)name; /* traces name guest functions only */
     size_t ntypes = (size_t)type->nparams + type->nresults;
     struct wasm_func *f = xnew(struct wasm_func);
     struct wasm_functype *copy = xalloc(sizeof *copy + ntypes);
@@ -48,11 +46,6 @@ const struct wasm_functype *wasm_func_type(const struct wasm_func *f)
 void *wasm_func_user(const struct wasm_func *f)
 {
     return f->user;
-}
-
-struct wasm_inst *wasm_func_inst(const struct wasm_func *f)
-{
-    return f->inst;
 }
 
 /* ---- globals ---- */

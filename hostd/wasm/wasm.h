@@ -130,12 +130,10 @@ typedef enum wasm_host_status wasm_host_fn(void *user, struct wasm_vm *vm, wasm_
  * guest, or enter guest functions in between (realloc), before wasm_host_return. `type` is copied, but for
  * its references: those are the module's. Reference
  * counted by its owner; must outlive every instance that imports it. */
-struct wasm_func *wasm_func_host(const struct wasm_functype *type, wasm_host_fn *fn, void *user,
-                                 const char *name);
+struct wasm_func *wasm_func_host(const struct wasm_functype *type, wasm_host_fn *fn, void *user);
 void wasm_func_host_free(struct wasm_func *f);
 const struct wasm_functype *wasm_func_type(const struct wasm_func *f);
 void *wasm_func_user(const struct wasm_func *f); /* of a host function; NULL otherwise */
-struct wasm_inst *wasm_func_inst(const struct wasm_func *f); /* NULL for a host function */
 
 /* ---- instances ---- */
 

@@ -30,11 +30,6 @@ bool log_enabled(enum log_level level)
     return (int)level <= atomic_load_explicit(&threshold, memory_order_relaxed);
 }
 
-const char *log_level_name(enum log_level level)
-{
-    return names[level];
-}
-
 bool log_level_parse(struct str s, enum log_level *out)
 {
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {

@@ -38,6 +38,5 @@ void log_open(enum log_level level, bool json, const char *program); /* default:
 bool log_enabled(enum log_level level);
 void log_write(enum log_level level, const char *event, const struct log_field *f, size_t n);
 bool log_level_parse(struct str s, enum log_level *out); /* error warn info debug trace */
-const char *log_level_name(enum log_level level);
 
 #endif

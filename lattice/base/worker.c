@@ -13,7 +13,6 @@ struct workers {
     pthread_mutex_t lock;
     pthread_cond_t wake;
     struct worker_job *head, **tail;
-    size_t queued;
     bool closing;
     uint32_t count, started;
     void (*thread_start)(uint32_t worker);
@@ -40,7 +39,6 @@ static void *work(void *user)
         w->head = job->next;
         if (!w->head)
             w->tail = &w->head;
-        w->queued--;
         pthread_mutex_unlock(&w->lock);
         job->next = NULL;
         job->run(job, id);
@@ -104,19 +102,8 @@ void workers_submit(struct workers *w, struct worker_job *job)
     pthread_mutex_lock(&w->lock);
     *w->tail = job;
     w->tail = &job->next;
-    w->queued++;
     pthread_cond_signal(&w->wake);
     pthread_mutex_unlock(&w->lock);
-}
-
-size_t workers_queued(const struct workers *w)
-{
-    return __atomic_load_n(&w->queued, __ATOMIC_RELAXED);
-}
-
-uint32_t workers_count(const struct workers *w)
-{
-    return w->count;
 }
 
 /* ---- threads for one piece of work ---- */

@@ -19,8 +19,6 @@ struct worker_job {
 struct workers *workers_new(uint32_t count, void (*thread_start)(uint32_t worker));
 void workers_free(struct workers *w); /* runs what is queued, then joins */
 void workers_submit(struct workers *w, struct worker_job *job); /* any thread */
-size_t workers_queued(const struct workers *w);                 /* any thread; a snapshot */
-uint32_t workers_count(const struct workers *w);
 
 #define TOGETHER_MAX 64u
 /* Calls fn(user, i) for every i below n (at most TOGETHER_MAX) at the same time, 0 on this thread and the

@@ -327,6 +327,8 @@ static void submit_settings(struct http_conn *c)
                                           (int32_t)MAX(window, HTTP_CONNECTION_WINDOW_BYTES));
 }
 
+static const struct http_protocol h2_protocol;
+
 void h2_begin(struct http_conn *c)
 {
     struct h2 *h = xnew(struct h2);
@@ -493,7 +495,7 @@ static void h2_check(struct http_conn *c, uint64_t now_ms)
     settle(c);
 }
 
-const struct http_protocol h2_protocol = {
+static const struct http_protocol h2_protocol = {
     .input = h2_input,
     .room = h2_room,
     .busy = h2_busy,

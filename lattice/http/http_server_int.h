@@ -84,7 +84,7 @@ struct http_protocol {
 #define RATE_WINDOW_MS 20000u /* a body's rate is measured over this */
 #define OUT_KEEP_BYTES 4096u  /* a sent buffer larger than this is given back */
 
-extern const struct http_protocol h1_protocol, h2_protocol;
+extern const struct http_protocol h1_protocol;
 void h2_begin(struct http_conn *c); /* it is HTTP/2 from here on */
 
 /* ---- one request and its reply (exchange.c) ---- */
@@ -284,7 +284,6 @@ bool server_admit(struct http_server *s, struct str peer, struct address_count *
 void server_forget(struct http_server *s, struct http_conn *c);
 void server_touch(struct http_server *s, struct http_conn *c);
 void server_flush(struct http_server *s); /* every touched connection */
-void server_idle(struct http_server *s);  /* an exchange ended: a stop may be complete */
 struct str server_date(struct http_server *s);
 
 /* ---- carriers ---- */

@@ -94,6 +94,25 @@ static void uncount(struct http_server *s, struct address_count *a)
     free(a);
 }
 
+static void on_stopped(void *user)
+{
+    struct http_server *s = user;
+    s->grace = NULL;
+    void (*stopped)(void *) = s->stopped;
+    s->stopped = NULL;
+    if (stopped)
+        stopped(s->stopped_user);
+}
+
+/* The last connection ended: a stop may be complete. */
+static void end_stop_if_idle(struct http_server *s)
+{
+    if (!s->stopped || s->nconns > 0)
+        return;
+    loop_timer_stop(&s->grace);
+    s->grace = loop_after(s->loop, 0, on_stopped, s); /* not from inside of whoever ended last */
+}
+
 void server_forget(struct http_server *s, struct http_conn *c)
 {
     wheel_remove(s, c);
@@ -107,7 +126,7 @@ void server_forget(struct http_server *s, struct http_conn *c)
         c->next->prev = c->prev;
     uncount(s, c->address);
     s->nconns--;
-    server_idle(s);
+    end_stop_if_idle(s);
 }
 
 void server_touch(struct http_server *s, struct http_conn *c)
@@ -157,24 +176,6 @@ struct str server_date(struct http_server *s)
 
 /* ---- the end ---- */
 
-static void on_stopped(void *user)
-{
-    struct http_server *s = user;
-    s->grace = NULL;
-    void (*stopped)(void *) = s->stopped;
-    s->stopped = NULL;
-    if (stopped)
-        stopped(s->stopped_user);
-}
-
-void server_idle(struct http_server *s)
-{
-    if (!s->stopped || s->nconns > 0)
-        return;
-    loop_timer_stop(&s->grace);
-    s->grace = loop_after(s->loop, 0, on_stopped, s); /* not from inside of whoever ended last */
-}
-
 void http_server_stop(struct http_server *s, uint64_t grace_ms, void (*done)(void *user),
                       void *user)
 {
@@ -191,7 +192,7 @@ void http_server_stop(struct http_server *s, uint64_t grace_ms, void (*done)(voi
         next = c->next;
         conn_retire(c);
     }
-    server_idle(s);
+    end_stop_if_idle(s);
 }
 
 void http_server_close(struct http_server *s)

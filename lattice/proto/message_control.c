@@ -208,8 +208,8 @@ static const struct shape_member link_rows[] = {
     {"target_config", SHAPE_STRS, 0, AT(target_config)},
 };
 #undef T
-const struct shape proto_link_shape = SHAPE(struct proto_link, link_rows);
-const struct shape_member proto_root_link = {.kind = SHAPE_OBJECT, .sub = &proto_link_shape};
+static const struct shape link_shape = SHAPE(struct proto_link, link_rows);
+const struct shape_member proto_root_link = {.kind = SHAPE_OBJECT, .sub = &link_shape};
 const struct shape_member proto_root_link_list = {.kind = SHAPE_LIST, .sub = &proto_root_link};
 
 #define T struct proto_link_del

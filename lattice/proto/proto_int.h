@@ -87,7 +87,4 @@ extern const struct shape_member proto_root_component_scaled, proto_root_compone
     proto_root_link_set, proto_root_link_set_failed, proto_root_link_deleted,
     proto_root_config_event;
 
-/* message_control.c; used by the other families */
-extern const struct shape proto_link_shape;
-
 #endif

@@ -58,16 +58,6 @@ struct bus *sdk_bus(const struct sdk *sdk)
     return sdk->bus;
 }
 
-struct wrpc *sdk_wrpc(const struct sdk *sdk)
-{
-    return sdk->wrpc;
-}
-
-void *sdk_self(const struct sdk *sdk)
-{
-    return sdk->self;
-}
-
 /* ---- messages from the host ---- */
 
 static void on_link(struct sdk *sdk, const struct bus_msg *msg, bool put)

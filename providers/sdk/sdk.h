@@ -72,8 +72,6 @@ const struct proto_host_data *sdk_host_data(const struct sdk *sdk);
 struct str sdk_id(const struct sdk *sdk); /* ours */
 struct loop *sdk_loop(const struct sdk *sdk);
 struct bus *sdk_bus(const struct sdk *sdk);
-struct wrpc *sdk_wrpc(const struct sdk *sdk);
-void *sdk_self(const struct sdk *sdk);
 void sdk_stopped(struct sdk *sdk);
 /* For health: this link is not served, and why; in the message as far as there is room. */
 void sdk_health_link(struct sdk_health *out, const struct sdk_link *link, const struct err *why);

@@ -419,7 +419,7 @@ static void host_call_costs(const char *folder)
     if (!vm)
         DIE("%s: %s", path, e.text);
     for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
-        struct wasm_func *f = wasm_func_host(&type, kinds[k].fn, NULL, "call");
+        struct wasm_func *f = wasm_func_host(&type, kinds[k].fn, NULL);
         struct wasm_extern import = {.kind = WASM_FUNC, .func = f};
         struct wasm_inst *i = wasm_instantiate(m, &import, NULL, &e);
         if (!i)

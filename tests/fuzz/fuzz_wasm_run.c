@@ -39,7 +39,7 @@ static void make_imports(const struct wasm_module *m, struct wasm_extern *x,
         x[i] = (struct wasm_extern){.kind = t.kind};
         types[i] = t.func;
         if (t.kind == WASM_FUNC)
-            x[i].func = wasm_func_host(t.func, zero_results, &types[i], "h");
+            x[i].func = wasm_func_host(t.func, zero_results, &types[i]);
         else if (t.kind == WASM_GLOBAL && t.type < TYPE_REF_FIRST)
             x[i].global = wasm_global_new(t.type, t.mutable_, zero);
         else if (t.kind == WASM_MEMORY && t.limits.min < 16)

@@ -94,7 +94,7 @@ static void host_open(void)
     struct err e;
     for (size_t i = 0; i < ARRAY_LEN(prints); i++) {
         struct wasm_functype t = {prints[i].nparams, 0, prints[i].types, NULL};
-        host.print[i] = wasm_func_host(&t, print, NULL, prints[i].name);
+        host.print[i] = wasm_func_host(&t, print, NULL);
     }
     const wasm_slot values[] = {666, 666, f32_bits(666.6f), f64_bits(666.6)};
     for (size_t i = 0; i < ARRAY_LEN(host_globals); i++)

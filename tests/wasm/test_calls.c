@@ -72,8 +72,7 @@ START_TEST(tail_calls_of_host_functions_return)
         MODULE(TYPES(1, 0x60, 1, I32, 1, I32), IMPORTS(1, 0, 1, 'h', 0, 0), FUNCS(1, 0),
                EXPORTS(1, 1, 'f', 0, 1), CODE(1, SIZED(0, GET(0), RETURN_CALL(0), END)));
     const uint8_t types[] = {WASM_I32, WASM_I32};
-    struct wasm_func *h =
-        wasm_func_host(&(struct wasm_functype){1, 1, types, NULL}, NULL, NULL, "h");
+    struct wasm_func *h = wasm_func_host(&(struct wasm_functype){1, 1, types, NULL}, NULL, NULL);
     struct guest g =
         guest_open(bytes, (const struct wasm_extern[]){{.kind = WASM_FUNC, .func = h}});
     guest_enter(&g, "f", ARGS(5));

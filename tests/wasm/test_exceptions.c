@@ -175,7 +175,7 @@ START_TEST(an_exception_ends_at_the_host)
         TYPES(1, 0x60, 0, 0), IMPORTS(1, 0, 1, 'h', 0, 0), FUNCS(2, 0, 0), TAGS(1, 0, 0),
         EXPORTS(2, 1, 'o', 0, 1, 1, 'i', 0, 2),
         CODE(2, SIZED(0, TRY(EMPTY, 1), CATCH_ALL(0), CALL(0), END, END), SIZED(0, THROW(0), END)));
-    struct wasm_func *h = wasm_func_host(&(struct wasm_functype){0}, NULL, NULL, "h");
+    struct wasm_func *h = wasm_func_host(&(struct wasm_functype){0}, NULL, NULL);
     struct guest g =
         guest_open(bytes, (const struct wasm_extern[]){{.kind = WASM_FUNC, .func = h}});
     guest_enter(&g, "o", NULL);

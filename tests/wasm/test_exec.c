@@ -407,7 +407,7 @@ START_TEST(direct_host_function)
 {
     use_exec(_i);
     int calls = 0;
-    struct wasm_func *h = wasm_func_host(&i32_to_i32, triple, &calls, "h");
+    struct wasm_func *h = wasm_func_host(&i32_to_i32, triple, &calls);
     struct guest g = guest_open(host_user, &(struct wasm_extern){.kind = WASM_FUNC, .func = h});
     ck_assert_uint_eq(guest_call(&g, "f", ARGS(4)), 30);
     ck_assert_int_eq(calls, 1);
@@ -430,7 +430,7 @@ END_TEST
 START_TEST(deferred_host_function)
 {
     use_exec(_i);
-    struct wasm_func *h = wasm_func_host(&i32_to_i32, NULL, &use_exec, "h");
+    struct wasm_func *h = wasm_func_host(&i32_to_i32, NULL, &use_exec);
     struct guest g = guest_open(host_user, &(struct wasm_extern){.kind = WASM_FUNC, .func = h});
     guest_enter(&g, "f", ARGS(4));
     ck_assert_int_eq(wasm_run(g.vm), WASM_HOST_CALL);
@@ -459,7 +459,7 @@ END_TEST
 START_TEST(trapped_inside_a_host_call)
 {
     use_exec(_i);
-    struct wasm_func *h = wasm_func_host(&i32_to_i32, NULL, NULL, "h");
+    struct wasm_func *h = wasm_func_host(&i32_to_i32, NULL, NULL);
     struct guest g = guest_open(host_user, &(struct wasm_extern){.kind = WASM_FUNC, .func = h});
     guest_enter(&g, "f", ARGS(4));
     ck_assert_int_eq(wasm_run(g.vm), WASM_HOST_CALL);

@@ -85,7 +85,7 @@ static enum wasm_host_status nothing(void *user, struct wasm_vm *vm, wasm_slot *
 static void runs_for(const char *name, struct span bytes, uint64_t fuel, uint64_t slice)
 {
     struct err e = ERR_INIT;
-    struct wasm_func *h = wasm_func_host(&(struct wasm_functype){0}, nothing, NULL, "h");
+    struct wasm_func *h = wasm_func_host(&(struct wasm_functype){0}, nothing, NULL);
     struct guest g =
         guest_open(bytes, (const struct wasm_extern[]){{.kind = WASM_FUNC, .func = h}});
     wasm_vm_fuel(g.vm, slice, UINT64_MAX);

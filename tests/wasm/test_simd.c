@@ -404,7 +404,7 @@ START_TEST(host_functions_take_them)
     const uint8_t types[] = {I32, V128, V128};
     const struct wasm_functype type = {2, 1, types, NULL};
     bool deferred = _i / 2 % 2, tail = _i / 4;
-    struct wasm_func *h = wasm_func_host(&type, deferred ? NULL : swap_halves, NULL, "h");
+    struct wasm_func *h = wasm_func_host(&type, deferred ? NULL : swap_halves, NULL);
     const struct wasm_extern import = {.kind = WASM_FUNC, .func = h};
     struct guest g = guest_open(tail ? tail_calls : calls, &import);
     guest_enter(&g, "f", ARGS(7, 1, 2));

@@ -169,7 +169,7 @@ bool DRIVE(struct wasm_module *m, uint64_t slice, struct buf *out)
     }
     for (uint32_t i = 0; i < nimports; i++)
         imports[i] = (struct wasm_extern){.kind = WASM_FUNC,
-                                          .func = wasm_func_host(types[i], answer, &types[i], "h")};
+                                          .func = wasm_func_host(types[i], answer, &types[i])};
     struct wasm_vm *vm = wasm_vm_new(&(struct wasm_vm_opts){.stack_bytes = STACK_BYTES}, &e);
     struct wasm_inst *inst = wasm_instantiate(m, imports, NULL, &e);
     if (inst && vm) {

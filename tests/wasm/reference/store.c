@@ -15,10 +15,8 @@ static struct ref_inst *abandoned;
 
 /* ---- what stands alone ---- */
 
-struct ref_func *ref_func_host(const struct wasm_functype *type, ref_host_fn *fn, void *user,
-                               const char *name)
+struct ref_func *ref_func_host(const struct wasm_functype *type, ref_host_fn *fn, void *user)
 {
-    (void)name;
     size_t n = (size_t)type->nparams + type->nresults;
     struct wasm_functype *copy = xalloc(sizeof *copy + n);
     *copy = *type;
