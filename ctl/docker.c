@@ -155,7 +155,7 @@ static bool read_entry(struct ctl *c, const json_t *entry, struct docker_login *
         return take(c, json_string_value(json_object_get(entry, "username")),
                     json_string_value(json_object_get(entry, "password")), out);
     AUTO_FREE char *text = str_dup(str_of(auth));
-    size_t n = base64_decode(text);
+    size_t n = base64_decode(BASE64_STANDARD, str_of(text), text);
     if (n == SIZE_MAX)
         return false;
     struct str both = {text, n};

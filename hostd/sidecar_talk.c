@@ -11,6 +11,7 @@
 
 #include "hostd/sidecar_int.h"
 #include "lattice/base/alloc.h"
+#include "lattice/base/base64.h"
 #include "lattice/base/clock.h"
 #include "lattice/base/log.h"
 #include "lattice/base/num.h"
@@ -287,20 +288,6 @@ void sidecar_send_config(struct sidecar *s)
 
 /* ---- host data ------------------------------------------------------------------------------------- */
 
-static void base64(struct span in, struct buf *out)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for (size_t i = 0; i < in.n; i += 3) {
-        size_t left = in.n - i;
-        uint32_t bits = (uint32_t)in.p[i] << 16 | (left > 1 ? (uint32_t)in.p[i + 1] << 8 : 0) |
-                        (left > 2 ? in.p[i + 2] : 0);
-        buf_byte(out, (uint8_t)digits[bits >> 18]);
-        buf_byte(out, (uint8_t)digits[bits >> 12 & 63]);
-        buf_byte(out, left > 1 ? (uint8_t)digits[bits >> 6 & 63] : '=');
-        buf_byte(out, left > 2 ? (uint8_t)digits[bits & 63] : '=');
-    }
-}
-
 /* The resolved ones of host_links, as one list in `a`. */
 static bool gather_links(const struct sidecar *s, struct arena *a, struct proto_link_def_list *out,
                          struct err *e)
@@ -366,7 +353,7 @@ bool sidecar_host_data(struct sidecar *s, struct buf *line, struct err *e)
         d.secrets = *secret_set_all(secrets);
     bool ok = gather_links(s, &a, &d.link_definitions, e) && proto_host_data_encode(&d, &json, e);
     if (ok) {
-        base64(buf_span(&json), line);
+        base64_encode(BASE64_STANDARD, buf_span(&json), line);
         buf_str(line, STR("\r\n"));
     }
     s->config_late = false;

@@ -396,8 +396,9 @@ static void on_stored_get(void *user, const struct bus_msg *m, const struct err 
     AUTO_FREE char *value = str_dup(str_of(data));
     AUTO_FREE char *block = str_dup(str_of(hdrs));
     entry.revision = (uint64_t)json_integer_value(json_object_get(stored, "seq"));
-    entry.value = (struct span){(const uint8_t *)value, base64_decode(value)};
-    size_t block_n = base64_decode(block);
+    entry.value =
+        (struct span){(const uint8_t *)value, base64_decode(BASE64_STANDARD, str_of(value), value)};
+    size_t block_n = base64_decode(BASE64_STANDARD, str_of(block), block);
     bool ok = answer && stored && entry.value.n != SIZE_MAX && block_n != SIZE_MAX;
     if (ok && memmem(block, block_n, "KV-Operation: DEL\r\n", 19))
         entry.op = KV_DELETE;

@@ -7,46 +7,10 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include "lattice/base/alloc.h"
+#include "lattice/base/base64.h"
 #include "lattice/base/num.h"
 
 #define HEADER_JSON "{\"typ\":\"jwt\",\"alg\":\"Ed25519\"}"
-
-/* ---- base64url without padding -------------------------------------------------------------------- */
-
-static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
-static void base64_put(struct buf *out, struct span in)
-{
-    uint32_t bits = 0;
-    int have = 0;
-    for (size_t i = 0; i < in.n; i++) {
-        bits = bits << 8 | in.p[i];
-        for (have += 8; have >= 6; have -= 6)
-            buf_byte(out, (uint8_t)alphabet[bits >> (have - 6) & 63]);
-    }
-    if (have)
-        buf_byte(out, (uint8_t)alphabet[bits << (6 - have) & 63]);
-}
-
-/* Writes at most in.n bytes. */
-static bool base64_get(struct str in, uint8_t *out, size_t *n)
-{
-    uint32_t bits = 0;
-    int have = 0;
-    *n = 0;
-    for (size_t i = 0; i < in.n; i++) {
-        const char *digit = in.p[i] ? strchr(alphabet, in.p[i]) : NULL;
-        if (!digit)
-            return false;
-        bits = bits << 6 | (uint32_t)(digit - alphabet);
-        have += 6;
-        if (have >= 8) {
-            have -= 8;
-            out[(*n)++] = (uint8_t)(bits >> have);
-        }
-    }
-    return have < 6 && (bits & ((1u << have) - 1)) == 0;
-}
 
 /* ---- decoding ------------------------------------------------------------------------------------- */
 
@@ -69,10 +33,10 @@ static bool split(struct str token, struct parts *out, struct err *e)
 
 static json_t *parse_part(struct str part, const char *what, struct err *e)
 {
-    size_t n;
     json_error_t je;
     AUTO_FREE uint8_t *text = xalloc(part.n + 1);
-    if (!base64_get(part, text, &n)) {
+    size_t n = base64_decode(BASE64_URL, part, text);
+    if (n == SIZE_MAX) {
         err_set(e, ERR_INVALID, "token %s is not base64url", what);
         return NULL;
     }
@@ -251,13 +215,12 @@ static bool check_signature(const struct parts *parts, struct str issuer, struct
 {
     enum id_key_type type;
     uint8_t key[ID_RAW_BYTES], signature[ID_SIGNATURE_BYTES + 2];
-    size_t n = 0;
     if (!id_public_parse(issuer, &type, key, e)) {
         e->code = ERR_DENIED;
         return err_wrap(e, "issuer of the token");
     }
     bool form = parts->signature.n == (ID_SIGNATURE_BYTES * 8 + 5) / 6 &&
-                base64_get(parts->signature, signature, &n) && n == ID_SIGNATURE_BYTES;
+                base64_decode(BASE64_URL, parts->signature, signature) == ID_SIGNATURE_BYTES;
     if (!form || type == ID_CURVE || !id_verify(key, str_span(parts->signed_text), signature))
         return err_set(e, ERR_DENIED, "token was not signed by its issuer, or was changed since");
     return true;
@@ -286,12 +249,12 @@ void id_token_sign(const struct id_key *issuer, struct str claims_json, struct b
 {
     uint8_t signature[ID_SIGNATURE_BYTES];
     size_t start = out->n;
-    base64_put(out, str_span(STR(HEADER_JSON)));
+    base64_encode(BASE64_URL, str_span(STR(HEADER_JSON)), out);
     buf_byte(out, '.');
-    base64_put(out, str_span(claims_json));
+    base64_encode(BASE64_URL, str_span(claims_json), out);
     if (out->full)
         return;
     id_sign(issuer, (struct span){out->p + start, out->n - start}, signature);
     buf_byte(out, '.');
-    base64_put(out, (struct span){signature, sizeof signature});
+    base64_encode(BASE64_URL, (struct span){signature, sizeof signature}, out);
 }

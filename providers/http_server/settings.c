@@ -133,7 +133,7 @@ static bool whole_config(const struct proto_map *link, struct arena *a, struct p
         char *copy = arena_printf(a, "%.*s", STR_ARG(text));
         if (!copy)
             return arena_full(a, e);
-        size_t n = base64_decode(copy);
+        size_t n = base64_decode(BASE64_STANDARD, str_of(copy), copy);
         if (n == SIZE_MAX)
             return err_set(e, ERR_INVALID, "config_b64: not base64");
         return from_json((struct str){copy, n}, a, out, e);

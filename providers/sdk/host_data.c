@@ -4,18 +4,8 @@
 
 #include <errno.h>
 #include <unistd.h>
+#include "lattice/base/base64.h"
 #include "lattice/base/num.h"
-
-static int digit(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
 
 bool host_data_line(struct str line, struct buf *json, struct err *e)
 {
@@ -23,20 +13,12 @@ bool host_data_line(struct str line, struct buf *json, struct err *e)
     if (line.n == 0)
         return err_set(e, ERR_INVALID,
                        "no host data on standard input: a provider is started by a host");
-    while (line.n > 0 && line.p[line.n - 1] == '=')
-        line.n--;
-    uint32_t bits = 0;
-    for (size_t i = 0; i < line.n; i++) {
-        int v = digit(line.p[i]);
-        if (v < 0)
-            return err_set(e, ERR_INVALID, "host data: byte %zu is not base64", i);
-        bits = bits << 6 | (uint32_t)v;
-        if (i % 4 != 0)
-            buf_byte(json, (uint8_t)(bits >> (6 - i % 4 * 2)));
-    }
-    if (line.n % 4 == 1)
-        return err_set(e, ERR_INVALID, "host data: base64 is cut off");
-    return buf_ok(json, e);
+    uint8_t *to = buf_grow(json, line.n);
+    if (!to)
+        return buf_ok(json, e);
+    size_t n = base64_decode(BASE64_STANDARD, line, to);
+    json->n -= n == SIZE_MAX ? line.n : line.n - n;
+    return n != SIZE_MAX || err_set(e, ERR_INVALID, "host data is not base64");
 }
 
 bool host_data_read(int fd, struct buf *json, struct err *e)

@@ -5,9 +5,11 @@
 #include <stdlib.h>
 #include "lattice/base/alloc.h"
 #include "lattice/base/arena.h"
+#include "lattice/base/base64.h"
 #include "lattice/base/buf.h"
 #include "lattice/base/clock.h"
 #include "lattice/base/map.h"
+#include "lattice/base/num.h"
 #include "lattice/base/rand.h"
 #include "lattice/base/reader.h"
 
@@ -156,6 +158,47 @@ static uint64_t leb_round_trip(uint64_t v, bool is_signed, struct err *e)
     return got;
 }
 
+static void check_base64(enum base64 kind, struct span bytes, const char *text)
+{
+    struct buf out = BUF_INIT;
+    uint8_t back[32];
+    base64_encode(kind, bytes, &out);
+    ck_assert_msg(str_eqz(buf_view(&out), text), "%.*s", STR_ARG(buf_view(&out)));
+    ck_assert_uint_eq(base64_decode(kind, str_of(text), back), bytes.n);
+    ck_assert(memcmp(back, bytes.p, bytes.n) == 0);
+    ck_assert_uint_eq(base64_decode(kind, buf_view(&out), out.p), bytes.n); /* in place */
+    ck_assert(memcmp(out.p, bytes.p, bytes.n) == 0);
+    buf_fini(&out);
+}
+
+START_TEST(base64_goes_both_ways_and_has_one_text_only)
+{
+    static const struct {
+        const char *bytes, *standard, *url;
+    } rows[] = {
+        {"f", "Zg==", "Zg"},
+        {"fo", "Zm8=", "Zm8"},
+        {"foo", "Zm9v", "Zm9v"},
+        {"foob", "Zm9vYg==", "Zm9vYg"},
+        {"\xff\xef\xbe~?", "/+++fj8=", "_---fj8"},
+    };
+    static const char *const refused[] = {
+        "Z", "Zm9vY", "Zh==", "Zm9=", "Z===", "Z=g=", "Zg ==", "Z-_+"};
+    uint8_t out[32];
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct span bytes = str_span(str_of(rows[i].bytes));
+        check_base64(BASE64_STANDARD, bytes, rows[i].standard);
+        check_base64(BASE64_URL, bytes, rows[i].url);
+    }
+    ck_assert_uint_eq(base64_decode(BASE64_STANDARD, STR("Zg"), out), 1);
+    for (size_t i = 0; i < ARRAY_LEN(refused); i++)
+        ck_assert_msg(base64_decode(BASE64_STANDARD, str_of(refused[i]), out) == SIZE_MAX, "%s",
+                      refused[i]);
+    ck_assert(base64_decode(BASE64_URL, STR("Zg=="), out) == SIZE_MAX);
+    ck_assert(base64_decode(BASE64_URL, ((struct str){"Zm9v\0", 5}), out) == SIZE_MAX);
+}
+END_TEST
+
 START_TEST(leb128_round_trips_at_every_edge)
 {
     struct err e = ERR_INIT;
@@ -302,6 +345,7 @@ int main(void)
     tcase_add_test(t, escaping_makes_one_harmless_capped_line);
     tcase_add_test(t, an_arena_stops_at_its_ceiling_and_hands_out_zeroed_memory);
     tcase_add_test(t, a_buffer_past_its_ceiling_appends_nothing_and_says_so);
+    tcase_add_test(t, base64_goes_both_ways_and_has_one_text_only);
     tcase_add_test(t, leb128_round_trips_at_every_edge);
     tcase_add_test(t, leb128_refuses_long_and_large_numbers);
     tcase_add_test(t, a_reader_fails_once_and_keeps_offset_and_cause);
