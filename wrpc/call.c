@@ -86,7 +86,6 @@ struct wrpc_call {
     struct loop_timer *probe_timer; /* before the handshake: until when it has to be there */
     struct bus_request *probe;      /* is the peer still there? */
     uint32_t unanswered;            /* probes in a row that nobody received */
-    bool heard;                     /* from the peer since the last probe */
     wrpc_end_fn *on_end;
     void (*on_taken)(void *user); /* may be NULL */
     bool over;                    /* on_end was called */
@@ -181,10 +180,10 @@ static void on_probe_due(void *user)
     struct wrpc_call *c = user;
     struct err ignored = ERR_INIT; /* our own connection is down: not the peer's fault */
     c->probe_timer = NULL;
-    if (c->heard || !bus_request(c->end.w->bus, c->end.peer, NULL, 0, (struct span){NULL, 0},
-                                 PROBE_MS, on_probed, c, &c->probe, &ignored))
+    if (c->end.heard || !bus_request(c->end.w->bus, c->end.peer, NULL, 0, (struct span){NULL, 0},
+                                     PROBE_MS, on_probed, c, &c->probe, &ignored))
         probe_later(c);
-    c->heard = false;
+    c->end.heard = false;
 }
 
 /* What the server says instead of a handshake. */
@@ -263,7 +262,6 @@ static void on_results(struct wrpc_call *c, struct span piece)
 
 static void on_channel(struct wrpc_end *end, uint32_t channel, struct span piece)
 {
-    ((struct wrpc_call *)end)->heard = true;
     if (channel == 0)
         on_results((struct wrpc_call *)end, piece);
     else
@@ -388,9 +386,16 @@ void wrpc_call_consumed(struct wrpc_call *c, const struct wit_path *p, size_t n)
     wrpc_consumed(&c->end, p, n);
 }
 
+/* Root and sub-channels. */
+static bool all_ended(const struct wrpc_end *end)
+{
+    uint64_t all = end->npaths < 63 ? (UINT64_C(2) << end->npaths) - 1 : UINT64_MAX;
+    return (end->ended & all) == all;
+}
+
 void wrpc_call_abandon(struct wrpc_call *c)
 {
-    if (c && c->end.w && c->end.pacing == WRPC_PACED)
+    if (c && c->end.w && c->end.pacing == WRPC_PACED && !all_ended(&c->end))
         wrpc_say_gone(c->end.w, c->end.peer);
     wrpc_call_free(c);
 }

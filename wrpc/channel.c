@@ -184,6 +184,7 @@ static void on_message(void *user, const struct bus_msg *m)
             wrpc_say_gone(w, m->reply);
         return;
     }
+    end->heard |= !m->status;
     if (rest.n == 0) {
         end->ops->on_inbox(end, m);
         return;

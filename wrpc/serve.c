@@ -43,6 +43,8 @@ struct wrpc_inv {
     struct wrpc_inv *prev, *next; /* of serve->waiting */
     struct loop_timer *unheard;   /* runs exactly while it is there */
     struct loop_timer *held;      /* the handshake is, until then */
+    struct loop_timer *watch;     /* over a caller of ours, once the handshake is out */
+    uint32_t unreceived;          /* handshakes that nobody received, since something came */
     uint32_t repeats;             /* of the handshake */
     struct span first; /* payload of the invocation message, while that message is there */
     struct piece *pieces, **last;
@@ -117,6 +119,15 @@ static bool handshake(struct wrpc_inv *i, struct err *e)
  * Who has said everything needs the handshake only to tell us that he left, and to notice that we did. So it is held
  * back for a moment: most calls are answered by then, and save a message of three. */
 #define HANDSHAKE_HELD_MS 10u
+#define CALLER_SILENT_MS 5000u
+#define CALLER_UNRECEIVED_MAX 2u
+
+static void on_watch(void *user);
+
+static void watch_later(struct wrpc_inv *i)
+{
+    i->watch = loop_after(bus_loop(i->end.w->bus), CALLER_SILENT_MS, on_watch, i);
+}
 
 static bool said_everything(const struct wrpc_inv *i)
 {
@@ -128,8 +139,10 @@ static void on_held(void *user)
     struct wrpc_inv *i = user;
     struct err ignored = ERR_INIT;
     i->held = NULL;
-    if (i->end.w)
-        handshake(i, &ignored);
+    if (!i->end.w)
+        return;
+    handshake(i, &ignored);
+    watch_later(i);
 }
 
 /* What comes next needs a caller who knows us. */
@@ -144,11 +157,58 @@ static void introduce(struct wrpc_inv *i)
 /* False: nothing can be said to the caller. */
 static bool greet(struct wrpc_inv *i, struct err *e)
 {
-    if (!said_everything(i))
+    if (!said_everything(i)) {
+        if (wrpc_inv_ours(i))
+            watch_later(i);
         return handshake(i, e);
+    }
     i->held = loop_after(bus_loop(i->end.w->bus), HANDSHAKE_HELD_MS, on_held, i);
     return true;
 }
+
+/* ---- are they still there? ----
+ * Who waits for results asks now and then whether we are there (call.c), so that we hear of him. When he is silent for
+ * long the handshake is repeated: NATS tells us when nobody receives it, because his process died, and who gave the
+ * call up meanwhile says so; everybody else ignores it. Twice, since he may be reconnecting. */
+
+static void caller_gone(struct wrpc_inv *i)
+{
+    void (*gone)(void *user) = i->gone;
+    loop_timer_stop(&i->watch);
+    i->gone = NULL;
+    if (gone)
+        gone(i->gone_user);
+}
+
+static void on_watch(void *user)
+{
+    struct wrpc_inv *i = user;
+    struct err ignored = ERR_INIT; /* our own connection is down: not the caller's fault */
+    i->watch = NULL;
+    if (!i->end.w)
+        return;
+    if (i->end.heard)
+        i->unreceived = 0;
+    else
+        handshake(i, &ignored);
+    i->end.heard = false;
+    watch_later(i);
+}
+
+static void on_inbox(struct wrpc_end *end, const struct bus_msg *m)
+{
+    struct wrpc_inv *i = (struct wrpc_inv *)end;
+    if (m->status == BUS_STATUS_NO_RESPONDERS && wrpc_inv_ours(i) &&
+        ++i->unreceived == CALLER_UNRECEIVED_MAX)
+        caller_gone(i);
+}
+
+static void on_gone(struct wrpc_end *end)
+{
+    caller_gone((struct wrpc_inv *)end);
+}
+
+/* ---- waiting to begin ---- */
 
 static void inv_listen(struct wrpc_inv *i)
 {
@@ -214,19 +274,6 @@ static void on_channel(struct wrpc_end *end, uint32_t channel, struct span piece
     inv_queue(i, channel, piece);
     if (i->unheard)
         inv_begin(i);
-}
-
-static void on_inbox(struct wrpc_end *end, const struct bus_msg *m)
-{
-    (void)end; /* nothing is expected here: the handshake has no answer */
-    (void)m;
-}
-
-static void on_gone(struct wrpc_end *end)
-{
-    struct wrpc_inv *i = (struct wrpc_inv *)end;
-    if (i->gone)
-        i->gone(i->gone_user);
 }
 
 static void on_closed(struct wrpc_end *end)
@@ -332,6 +379,7 @@ void wrpc_inv_free(struct wrpc_inv *i)
     if (i->unheard)
         inv_wait_end(i);
     loop_timer_stop(&i->held);
+    loop_timer_stop(&i->watch);
     if (!i->answered && i->end.w)
         wrpc_send_end(&i->end, &root, &ignored);
     wrpc_end_fini(&i->end);

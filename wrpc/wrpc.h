@@ -70,7 +70,7 @@ bool wrpc_call_param(struct wrpc_call *c, const struct wit_path *p, struct wrpc_
 void wrpc_call_on_taken(struct wrpc_call *c, void (*on_taken)(void *user));
 void wrpc_call_free(
     struct wrpc_call *c); /* nothing comes any more; frees its writers; NULL is fine */
-/* The same before the results are complete: a peer of ours is told that it may stop. */
+/* The same, but when the results are not complete a peer of ours is told to stop. */
 void wrpc_call_abandon(struct wrpc_call *c);
 
 /* inv is the callee's to free. */
@@ -86,7 +86,8 @@ struct str wrpc_inv_header(const struct wrpc_inv *i,
                            struct str name); /* empty view if absent; lives as long as i */
 /* The caller is a process of ours: it takes results in any form that http.h reads. */
 bool wrpc_inv_ours(const struct wrpc_inv *i);
-/* gone is called, at most once, when a caller of ours gave the call up before its results were complete. It may free i.
+/* gone is called, at most once, when a caller of ours gave the call up, at once, or when its process died, within
+ * 15 s. It may free i. Whoever took all of an answer may forget the call, too, and look gone when i is kept longer.
  * Other peers have no word for that. */
 void wrpc_inv_on_gone(struct wrpc_inv *i, void (*gone)(void *user), void *user);
 /* Starts delivery: what has come so far at once, then the rest. */

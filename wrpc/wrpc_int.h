@@ -43,6 +43,7 @@ struct wrpc_end {
     void *user;
     bool *freed; /* set when the end is freed while one of our functions is at work on it */
     enum wrpc_pacing pacing;
+    bool heard;                             /* from the peer, since somebody last looked */
     uint32_t consumed[WRPC_PACED_CHANNELS]; /* of paths[i], and not yet told the peer */
     /* the root's bytes: in how many pieces, how many were passed on, and those that wait for more */
     uint32_t root_pieces;
