@@ -37,7 +37,9 @@ static void done_if_complete(struct calling *k)
 
 static void on_data(void *user, struct span data)
 {
-    buf_put(&((struct calling *)user)->body, data.p, data.n);
+    struct calling *k = user;
+    buf_put(&k->body, data.p, data.n);
+    wrpc_call_consumed(k->call, &body_path, data.n);
 }
 
 static void on_body(struct calling *k, struct span piece)
@@ -264,6 +266,7 @@ bool cmd_call(struct ctl *c, struct err *e)
     t.prefix = str_of(arena_printf(&c->arena, "%.*s.%s", STR_ARG(session_lattice(c)), word(c, 0)));
     t.headers = &source;
     t.nheaders = 1;
+    t.paced = true;
     buf_init(&k.root, BODY_BYTES_MAX);
     buf_init(&k.body, BODY_BYTES_MAX);
     bool ok = wrpc_open(c->bus, NULL, &k.wrpc, e) && run(&k, &t, e);

@@ -417,7 +417,7 @@ struct remote_call {
 
 static void call_free(struct remote_call *c)
 {
-    wrpc_call_free(c->call);
+    wrpc_call_abandon(c->call);
     buf_fini(&c->root);
     free(c);
 }

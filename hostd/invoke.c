@@ -179,15 +179,17 @@ static void response_lost(struct invocation *v, const struct err *e)
     guest_cancel(v->guest, WASM_TRAP_HOST);
 }
 
-/* What a guest is at it may finish, for what it does may matter; but it need not write a body for nobody. */
+/* A guest that has answered in full may finish what it is at; there is nothing in it for its caller. */
 static void on_gone(void *user)
 {
     struct invocation *v = user;
+    if (v->answered && !v->body_out)
+        return;
     v->gone = true;
-    if (!v->guest)
+    if (v->started)
+        guest_cancel(v->guest, WASM_TRAP_CANCELLED);
+    else
         invocation_end(v);
-    else if (v->answered)
-        guest_cancel(v->guest, WASM_TRAP_HOST);
 }
 
 static void on_head(void *user, struct span root)
@@ -195,10 +197,8 @@ static void on_head(void *user, struct span root)
     struct invocation *v = user;
     struct err e = ERR_INIT;
     v->answered = true;
-    if (v->gone) {
-        guest_cancel(v->guest, WASM_TRAP_HOST);
+    if (v->gone)
         return;
-    }
     bool ok = wrpc_inv_result(v->inv, root, &e);
     if (ok && root.n && root.p[0] == 0) { /* ok(response): body and trailers follow */
         ok = wrpc_inv_result_out(v->inv, &feed_body_path, &v->body_out, &e) &&
@@ -324,7 +324,7 @@ static void on_result(void *user, struct span root)
 {
     struct invocation *v = user;
     struct err e = ERR_INIT;
-    if (v->f->http || v->answered)
+    if (v->f->http || v->answered || v->gone)
         return; /* handle returns nothing; its answer is the head */
     v->answered = true;
     if (!wrpc_inv_result(v->inv, root, &e))
@@ -381,7 +381,7 @@ static void on_ended(void *user, const struct guest_end *end)
         log_warn(end->outcome == COMP_TRAPPED ? "guest trapped" : "guest exited",
                  LS("component", s->opts.id), LS("function", v->f->type->name),
                  LZ("request", v->request_id), LS("reason", end->why));
-    if (v->f->http && !v->answered)
+    if (v->f->http && !v->answered && !v->gone)
         answer_failure(v, end);
     abort_body(v);
     struct comp_inst *inst = guest_take_instance(v->guest);

@@ -239,7 +239,10 @@ static void consumed(struct outgoing *o, size_t n)
 static void close_way(struct outgoing *o)
 {
     struct blob *b = (struct blob *)o;
-    wrpc_call_free(b->call);
+    if (b->ended)
+        wrpc_call_free(b->call);
+    else
+        wrpc_call_abandon(b->call);
     buf_fini(&b->root);
     buf_fini(&b->status);
     buf_fini(&b->prefix);

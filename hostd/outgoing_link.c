@@ -20,6 +20,7 @@ struct linked {
     size_t credit_owed; /* request bytes sent that the guest may replace once there is room */
     struct buf root;    /* of the response, until it is complete; wRPC bounds it */
     struct feed feed;
+    bool failed; /* the target may go on with what nobody waits for */
 };
 
 /* ---- from the target ---- */
@@ -28,7 +29,7 @@ static void fail_with(struct linked *l, const struct err *why)
 {
     enum http_error_code code =
         why && why->code == ERR_TIMEOUT ? HTTP_CONNECTION_READ_TIMEOUT : HTTP_INTERNAL_ERROR;
-    l->feed.ended = true;
+    l->feed.ended = l->failed = true;
     outgoing_fail(&l->base, code, why ? why->text : "the link's target failed without saying why");
 }
 
@@ -121,7 +122,10 @@ static void consumed(struct outgoing *o, size_t n)
 static void close_way(struct outgoing *o)
 {
     struct linked *l = (struct linked *)o;
-    wrpc_call_free(l->call);
+    if (l->feed.ended && !l->failed)
+        wrpc_call_free(l->call);
+    else
+        wrpc_call_abandon(l->call);
     feed_fini(&l->feed);
     buf_fini(&l->root);
     free(l);

@@ -135,6 +135,7 @@ static const char *const trap_texts[] = {
     [WASM_TRAP_STACK] = "call stack exhausted",
     [WASM_TRAP_FUEL] = "fuel used up",
     [WASM_TRAP_DEADLINE] = "deadline passed",
+    [WASM_TRAP_CANCELLED] = "call cancelled",
     [WASM_TRAP_NULL_REF] = "null reference",
     [WASM_TRAP_NULL_FUNC] = "null function reference",
     [WASM_TRAP_EXCEPTION] = "uncaught exception",

@@ -203,6 +203,7 @@ enum wasm_trap {
     WASM_TRAP_STACK,
     WASM_TRAP_FUEL,
     WASM_TRAP_DEADLINE,
+    WASM_TRAP_CANCELLED, /* nobody wants the call's result any more */
     WASM_TRAP_NULL_REF,
     WASM_TRAP_NULL_FUNC, /* called through a reference */
     WASM_TRAP_EXCEPTION, /* reached the host; the report names its tag */
