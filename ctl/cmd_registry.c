@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
+#include "hostd/component/component.h"
 #include "hostd/image/files.h"
 #include "hostd/image/image.h"
 #include "hostd/image/par.h"
@@ -16,6 +17,7 @@
 #include "lattice/id/id.h"
 
 #define ARTIFACT_BYTES_MAX ((uint64_t)1 << 30)
+#define WORLD_TEXT_MAX ((size_t)16 << 20)
 #define NS_PER_S 1000000000u
 
 static bool access_options(struct ctl *c, struct str authority, struct oci_access *out,
@@ -280,19 +282,39 @@ static bool show_token(struct ctl *c, struct span content, struct err *e)
     return ok;
 }
 
+static bool show_world(struct ctl *c, struct span content, struct err *e)
+{
+    struct buf text = {.max = WORLD_TEXT_MAX};
+    if (par_looks_like(content))
+        return err_set(e, ERR_UNSUPPORTED, "'%s' is a provider archive: --wit tells of components",
+                       word(c, 0));
+    struct comp *comp = comp_load(content, NULL, e);
+    bool ok = comp && comp_world_text(comp, &text, e);
+    comp_unref(comp);
+    if (ok) {
+        buf_str(&c->text, buf_view(&text));
+        result_set(c, "wit", json_str(buf_view(&text)));
+    }
+    buf_fini(&text);
+    return ok || err_wrap(e, "'%s'", word(c, 0));
+}
+
 bool cmd_inspect(struct ctl *c, struct err *e)
 {
     const char *target = word(c, 0), *reference;
     struct span content;
+    if (option_flag(c, "wit") && option_flag(c, "jwt-only"))
+        return err_set(e, ERR_INVALID, "--wit and --jwt-only: only one of them");
     if (str_starts(str_of(target), STR("file://")))
         target += 7;
     bool is_path = *target == '/' || *target == '.' || access(target, F_OK) == 0;
     if (is_path ? !file_read(target, ARTIFACT_BYTES_MAX, &content, e)
                 : !image_name(c, target, &reference, e) || !fetch(c, reference, &content, e))
         return false;
-    bool ok = option_flag(c, "jwt-only") ? show_token(c, content, e)
-              : par_looks_like(content)  ? show_provider(c, content, e)
-                                         : show_component(c, content, e);
+    bool ok = option_flag(c, "wit")        ? show_world(c, content, e)
+              : option_flag(c, "jwt-only") ? show_token(c, content, e)
+              : par_looks_like(content)    ? show_provider(c, content, e)
+                                           : show_component(c, content, e);
     free((void *)content.p);
     return ok;
 }

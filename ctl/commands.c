@@ -391,6 +391,10 @@ static const struct option pull_options[] = {
 static const struct option inspect_options[] = {
     REGISTRY_OPTIONS,
     {.name = "jwt-only", .kind = OPTION_FLAG, .help = "the token alone"},
+    {.name = "wit",
+     .alias = "world",
+     .kind = OPTION_FLAG,
+     .help = "what the component imports and exports, as WIT text"},
     OPTION_IGNORED("no-cache", OPTION_FLAG),
     DIGEST_OPTION,
     {0},

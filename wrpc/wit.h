@@ -54,6 +54,11 @@ struct wit_resource {
     uint32_t slot;
 };
 
+/* A name that a component gave a type when it imported or exported it. Identity is the pointer: two may read alike. */
+struct wit_naming {
+    struct str name;
+};
+
 /* Facts about a type are computed when it is made, so no later step walks an unbounded tree. */
 struct wit_type {
     enum wit_kind kind;
@@ -63,6 +68,8 @@ struct wit_type {
     uint32_t length;
     bool is_map; /* a list of pairs, written map<key, value> */
     const struct wit_resource *resource;
+    /* Of a handle: its resource's. NULL: none. It is there to be shown; two types are equal without it. */
+    const struct wit_naming *naming;
     /* canonical ABI, 32-bit memories */
     uint32_t size, align;
     uint32_t flat;     /* core values when flattened, counted up to WIT_FLAT_CAP */

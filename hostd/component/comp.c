@@ -2,6 +2,7 @@
 /* A loaded component: its bytes, its core modules, its plan, and what it imports and exports as interfaces.
  * Owns: the bytes, and the arena that all else lies in; counted, shared by all threads, const after comp_load. */
 #include "hostd/component/guest.h"
+#include "hostd/component/world.h"
 
 #include "lattice/base/alloc.h"
 #include "lattice/base/num.h"
@@ -110,6 +111,14 @@ uint32_t comp_nexports(const struct comp *c)
 const struct wit_iface *comp_export(const struct comp *c, uint32_t i)
 {
     return &c->exports[i];
+}
+
+bool comp_world_text(const struct comp *c, struct buf *out, struct err *e)
+{
+    struct world w;
+    bool ok = world_read(&w, c->root->type, e) && world_write(&w, out, e);
+    arena_fini(&w.arena);
+    return ok;
 }
 
 /* ---- life ---- */

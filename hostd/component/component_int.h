@@ -6,7 +6,8 @@
  *   decode   bytes -> definitions, checked as they come        decode*.c types.c names.c canon.c abi.c visible.c
  *   plan     the tree of nested instantiations -> one flat list of core instantiations                  plan.c
  *   run      arrays indexed by the plan                link.c inst.c task.c lift.c lower.c text.c resource.c
- * decode.h and guest.h hold what only the first, and only the others, need. */
+ * decode.h and guest.h hold what only the first, and only the others, need. Beside them, for tools: what the root
+ * imports and exports as text, world.h world.c world_text.c. */
 #ifndef HOSTD_COMPONENT_INT_H
 #define HOSTD_COMPONENT_INT_H
 
@@ -107,6 +108,8 @@ struct def {
         const struct inst_type *inst;
         const struct comp_type *comp;
     };
+    /* Of values and resources, NULL without: the name they got here, and what was named by it. */
+    const struct wit_naming *naming, *of;
 };
 
 /* What one entry of an index space is known to be. */
@@ -168,7 +171,7 @@ const void *ptr_map_find(const struct ptr_map *m, const void *from);
 struct subst {
     struct arena *arena;
     const void *owner;
-    struct ptr_map map;  /* resources */
+    struct ptr_map map;  /* resources and namings */
     struct ptr_map memo; /* value types already rewritten */
     bool nodes;          /* memo came with value types to replace, so look into all */
     const struct wit_resource *(*fresh)(void *user, struct str name);

@@ -114,6 +114,19 @@ const struct wit_resource *dec_resource(struct decoder *d, struct str name)
     return r;
 }
 
+const struct wit_type *dec_name_node(struct decoder *d, const struct wit_type *t,
+                                     const struct wit_naming *naming)
+{
+    struct wit_type *node = arena_new(d->arena, struct wit_type);
+    if (!node) {
+        dec_full(d);
+        return NULL;
+    }
+    *node = *t;
+    node->naming = naming;
+    return node;
+}
+
 const struct wit_resource *dec_fresh(void *user, struct str name)
 {
     return dec_resource(user, name);

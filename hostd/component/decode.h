@@ -58,6 +58,9 @@ bool dec_op(struct decoder *d, const struct op *op);
 const struct thing *dec_get(struct decoder *d, enum sort sort, uint32_t index);
 const struct thing *dec_get_in(struct decoder *d, struct scope *s, enum sort sort, uint32_t index);
 const struct wit_resource *dec_resource(struct decoder *d, struct str name);
+/* The same type as a node of its own, with a name; NULL: the arena is full. */
+const struct wit_type *dec_name_node(struct decoder *d, const struct wit_type *t,
+                                     const struct wit_naming *naming);
 const struct wit_resource *dec_fresh(void *decoder, struct str name); /* for struct subst */
 struct scope *dec_scope_open(struct decoder *d, enum scope_kind kind);
 void dec_scope_close(struct decoder *d);

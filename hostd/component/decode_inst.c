@@ -332,6 +332,9 @@ static bool dec_supply(struct decoder *d, struct subst *s, const struct named *i
         err_wrap(&d->why, "argument \"%.*s\" of component %u", STR_ARG(import->name), op->index);
         return dec_why(d);
     }
+    if (want->sort == S_TYPE && want->def.naming && given->def.naming &&
+        !ptr_map_put(d->arena, &s->map, want->def.naming, given->def.naming))
+        return dec_full(d);
     if (want->sort == S_TYPE && want->def.kind == DEF_VALUE && want->def.value != given->def.value)
         return subst_node(s, want->def.value, given->def.value, &d->why) || dec_why(d);
     return true;

@@ -158,6 +158,8 @@ static const struct wit_type *dec_handle(struct decoder *d, enum wit_kind kind)
     }
     const struct wit_type *handle =
         checked(d, wit_handle(d->arena, kind, t->def.resource, &d->why));
+    if (handle && t->def.naming)
+        handle = dec_name_node(d, handle, t->def.naming);
     return handle && dec_handle_visible(d, t, handle) ? handle : NULL;
 }
 

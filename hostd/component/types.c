@@ -371,10 +371,32 @@ static const struct wit_type *subst_children(struct subst *s, const struct wit_t
     }
 }
 
+static const struct wit_naming *subst_naming(const struct subst *s, const struct wit_naming *n)
+{
+    const struct wit_naming *to = n ? ptr_map_find(&s->map, n) : NULL;
+    return to ? to : n;
+}
+
+/* What was made in place of `t` is still called as that is. */
+static const struct wit_type *name_as(struct subst *s, const struct wit_type *t,
+                                      const struct wit_type *made, struct err *e)
+{
+    if (made == t || !t->naming)
+        return made;
+    struct wit_type *named = arena_new(s->arena, struct wit_type);
+    if (!named) {
+        arena_full(s->arena, e);
+        return NULL;
+    }
+    *named = *made;
+    named->naming = subst_naming(s, t->naming);
+    return named;
+}
+
 /* Types in which nothing is replaced stay what they are, as nodes too. */
 static const struct wit_type *subst_value(struct subst *s, const struct wit_type *t, struct err *e)
 {
-    bool leaf = !t->ncases && !t->elem && !t->err && !t->resource;
+    bool leaf = !t->ncases && !t->elem && !t->err && !t->resource && !t->naming;
     if (leaf || (!t->has_resource && !s->nodes))
         return t;
     const struct wit_type *done = ptr_map_find(&s->memo, t);
@@ -386,6 +408,7 @@ static const struct wit_type *subst_value(struct subst *s, const struct wit_type
     } else {
         done = subst_children(s, t, e);
     }
+    done = done ? name_as(s, t, done, e) : NULL;
     if (done && !ptr_map_put(s->arena, &s->memo, t, done)) {
         arena_full(s->arena, e);
         return NULL;
@@ -459,6 +482,7 @@ static const struct comp_type *subst_comp(struct subst *s, const struct comp_typ
 
 static bool subst_def(struct subst *s, struct def *d, struct err *e)
 {
+    d->of = subst_naming(s, d->of);
     switch (d->kind) {
     case DEF_VALUE:
         return (d->value = subst_value(s, d->value, e)) != NULL;

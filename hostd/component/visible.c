@@ -3,9 +3,9 @@
  * right shape, and the types of imports and exports mention only what has a name outside. Nothing at run time
  * depends on them.
  *
- * A type has a name outside when it was reached through an import or export: so importing or exporting a record,
- * variant, enum or flags makes a new node of equal structure, and a handle is visible when the index of its resource
- * was. Lists, tuples, options and results need no name.
+ * A type has a name outside when it was reached through an import or export: so importing or exporting one makes a new
+ * node of equal structure, and a handle is visible when the index of its resource was. Only records, variants, enums
+ * and flags need a name; the node of any other tells readers of its text how it is called (world.c).
  * Spec: Explainer.md "Import and Export Definitions"; component-model.md 3.3, 9.3. */
 #include "hostd/component/decode.h"
 
@@ -176,19 +176,30 @@ bool dec_inline_annotation(struct decoder *d, const struct vec_named *list, stru
 }
 
 /* Gives the type a node of its own, so that this name can be told from the type itself. */
-static bool name_type(struct decoder *d, struct def *def, bool import)
+static bool name_value(struct decoder *d, struct def *def, bool import)
+{
+    const struct wit_type *t = def->value;
+    def->value = dec_name_node(d, t, def->naming);
+    if (!def->value)
+        return false;
+    bool marks = is_nominal(t) || (t->resource && marked(d->scope, t, import));
+    return !marks || mark(d, def->value, import);
+}
+
+static bool name_type(struct decoder *d, struct str name, struct def *def, bool import)
 {
     def->visible = true;
-    if (def->kind == DEF_RESOURCE)
-        return !def->abstract || mark(d, def->resource, import);
-    if (def->kind != DEF_VALUE || !is_nominal(def->value))
+    if (def->kind != DEF_VALUE && def->kind != DEF_RESOURCE)
         return true;
-    struct wit_type *copy = arena_new(d->arena, struct wit_type);
-    if (!copy)
+    struct wit_naming *naming = arena_new(d->arena, struct wit_naming);
+    if (!naming)
         return dec_full(d);
-    *copy = *def->value;
-    def->value = copy;
-    return mark(d, copy, import);
+    naming->name = name;
+    def->of = def->naming;
+    def->naming = naming;
+    if (def->kind == DEF_VALUE)
+        return name_value(d, def, import);
+    return !def->abstract || mark(d, def->resource, import);
 }
 
 bool dec_visible(struct decoder *d, struct str name, struct thing *t, bool import)
@@ -203,7 +214,7 @@ bool dec_visible(struct decoder *d, struct str name, struct thing *t, bool impor
                         "%s \"%.*s\" is not valid to be used as %s: it mentions a type that "
                         "has no name outside",
                         sort_name[t->sort], STR_ARG(name), import ? "import" : "export");
-    return t->sort != S_TYPE || name_type(d, &t->def, import);
+    return t->sort != S_TYPE || name_type(d, name, &t->def, import);
 }
 
 bool dec_handle_visible(struct decoder *d, const struct thing *resource,

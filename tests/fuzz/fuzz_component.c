@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Components from anybody: load, link against a host that answers everything, instantiate, call what can be called,
- * all with little fuel and memory. */
+/* Components from anybody: load, tell their world, link against a host that answers everything, instantiate, call
+ * what can be called, all with little fuel and memory. */
 #include "tests/component/fake_host.h"
 
 #define FUEL 20000
@@ -59,12 +59,22 @@ static void run_all(struct comp *c, struct comp_linked *l)
     arena_fini(&h.arena);
 }
 
+static void tell(const struct comp *c)
+{
+    struct buf text = {.max = 64 << 10};
+    struct err e = ERR_INIT;
+    assert(comp_world_text(c, &text, &e) == (e.code == ERR_NONE));
+    buf_fini(&text);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const struct comp_limits limits = {.memory_pages_max = 64, .handles_max = 100};
     struct err e = ERR_INIT;
     wasm_init();
     struct comp *c = comp_load((struct span){data, size}, &limits, &e);
+    if (c)
+        tell(c);
     struct comp_linked *l = c ? comp_link(c, &fake_linker, &e) : NULL;
     if (l)
         run_all(c, l);

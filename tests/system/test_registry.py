@@ -77,6 +77,21 @@ class Registry(unittest.TestCase):
             claims = lat.ctl_json("inspect", archive)
             self.assertEqual((claims["name"], claims["vendor"]), ("http-server", "hostd"))
 
+    def test_the_world_of_a_component(self):
+        """From a registry as from a file, without a signature; what has no world says so."""
+        with Lattice() as lat, FakeRegistry() as r:
+            r.put("acme/hello", "1.0", read(HELLO))
+            world = lat.ctl("inspect", "--wit", HELLO).stdout
+            self.assertTrue(world.startswith("package root:component;\n\nworld root {\n  import wasi:"), world)
+            self.assertIn("\n  export wasi:http/incoming-handler@0.2", world)
+            self.assertIn("\npackage wasi:io@0.2", world)
+            there = lat.ctl_json("inspect", "--world", f"{r.authority}/acme/hello:1.0", "--insecure")
+            self.assertEqual(there, {"success": True, "wit": world})
+            for what, words in ((make_archive(lat), "provider archive"), (BIN / "hostctl", "not a WebAssembly file")):
+                done = lat.ctl("inspect", "--wit", what, check=False)
+                self.assertEqual((done.returncode, done.stdout), (1, ""))
+                self.assertTrue(words in done.stderr and str(what) in done.stderr, done.stderr)
+
     def test_a_tampered_archive_does_not_start(self):
         with Lattice() as lat:
             archive = make_archive(lat)
