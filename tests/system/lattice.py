@@ -19,8 +19,17 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("HOSTD_BIN", ROOT / "build" / "bin"))
 HELLO = ROOT / "deploy/examples/hello/hello.wasm"
 WORKBENCH = ROOT / "tests/guests/workbench/workbench.wasm"
+# Guests over 200 kB, and the tools that made them: tests/guests/build
+GUEST_CACHE = pathlib.Path(os.environ.get("HOSTD_GUESTS") or
+                           pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "hostd/guests")
 # Sanitizer builds are several times slower: waiting bounds only, never a measured limit.
 PATIENCE = float(os.environ.get("HOSTD_TEST_PATIENCE", "4"))
+
+
+def need_guest(test, file):
+    """Skips this test or subtest when the guest is one of those that may be missing."""
+    if not file.exists():
+        test.skipTest(f"no {file.name}: tests/guests/build {file.stem} makes it")
 
 
 def free_port():

@@ -13,9 +13,11 @@ import subprocess
 import threading
 import urllib.request
 
+from lattice import GUEST_CACHE
 from peer import Reader, leb, text
 
 MODEL = "tiny"
+NODE = shutil.which("node", path=f"{GUEST_CACHE}/tools/bin:{os.environ.get('PATH', '')}")  # as tests/guests/tools.sh
 
 
 class FakeOllama:
@@ -90,10 +92,10 @@ class RealOllama:
 
     @classmethod
     def available(cls):
-        return (cls.CACHE / "untaught.gguf").exists() and shutil.which("node") is not None
+        return (cls.CACHE / "untaught.gguf").exists() and NODE is not None
 
     def __enter__(self):
-        args = ["node", self.FOLDER / "serve.mjs", self.CACHE / "node_modules", f"{self.MODEL}={self.CACHE}/untaught.gguf"]
+        args = [NODE, self.FOLDER / "serve.mjs", self.CACHE / "node_modules", f"{self.MODEL}={self.CACHE}/untaught.gguf"]
         self.server = subprocess.Popen(args, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.url = f"http://127.0.0.1:{int(self.server.stdout.readline())}"
         return self
@@ -108,7 +110,7 @@ class RealOllama:
 
     def foreign(self, prompt, options):
         """What Ollama's own client hears."""
-        args = ["node", self.FOLDER / "client.mjs", self.CACHE / "node_modules", self.url, self.MODEL, prompt]
+        args = [NODE, self.FOLDER / "client.mjs", self.CACHE / "node_modules", self.url, self.MODEL, prompt]
         done = subprocess.run([*args, json.dumps(options)], capture_output=True, text=True, timeout=60, check=True)
         return json.loads(done.stdout)
 

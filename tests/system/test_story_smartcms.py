@@ -6,16 +6,14 @@ import json
 import os
 import pathlib
 import re
-import shutil
-import subprocess
 import unittest
 
-from lattice import BIN, ROOT, Lattice, free_port, main, until
+import page
+from browser import Browser
+from lattice import BIN, GUEST_CACHE, ROOT, Lattice, free_port, main, need_guest, until
 from ollama import MODEL, FakeOllama, RealOllama
 
 EXAMPLE = ROOT / "deploy/examples/smartcms"
-CACHE = pathlib.Path(os.environ.get("HOSTD_GUESTS") or
-                     pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "hostd/guests")
 
 
 class SmartCMS(unittest.TestCase):
@@ -73,9 +71,8 @@ class SmartCMS(unittest.TestCase):
             self.assertLess(len(clients), len(ai.asked) / 2, "connections are used again")
 
     def test_in_javascript(self):
-        image = CACHE / "smartcms-js.wasm"
-        if not image.exists():
-            self.skipTest("smartcms-js.wasm is not built: tests/guests/build smartcms-js")
+        image = GUEST_CACHE / "smartcms-js.wasm"
+        need_guest(self, image)
         with Lattice() as lat, FakeOllama() as ai:
             lat.start("us-east-1", "us-west-1")
             self.stories(lat, self.deploy(lat, ai.url, image), ai)
@@ -125,22 +122,16 @@ class SmartCMS(unittest.TestCase):
             until(lambda: b"is it running?" in self.post(lat, port, "generate", "x").body, 10,
                   lambda: self.post(lat, port, "generate", "x").body)
 
+    @unittest.skipUnless(Browser.available(), Browser.MISSING)
     def test_the_page_in_a_browser(self):
-        """Needs chromium, node and playwright-core (NODE_PATH); the screenshots go to $HOSTD_ARTEFACTS."""
-        chromium = shutil.which("chromium")
-        found = chromium and shutil.which("node") and subprocess.run(
-            ["node", "-e", "require('playwright-core')"], capture_output=True, check=False).returncode == 0
-        if not found:
-            self.skipTest("chromium or playwright-core is not there")
-        with Lattice() as lat, FakeOllama() as ai:
+        """The screenshots go to $HOSTD_ARTEFACTS."""
+        with Lattice() as lat, FakeOllama() as ai, Browser(lat) as browser:
             lat.start("us-east-1", "us-west-1")
             port = self.deploy(lat, ai.url)
             shots = pathlib.Path(os.environ.get("HOSTD_ARTEFACTS") or BIN.parent / "artefacts")
             shots.mkdir(exist_ok=True)
-            done = subprocess.run(["node", ROOT / "tests/system/page.js", chromium, f"http://127.0.0.1:{port}/", shots],
-                                  text=True, capture_output=True, timeout=120, check=False)
-            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-            print(done.stdout, f"screenshots in {shots}")
+            page.use(browser, f"http://127.0.0.1:{port}/", shots)
+            print(f"kept, read and generated; by mouse, keyboard and touch; screenshots in {shots}")
 
 
 if __name__ == "__main__":
