@@ -644,8 +644,12 @@ const struct manifest_component *manifest_find(const struct manifest *m, struct 
 static struct node *read_text(struct arena *a, struct str text, enum manifest_format format,
                               struct manifest_pos *at, struct err *e)
 {
+    *at = (struct manifest_pos){0, 0};
+    if (text.n == 0) { /* may be NULL, which libyaml would assert against */
+        err_set(e, ERR_INVALID, "the document is empty");
+        return NULL;
+    }
     if (text.n > MANIFEST_SIZE_MAX) {
-        *at = (struct manifest_pos){0, 0};
         err_set(e, ERR_LIMIT, "a manifest of %zu bytes, the limit is %u", text.n,
                 MANIFEST_SIZE_MAX);
         return NULL;

@@ -144,6 +144,17 @@ START_TEST(bad_manifests)
 }
 END_TEST
 
+START_TEST(nothing_at_all_is_refused)
+{
+    static const enum manifest_format formats[] = {MANIFEST_ANY, MANIFEST_YAML, MANIFEST_JSON};
+    for (size_t i = 0; i < ARRAY_LEN(formats); i++) {
+        struct err e = ERR_INIT;
+        ck_assert(!manifest_parse_all(STR_NONE, formats[i], STR("a.yaml"), NULL, &e));
+        ck_assert_str_eq(e.text, "a.yaml: the document is empty");
+    }
+}
+END_TEST
+
 /* What costs much elsewhere is refused quickly. */
 START_TEST(hostile_sizes)
 {
@@ -442,6 +453,7 @@ int main(void)
     Suite *s = suite_create("manifest");
     TCase *t = tcase_create("all");
     tcase_add_loop_test(t, bad_manifests, 0, ARRAY_LEN(bad));
+    tcase_add_test(t, nothing_at_all_is_refused);
     tcase_add_test(t, hostile_sizes);
     tcase_add_test(t, all_problems_are_listed);
     tcase_add_test(t, warnings_do_not_refuse);
