@@ -269,7 +269,8 @@ static bool set(struct reading *r, const struct row *row, struct str text, struc
     void *field = (uint8_t *)r->s + row->offset;
     const char *copy;
     switch (row->kind) {
-    case TEXT:
+    case TEXT: /* an empty one is as good as none */
+        text = text.n ? text : str_of(row->preset);
         copy = text.n ? keep(r->s, text, e) : NULL;
         if (text.n && !copy)
             return false;

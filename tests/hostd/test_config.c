@@ -61,6 +61,18 @@ START_TEST(flags_beat_environment)
 }
 END_TEST
 
+START_TEST(an_empty_text_is_the_preset)
+{
+    ck_assert_msg(read_with(ARGS("--lattice=", "--nats-host", "", "--log-level=", "--js-domain="),
+                            ARGS("WASMCLOUD_LATTICE=other", "WASMCLOUD_JS_DOMAIN=hub")),
+                  "%s", e.text);
+    ck_assert_str_eq(s.lattice, "default");
+    ck_assert_str_eq(s.rpc_host, "127.0.0.1");
+    ck_assert_str_eq(s.log_level, "info");
+    ck_assert_ptr_null(s.js_domain);
+}
+END_TEST
+
 START_TEST(switches_and_truths)
 {
     ck_assert(read_with(ARGS("--allow-file-load", "--enable-provider-auction", "false"),
@@ -178,6 +190,7 @@ int main(void)
     tcase_add_test(tc, help_layout);
     tcase_add_test(tc, defaults);
     tcase_add_test(tc, flags_beat_environment);
+    tcase_add_test(tc, an_empty_text_is_the_preset);
     tcase_add_test(tc, switches_and_truths);
     tcase_add_test(tc, labels);
     tcase_add_test(tc, aliases);
