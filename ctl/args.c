@@ -130,7 +130,7 @@ static void help_commands(FILE *out, const char *noun)
                  cmd->verb ? cmd->verb : "");
         fprintf(out, "  %-20s %s\n", left, cmd->help);
     }
-    fprintf(out, "\n`hostctl COMMAND --help` tells the options of a command.\n");
+    fprintf(out, "\n`hostctl help COMMAND` tells the options of a command.\n");
 }
 
 /* ---- values --------------------------------------------------------------------------------------- */
@@ -328,7 +328,8 @@ static bool asked_for(const struct ctl *c, const char *name)
 
 enum args_end args_read(struct ctl *c, int argc, char **argv, struct err *e)
 {
-    struct line l = {.argv = argv, .argc = argc, .at = 1};
+    bool help = argc > 1 && strcmp(argv[1], "help") == 0; /* help COMMAND is COMMAND --help */
+    struct line l = {.argv = argv, .argc = argc, .at = 1 + help};
     bool ok = read_line(c, &l, e);
     const char *output = option_given(c, "output") ? option_text(c, "output") : "text";
     c->json = strcmp(output, "json") == 0;
@@ -342,7 +343,7 @@ enum args_end args_read(struct ctl *c, int argc, char **argv, struct err *e)
         printf(c->json ? "{\"hostctl\": \"%s\"}\n" : "hostctl %s\n", HOSTD_VERSION);
         return ARGS_SHOWN;
     }
-    if (asked_for(c, "help")) {
+    if (help || asked_for(c, "help")) {
         if (c->command)
             help_command(c->command);
         else

@@ -399,8 +399,9 @@ bool cmd_app_undeploy(struct ctl *c, struct err *e)
     }
     if (!ok)
         return err_wrap(e, "undeploy (%zu done before)", json_array_size(done));
-    char *text = all ? arena_printf(&c->arena, "Undeployed [%u] applications", names.n)
-                     : arena_printf(&c->arena, "Undeployed application: %s", one.name);
+    char *text = !all      ? arena_printf(&c->arena, "Undeployed application: %s", one.name)
+                 : names.n ? arena_printf(&c->arena, "Undeployed [%u] applications", names.n)
+                           : arena_printf(&c->arena, "No applications undeployed");
     buf_printf(&c->text, "%s\n", text);
     result_set(c, "results", json_str(str_of(text)));
     return true;

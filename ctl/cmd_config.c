@@ -49,7 +49,7 @@ static void on_config(void *user, const struct proto_reply *r, const struct err 
     struct ctl *c = user;
     const struct proto_map *m = r ? r->response.config : NULL;
     struct err none = ERR_INIT;
-    c->bare = true;
+    c->bare = strcmp(c->command->noun, "config") == 0; /* as wash has it */
     for (uint32_t i = 0; m && i < m->n; i++) {
         char *key = str_dup(m->v[i].key);
         result_set(c, key, json_str(m->v[i].value));

@@ -211,15 +211,16 @@ static bool label_one(struct ctl *c, struct str host, struct str text, bool drop
 
 bool cmd_label(struct ctl *c, struct err *e)
 {
-    struct str host, rest = str_of(word(c, 1)), one;
+    struct str host, one;
     bool drop = option_flag(c, "delete"), ok = true;
     json_t *processed = json_array();
     result_set(c, "deleted", json_boolean(drop));
     result_set(c, "processed", processed);
     if (!session_open(c, e) || !host_find(c, word(c, 0), &host, e))
         return false;
-    while (ok && str_cut(&rest, ',', &one))
-        ok = label_one(c, host, one, drop, processed, e);
+    for (size_t i = 1; i < c->nwords; i++)
+        for (struct str rest = str_of(word(c, i)); ok && str_cut(&rest, ',', &one);)
+            ok = label_one(c, host, one, drop, processed, e);
     if (!ok && c->text.n)
         notice(c, "done before that: %.*s", STR_ARG(str_trim(buf_view(&c->text))));
     return ok;

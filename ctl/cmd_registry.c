@@ -1,24 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* push, pull, inspect: components and provider archives in registries and files. Credentials come from the options,
+/* push, pull: components and provider archives in registries and files. Credentials come from the options,
  * their environment variables, or what docker keeps. */
 #include "ctl/table.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-#include <time.h>
-#include <unistd.h>
-#include "hostd/component/component.h"
+#include <stdlib.h>
+#include <string.h>
 #include "hostd/image/files.h"
 #include "hostd/image/image.h"
 #include "hostd/image/par.h"
 #include "hostd/image/pull.h"
-#include "lattice/base/alloc.h"
-#include "lattice/base/clock.h"
-#include "lattice/id/id.h"
-
-#define ARTIFACT_BYTES_MAX ((uint64_t)1 << 30)
-#define WORLD_TEXT_MAX ((size_t)16 << 20)
-#define NS_PER_S 1000000000u
 
 static bool access_options(struct ctl *c, struct str authority, struct oci_access *out,
                            struct err *e)
@@ -160,6 +150,12 @@ static bool fetch(struct ctl *c, const char *reference, struct span *out, struct
                    wanted);
 }
 
+bool registry_fetch(struct ctl *c, const char *text, const char **reference, struct span *out,
+                    struct err *e)
+{
+    return image_name(c, text, reference, e) && fetch(c, *reference, out, e);
+}
+
 static const char *default_name(struct ctl *c, const char *reference, struct span content)
 {
     struct str s = str_of(reference);
@@ -175,7 +171,7 @@ bool cmd_pull(struct ctl *c, struct err *e)
 {
     const char *reference, *path = option_text(c, "destination");
     struct span content;
-    if (!image_name(c, word(c, 0), &reference, e) || !fetch(c, reference, &content, e))
+    if (!registry_fetch(c, word(c, 0), &reference, &content, e))
         return false;
     path = path ? path : default_name(c, reference, content);
     bool ok = path ? file_write(path, content, 0644, e) : arena_full(&c->arena, e);
@@ -185,136 +181,4 @@ bool cmd_pull(struct ctl *c, struct err *e)
     result_say(c, "pulled %s into %s", reference, path);
     result_set(c, "file", json_string(path));
     return true;
-}
-
-/* ---- inspect ---- */
-
-static const char *when(struct ctl *c, uint64_t s, uint64_t never, const char *word)
-{
-    char text[64];
-    struct tm tm;
-    time_t t = (time_t)s;
-    if (s == never || !gmtime_r(&t, &tm))
-        return word;
-    strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S UTC", &tm);
-    return arena_printf(&c->arena, "%s", text);
-}
-
-static json_t *strings(const struct str *v, size_t n)
-{
-    json_t *out = json_array();
-    for (size_t i = 0; i < n; i++)
-        json_array_append_new(out, json_str(v[i]));
-    return out;
-}
-
-/* One line of the text, one member of the result. */
-static void fact(struct ctl *c, const char *title, const char *key, struct str value)
-{
-    char shown[256];
-    buf_printf(&c->text, "%-18s %s\n", title, str_show(value, shown, sizeof shown));
-    result_set(c, key, json_str(value));
-}
-
-static void common_facts(struct ctl *c, const struct id_claims *k)
-{
-    fact(c, "Name", "name", k->name);
-    fact(c, "Version", "version", k->version);
-    if (k->has_revision)
-        buf_printf(&c->text, "%-18s %" PRId32 "\n", "Revision", k->revision);
-    result_set(c, "revision", k->has_revision ? json_integer(k->revision) : json_null());
-}
-
-static bool show_component(struct ctl *c, struct span wasm, struct err *e)
-{
-    struct id_claims k;
-    bool found;
-    if (!id_component_claims(wasm, clock_wall_ns() / NS_PER_S, &c->arena, &k, &found, e))
-        return err_wrap(e, "'%s'", word(c, 0));
-    if (!found)
-        return err_set(e, ERR_NOT_FOUND, "'%s' is not signed: it carries no claims", word(c, 0));
-    fact(c, "Account", "account", k.issuer);
-    fact(c, "Component", "component", k.subject);
-    common_facts(c, &k);
-    fact(c, "Expires", "expires", str_of(when(c, k.expires_s, ID_NEVER, "never")));
-    fact(c, "Can be used", "can_be_used", str_of(when(c, k.not_before_s, 0, "immediately")));
-    result_set(c, "tags", strings(k.tags, k.ntags));
-    return true;
-}
-
-static bool show_provider(struct ctl *c, struct span file, struct err *e)
-{
-    struct par par;
-    struct id_claims k;
-    struct str targets[PAR_TARGETS_MAX];
-    bool ok = par_read(file, ARTIFACT_BYTES_MAX, PAR_NONE, &par, e) &&
-              id_claims_decode(par.token, &c->arena, &k, e);
-    for (size_t i = 0; ok && i < par.nbinaries; i++) {
-        targets[i] = par.binaries[i].target;
-        buf_printf(&c->text, "%-18s %.*s\n", i ? "" : "Targets", STR_ARG(targets[i]));
-    }
-    if (ok) {
-        fact(c, "Account", "issuer", k.issuer);
-        fact(c, "Service", "service", k.subject);
-        fact(c, "Vendor", "vendor", k.vendor);
-        common_facts(c, &k);
-        result_set(c, "targets", strings(targets, par.nbinaries));
-    }
-    par_fini(&par);
-    return ok;
-}
-
-static bool show_token(struct ctl *c, struct span content, struct err *e)
-{
-    struct par par = {.token = STR_NONE};
-    struct str token = STR_NONE;
-    bool archive = par_looks_like(content);
-    bool ok = archive ? par_read(content, ARTIFACT_BYTES_MAX, PAR_NONE, &par, e)
-                      : id_component_token(content, &token, e);
-    token = archive ? par.token : token;
-    if (ok && !token.n)
-        ok = err_set(e, ERR_NOT_FOUND, "'%s' is not signed: it carries no claims", word(c, 0));
-    if (ok) {
-        buf_printf(&c->text, "%.*s\n", STR_ARG(token));
-        result_set(c, "token", json_str(token));
-    }
-    par_fini(&par);
-    return ok;
-}
-
-static bool show_world(struct ctl *c, struct span content, struct err *e)
-{
-    struct buf text = {.max = WORLD_TEXT_MAX};
-    if (par_looks_like(content))
-        return err_set(e, ERR_UNSUPPORTED, "'%s' is a provider archive: --wit tells of components",
-                       word(c, 0));
-    struct comp *comp = comp_load(content, NULL, e);
-    bool ok = comp && comp_world_text(comp, &text, e);
-    comp_unref(comp);
-    if (ok) {
-        buf_str(&c->text, buf_view(&text));
-        result_set(c, "wit", json_str(buf_view(&text)));
-    }
-    buf_fini(&text);
-    return ok || err_wrap(e, "'%s'", word(c, 0));
-}
-
-bool cmd_inspect(struct ctl *c, struct err *e)
-{
-    const char *target = word(c, 0), *reference;
-    struct span content;
-    if (option_flag(c, "wit") && option_flag(c, "jwt-only"))
-        return err_set(e, ERR_INVALID, "--wit and --jwt-only: only one of them");
-    if (str_starts(str_of(target), STR("file://")))
-        target += 7;
-    bool is_path = *target == '/' || *target == '.' || access(target, F_OK) == 0;
-    if (is_path ? !file_read(target, ARTIFACT_BYTES_MAX, &content, e)
-                : !image_name(c, target, &reference, e) || !fetch(c, reference, &content, e))
-        return false;
-    bool ok = option_flag(c, "wit")        ? show_world(c, content, e)
-              : option_flag(c, "jwt-only") ? show_token(c, content, e)
-              : par_looks_like(content)    ? show_provider(c, content, e)
-                                           : show_component(c, content, e);
-    free((void *)content.p);
-    return ok;
 }

@@ -79,7 +79,7 @@ static bool nats_config(struct up *u, const char **path, struct err *e)
             u->host, u->port, store, domain);
     if (option_text(c, "nats-remote-url"))
         write_leaf(c, f);
-    if (option_given(c, "nats-websocket-port"))
+    if (option_text(c, "nats-websocket-port"))
         fprintf(f, "websocket {\n  port: %" PRIu64 "\n  no_tls: true\n}\n",
                 option_number(c, "nats-websocket-port"));
     return fclose(f) == 0 || err_errno(e, errno, "write '%s'", *path);
@@ -190,7 +190,16 @@ static bool put_addresses(struct up *u, struct proto_map *env, struct err *e)
                        e);
 }
 
-/* Every option of `up` that has an environment variable is the host's setting of that variable. */
+/* What nats-server, or this program itself, is told; and what put_addresses tells the host. */
+static bool is_for_host(const struct option *o)
+{
+    static const char *const others[] = {"nats-", "host-", "wadm-", "rpc-host", "rpc-port"};
+    for (size_t i = 0; i < ARRAY_LEN(others); i++)
+        if (str_starts(str_of(o->name), str_of(others[i])))
+            return false;
+    return o->env != NULL;
+}
+
 static bool host_environment(struct up *u, struct proto_map *env, struct err *e)
 {
     struct ctl *c = u->c;
@@ -200,10 +209,8 @@ static bool host_environment(struct up *u, struct proto_map *env, struct err *e)
         return arena_full(&c->arena, e);
     *env = (struct proto_map){pairs, 0};
     for (const struct option *o = c->command->options; o->name; o++) {
-        const char *text = o->env ? option_text(c, o->name) : NULL;
-        bool special =
-            strcmp(o->name, "host-seed") == 0 || str_starts(str_of(o->name), STR("nats-"));
-        if (text && !special && !put_env(u, env, str_of(o->env), str_of(text), e))
+        const char *text = is_for_host(o) ? option_text(c, o->name) : NULL;
+        if (text && !put_env(u, env, str_of(o->env), str_of(text), e))
             return false;
     }
     if (!put_addresses(u, env, e))
@@ -455,6 +462,10 @@ bool cmd_up(struct ctl *c, struct err *e)
         return err_set(e, ERR_INVALID, "'%s' is not an address of a NATS server", u.address);
     if (option_text(c, "nats-credsfile") && !option_text(c, "nats-remote-url"))
         return err_set(e, ERR_INVALID, "--nats-credsfile goes with --nats-remote-url");
+    if (option_flag(c, "ctl-tls-first") || option_flag(c, "rpc-tls-first"))
+        return err_set(e, ERR_UNSUPPORTED,
+                       "--ctl-tls-first, --rpc-tls-first: only servers that greet before TLS are "
+                       "served");
     if (!look_for_hosts(&u, &running, e))
         return false;
     if (running.pid) {

@@ -3,6 +3,7 @@
  * as an event, so we listen before we ask. */
 #include "ctl/table.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include "lattice/base/alloc.h"
 #include "lattice/base/clock.h"
@@ -32,7 +33,19 @@ static bool id_ok(const char *id, struct err *e)
     return s.n || err_set(e, ERR_INVALID, "the id is empty");
 }
 
-/* A path, absolute or to something that exists, becomes file://; anything else stays. */
+/* "./x", "../x", or "x.wasm" without a registry: nothing that a host could fetch. */
+static bool means_a_file(struct str text)
+{
+    static const struct str suffixes[] = {STR_INIT(".wasm"), STR_INIT(".par"), STR_INIT(".par.gz")};
+    bool suffixed = false;
+    for (size_t i = 0; i < ARRAY_LEN(suffixes); i++)
+        suffixed |= str_ends(text, suffixes[i]);
+    return str_starts(text, STR("./")) || str_starts(text, STR("../")) ||
+           (suffixed && str_find(text, '/') == text.n);
+}
+
+/* A path, absolute or to something that exists, becomes file://; anything else stays. What an absolute one names may
+ * be on the host's machine. */
 static bool reference(struct ctl *c, const char *text, struct str *out, struct err *e)
 {
     struct str path = str_of(text), scheme = STR("file://");
@@ -41,6 +54,8 @@ static bool reference(struct ctl *c, const char *text, struct str *out, struct e
     *out = str_of(text);
     AUTO_FREE char *relative = str_dup(path);
     AUTO_FREE char *real = realpath(relative, NULL);
+    if (!real && means_a_file(path))
+        return err_errno(e, errno, "'%s', which is no image of a registry", text);
     if (!real && *relative != '/')
         return true;
     char *ref = arena_printf(&c->arena, "file://%s", real ? real : relative);
@@ -77,8 +92,10 @@ static void on_bid(void *user, const struct proto_reply *r, const struct err *e)
         proto_cancel(&a->request); /* the first one wins */
         session_answer(a->c, NULL);
     } else if (!r && e->code == ERR_NONE) {
-        err_set(&none, ERR_NOT_FOUND,
-                "no suitable hosts: nobody bid; look at --constraint and `hostctl get hosts`");
+        err_set(
+            &none, ERR_NOT_FOUND,
+            "no suitable hosts: nobody bid, which a host does that meets every --constraint and "
+            "does not run that id yet; `hostctl get inventory` shows what runs");
         session_answer(a->c, &none);
     }
 }

@@ -184,7 +184,7 @@ bool context_load(struct ctl *c, const char *name, struct err *e)
 {
     const char *folder, *path;
     struct err none;
-    if (!context_folder(c, NULL, &folder, name ? e : &none))
+    if (!context_folder(c, option_at(c, "context-dir", 0), &folder, name ? e : &none))
         return name == NULL;
     struct str wanted = name ? str_of(name) : context_default(c, folder);
     if (!wanted.n)

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "hostd/image/files.h"
 #include "lattice/base/alloc.h"
 
@@ -45,6 +46,8 @@ bool keyring_get(struct ctl *c, const char *option, enum id_key_type type, const
                  struct id_key *out, struct err *e)
 {
     const char *seed = option_text(c, option), *folder;
+    if (seed && access(seed, F_OK) == 0)
+        return keyring_read(seed, out, e) || err_wrap(e, "--%s", option);
     if (seed)
         return id_key_from_seed(str_of(seed), out, e) || err_wrap(e, "--%s", option);
     if (!keyring_folder(c, &folder, e))
@@ -63,6 +66,6 @@ bool keyring_get(struct ctl *c, const char *option, enum id_key_type type, const
 bool keyring_account(struct ctl *c, struct id_key *out, struct err *e)
 {
     const char *user = getenv("USER");
-    const char *name = arena_printf(&c->arena, "%s_account", user ? user : "local");
+    const char *name = arena_printf(&c->arena, "%s_account", user && *user ? user : "user");
     return name ? keyring_get(c, "issuer", ID_ACCOUNT, name, out, e) : arena_full(&c->arena, e);
 }

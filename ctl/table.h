@@ -210,7 +210,7 @@ bool inventory_get(struct ctl *c, struct str id, struct proto_inventory *out, st
 
 bool keyring_folder(struct ctl *c, const char **out, struct err *e); /* by --directory */
 bool keyring_read(const char *path, struct id_key *out, struct err *e);
-/* The seed of the option, or of NAME.nk in the folder of keys. */
+/* The seed of the option, which may be a file with it, or of NAME.nk in the folder of keys. */
 bool keyring_get(struct ctl *c, const char *option, enum id_key_type type, const char *name,
                  struct id_key *out, struct err *e);
 bool keyring_account(struct ctl *c, struct id_key *out, struct err *e); /* who signs: --issuer */
@@ -324,6 +324,10 @@ bool manifest_text(struct ctl *c, const char *path, struct buf *out, struct err 
 struct manifest;
 /* Makes its relative images absolute: they lie beside the file. Those of stdin and URLs stay. */
 bool manifest_find_images(struct manifest *m, const char *path, struct err *e);
+#define ARTIFACT_BYTES_MAX ((uint64_t)1 << 30)
+/* An image by its name, which may lack the registry; malloced. *reference: its whole name, in c->arena. */
+bool registry_fetch(struct ctl *c, const char *text, const char **reference, struct span *out,
+                    struct err *e);
 /* Does the registry have the image? By the registry options of the command. */
 bool registry_has(struct ctl *c, struct str normal, struct err *e);
 /* Puts and deploys the manifest of a file; for `up --wadm-manifest`. */

@@ -69,6 +69,9 @@ static const struct {
     {"start component a b --count 7", cmd_start_component, "max-instances", "7"},
     {"config put name a=b -- -c=d", cmd_config_put, NULL, NULL},
     {"keys gen host", cmd_keys_gen, NULL, NULL},
+    {"label h a=b,c=d e=f", cmd_label, NULL, NULL},
+    {"call a b:c/d.e --context-dir /nowhere", cmd_call, "context-dir", "/nowhere"},
+    {"up --rpc-credsfile f --ctl-tls-first false", cmd_up, "rpc-credsfile", "f"},
 };
 
 START_TEST(right_lines)
@@ -110,6 +113,20 @@ START_TEST(wrong_lines)
     stderr = saved;
     ck_assert_int_eq(end, ARGS_WRONG);
     ck_assert_msg(strstr(e.text, wrong[_i].says) != NULL, "%s", e.text);
+}
+END_TEST
+
+static const char *const shown[] = {"help", "help app", "help get hosts", "get hosts --help",
+                                    "app -h"};
+
+START_TEST(help_lines)
+{
+    FILE *saved = stdout;
+    stdout = fopen("/dev/null", "w");
+    enum args_end end = parse(shown[_i]);
+    fclose(stdout);
+    stdout = saved;
+    ck_assert_msg(end == ARGS_SHOWN, "%s: %s", shown[_i], e.text);
 }
 END_TEST
 
@@ -189,8 +206,7 @@ START_TEST(tables_align)
     table_row(&t, 1, (struct str[]){STR("only")});
     table_end(&t, &c);
     buf_byte(&c.text, '\0');
-    ck_assert_str_eq((char *)c.text.p,
-                     "  Name   B          C\n  ä      a\\x1b[1m   x\n\n  only\n");
+    ck_assert_str_eq((char *)c.text.p, "  Name   B          C\n  ä      a\\x1b[1m   x\n\n  only\n");
 }
 END_TEST
 
@@ -238,6 +254,7 @@ int main(void)
     tcase_add_checked_fixture(tc, set_up, tear_down);
     tcase_add_loop_test(tc, right_lines, 0, sizeof right / sizeof *right);
     tcase_add_loop_test(tc, wrong_lines, 0, sizeof wrong / sizeof *wrong);
+    tcase_add_loop_test(tc, help_lines, 0, sizeof shown / sizeof *shown);
     tcase_add_test(tc, environment_and_lists);
     tcase_add_test(tc, durations);
     tcase_add_test(tc, table_is_sound);

@@ -186,9 +186,9 @@ class Lattice:
 
     # ---- hostctl
 
-    def ctl(self, *args, check=True, timeout=60):
+    def ctl(self, *args, check=True, timeout=60, cwd=None):
         done = subprocess.run([str(BIN / "hostctl"), *map(str, args)], env=self.env, text=True, capture_output=True,
-                              timeout=timeout, stdin=subprocess.DEVNULL)
+                              timeout=timeout, stdin=subprocess.DEVNULL, cwd=cwd)
         if check and done.returncode:
             raise AssertionError(f"hostctl {args}: exit {done.returncode}\n{done.stdout}\n{done.stderr}")
         return done

@@ -83,6 +83,53 @@ class Hostctl(unittest.TestCase):
             text.write_text("words")
             self.assertIn(f"'{text}': not a WebAssembly binary", lat.ctl("inspect", text, check=False).stderr)
 
+    def test_components_of_this_folder(self):
+        """What names a file is one, also without file://; what only could be one is not asked of a registry."""
+        with Lattice() as lat:
+            lat.start("z")
+            shutil.copy(HELLO, lat.dir / "hello.wasm")
+            shutil.copy(HELLO, lat.dir / "next.wasm")
+            there = f"file://{(lat.dir / 'hello.wasm').resolve()}"
+            for name, path in (("a", "hello.wasm"), ("b", "./hello.wasm"), ("c", "file://hello.wasm")):
+                said = lat.ctl("start", "component", path, name, cwd=lat.dir).stdout
+                self.assertIn(f"Component [{name}] (ref: [{there}]) started", said)
+            lat.ctl("update", "component", "a", "next.wasm", cwd=lat.dir)
+            until(lambda: any(c["image_ref"].endswith("/next.wasm") for i in lat.inventory().values()
+                              for c in i["components"]), 10, lat.inventory)
+            for command in (("start", "component"), ("start", "provider")):
+                for path in ("./none.wasm", "none.wasm", "../none", "file://./none.par.gz"):
+                    done = lat.ctl(*command, path, "d", check=False, cwd=lat.dir)
+                    self.assertEqual(done.returncode, 1)
+                    self.assertIn(f"'{path}', which is no image of a registry: No such file", done.stderr)
+            done = lat.ctl("start", "component", "hello.wasm", "b", check=False, cwd=lat.dir)
+            self.assertIn("does not run that id yet", done.stderr)
+
+    def test_labels(self):
+        with Lattice() as lat:
+            lat.start("z")
+            host = lat.host_ids()[0]
+            done = lat.ctl_json("label", host, "a=1,b=2", "c=3")
+            self.assertEqual(done["processed"], [["a", "1"], ["b", "2"], ["c", "3"]])
+            lat.ctl("label", host, "a", "b,c", "--delete")
+            self.assertFalse({"a", "b", "c"} & set(lat.inventory()[host]["labels"]))
+
+    def test_results_are_those_of_wash(self):
+        """Members and kinds of values, where scripts may look at them."""
+        with Lattice() as lat:
+            lat.start("z")
+            lat.ctl("secrets", "put", "s", "nats-kv", "key")
+            self.assertIs(lat.ctl_json("secrets", "get", "s")["success"], True)
+            lat.ctl("config", "put", "c", "a=b")
+            self.assertEqual(lat.ctl_json("config", "get", "c"), {"a": "b"})
+            self.assertEqual(lat.ctl_json("app", "undeploy", "--all")["results"], "No applications undeployed")
+            signed, seed = lat.dir / "signed.wasm", lat.dir / "issuer.nk"
+            issuer = lat.ctl_json("keys", "gen", "account")
+            seed.write_text(issuer["seed"] + "\n")
+            lat.ctl("claims", "sign", HELLO, "--destination", signed, "--issuer", seed, "--rev", 3, "-t", "a", "-t", "b")
+            claims = lat.ctl_json("inspect", signed)
+            self.assertEqual((claims["account"], claims["tags"], claims["revision"]), (issuer["public_key"], "a,b", 3))
+            self.assertRegex(lat.ctl("inspect", signed).stdout, r"- Component\n(.*\n)+Version +0\.0\.0 \(3\)\nEmbedded WIT +true")
+
     def test_a_context_instead_of_options(self):
         with Lattice() as lat:
             lat.start("z")

@@ -76,6 +76,8 @@ class Registry(unittest.TestCase):
             lat.wait_for_answer(port)
             claims = lat.ctl_json("inspect", archive)
             self.assertEqual((claims["name"], claims["vendor"]), ("http-server", "hostd"))
+            self.assertEqual((claims["revision"], len(claims["targets"])), ("0", 1))
+            self.assertIn("http-server - Capability Provider\n", lat.ctl("inspect", archive).stdout)
 
     def test_the_world_of_a_component(self):
         """From a registry as from a file, without a signature; what has no world says so."""
