@@ -292,21 +292,9 @@ static bool run_file(struct ctl *c, const struct grant *grant, struct err *e)
     return run_guest(c, buf_span(&bytes), grant, e) || err_wrap(e, "%s", word(c, 0));
 }
 
-/* A standard stream that is closed must not become the first file we open: the guest would have that. */
-static void open_missing_streams(void)
-{
-    int fd;
-    do {
-        fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    } while (fd >= 0 && fd <= STDERR_FILENO);
-    if (fd >= 0)
-        close(fd);
-}
-
 bool cmd_run(struct ctl *c, struct err *e)
 {
     struct grant grant = {0};
-    open_missing_streams();
     wasm_init();
     wasm_thread_init();
     bool ok = grant_open(c, &grant, e) && run_file(c, &grant, e);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "ctl/table.h"
+#include "lattice/base/descriptors.h"
 #include "lattice/base/loop.h"
 #include "lattice/base/space.h"
 
@@ -15,6 +16,7 @@ int main(int argc, char **argv)
     struct ctl c = {.status = -1};
     struct err e = ERR_INIT;
     int status = 0;
+    descriptors_standard();
     space_economise();
     signal(SIGPIPE, SIG_IGN); /* a closed pipe is an error of the write */
     arena_init(&c.arena, ARENA_BYTES);

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The daemon: settings, two connections, a host between them; runs until it is told to stop.
  * Exit status: 0 left in order, 1 could not start or not stop in time, 2 bad settings. */
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "hostd/host.h"
 #include "hostd/process.h"
@@ -167,17 +165,6 @@ static bool connect_both(struct daemon *d, struct err *e)
 
 /* ---- start ----------------------------------------------------------------------------------------- */
 
-/* Descriptors 0 to 2 are always taken, so that no socket or pipe of ours lands there. */
-static void open_standard_files(void)
-{
-    int fd;
-    do
-        fd = open("/dev/null", O_RDWR);
-    while (fd >= 0 && fd <= STDERR_FILENO);
-    if (fd > STDERR_FILENO)
-        close(fd);
-}
-
 static void open_log(const struct settings *s)
 {
     enum log_level level = LOG_INFO;
@@ -214,7 +201,7 @@ int main(int argc, char **argv)
     process_launch_main(argc, argv);
     space_economise();
     descriptors_raise(); /* one for each file of an image in use */
-    open_standard_files();
+    descriptors_standard();
     if (!settings_read(&d.settings, argc, argv, environ, &action, &e)) {
         fprintf(stderr, "hostd: %s\n", e.text);
         d.status = 2;

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How many files and connections the process may have open. Children inherit the number. */
-#ifndef LATTICE_BASE_DESCRIPTORS_H
-#define LATTICE_BASE_DESCRIPTORS_H
+/* The descriptors of the process: the standard three, and how many there may be. Children inherit both. */
+#ifndef HOSTD_BASE_DESCRIPTORS_H
+#define HOSTD_BASE_DESCRIPTORS_H
 
+/* First of all in main: a standard one that is closed becomes /dev/null, or our output would go into the first socket or
+ * file that is opened. */
+void descriptors_standard(void);
 /* As many as we may have without asking anybody. */
 void descriptors_raise(void);
 

@@ -116,6 +116,7 @@ int sdk_run(const struct sdk_provider *provider)
 {
     struct err e = ERR_INIT;
     struct buf json = {.max = HOST_DATA_BYTES_MAX, .secret = true};
+    descriptors_standard();
     space_economise();
     struct process p = {.provider = provider, .loop = loop_new()};
     log_open(LOG_INFO, false, provider->name);

@@ -3,11 +3,13 @@
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 #include "lattice/base/alloc.h"
 #include "lattice/base/arena.h"
 #include "lattice/base/base64.h"
 #include "lattice/base/buf.h"
 #include "lattice/base/clock.h"
+#include "lattice/base/descriptors.h"
 #include "lattice/base/map.h"
 #include "lattice/base/num.h"
 #include "lattice/base/rand.h"
@@ -326,6 +328,23 @@ START_TEST(ids_have_their_shapes_and_ulids_grow)
 }
 END_TEST
 
+START_TEST(nothing_lands_where_standard_output_was_closed)
+{
+    int was[3], pipes[2];
+    for (int fd = 0; fd < 3; fd++) {
+        was[fd] = dup(fd);
+        close(fd);
+    }
+    descriptors_standard();
+    bool ok = pipe(pipes) == 0;
+    int least = ok ? pipes[0] < pipes[1] ? pipes[0] : pipes[1] : -1;
+    for (int fd = 0; fd < 3; fd++)
+        dup2(was[fd], fd);
+    ck_assert(ok);
+    ck_assert_int_gt(least, 2);
+}
+END_TEST
+
 START_TEST(times_print_as_rfc3339)
 {
     char out[CLOCK_TEXT_MAX];
@@ -352,6 +371,7 @@ int main(void)
     tcase_add_test(t, a_part_must_be_consumed_exactly);
     tcase_add_test(t, a_map_finds_by_view);
     tcase_add_test(t, ids_have_their_shapes_and_ulids_grow);
+    tcase_add_test(t, nothing_lands_where_standard_output_was_closed);
     tcase_add_test(t, times_print_as_rfc3339);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
