@@ -25,7 +25,7 @@
 #include "lattice/base/arena.h"
 #include "lattice/base/buf.h"
 #include "lattice/id/id.h"
-#include "lattice/proto/proto.h"
+#include "lattice/proto/client.h"
 
 /* ---- the table ---- */
 

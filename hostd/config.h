@@ -8,7 +8,7 @@
 
 #include "lattice/base/arena.h"
 #include "lattice/base/err.h"
-#include "lattice/proto/proto.h"
+#include "lattice/proto/message.h"
 
 /* Texts are NUL terminated and live in `arena`; NULL: not given. */
 struct settings {

@@ -6,7 +6,7 @@
 #define HOSTD_WORKLOAD_H
 
 #include "lattice/base/loop.h"
-#include "lattice/proto/proto.h"
+#include "lattice/proto/message.h"
 
 struct workloads;
 struct wrpc;

@@ -6,7 +6,7 @@
 #include <jansson.h>
 #include "lattice/base/alloc.h"
 #include "lattice/base/num.h"
-#include "lattice/proto/proto.h"
+#include "lattice/proto/client.h"
 #include "manifests/manifests.h"
 
 /* ---- yaml.c: text -> tree -------------------------------------------------------------------------- */

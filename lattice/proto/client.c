@@ -2,6 +2,8 @@
 /* Typed requests to hosts (control interface) and to the scheduler (manifest API), over the bus.
  * Owns: every open request; a request ends with its last callback, or by proto_cancel or proto_client_free.
  * Keeps: no callback after cancelling; a callback may cancel its own request and free the client. */
+#include "lattice/proto/client.h"
+
 #include <assert.h>
 
 #include "lattice/base/alloc.h"

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a host asks of services that others run: secrets backends and policy services. Subjects and payloads, as in
- * proto.h. Spec: lattice protocol 7.1, 7.2. */
+ * message.h. Spec: lattice protocol 7.1, 7.2. */
 #ifndef HOSTD_PROTO_SERVICE_H
 #define HOSTD_PROTO_SERVICE_H
 
-#include "lattice/proto/proto.h"
+#include "lattice/proto/message.h"
 
 /* What an operator may give as the subject of a service, or as its head: tokens of letters, digits, '-' and '_'. */
 bool proto_topic_ok(struct str topic);

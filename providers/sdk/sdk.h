@@ -10,7 +10,7 @@
 #define HOSTD_SDK_H
 
 #include "lattice/base/loop.h"
-#include "lattice/proto/proto.h"
+#include "lattice/proto/message.h"
 #include "wrpc/wrpc.h"
 
 struct sdk;

@@ -4,7 +4,7 @@
 #ifndef HOSTD_SDK_SETTINGS_H
 #define HOSTD_SDK_SETTINGS_H
 
-#include "lattice/proto/proto.h"
+#include "lattice/proto/message.h"
 
 enum setting_kind {
     SETTING_TEXT,   /* struct str, a view of the configuration */

@@ -2,7 +2,7 @@
 /* Subjects and keys from outside: whatever is understood must be built again to the same text. */
 #include <assert.h>
 
-#include "lattice/proto/proto.h"
+#include "lattice/proto/subject.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -10,7 +10,7 @@
 
 #include "hostd/host.h"
 #include "lattice/base/loop.h"
-#include "lattice/proto/proto.h"
+#include "lattice/proto/client.h"
 
 #define WORLD_EVENTS 256
 #define WORLD_HOSTS 4

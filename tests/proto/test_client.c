@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "lattice/base/loop.h"
-#include "lattice/proto/proto.h"
+#include "lattice/proto/client.h"
 
 #define HOST "NAB2"
 

@@ -3,7 +3,7 @@
 #include <check.h>
 #include <stdlib.h>
 
-#include "lattice/proto/proto.h"
+#include "lattice/proto/subject.h"
 
 #define HOST "NAB2CB576PHBBPQ5ODORRZ2LYCMWPZGWGCN2KDK7DXOIMZASKUY3RSWB"
 

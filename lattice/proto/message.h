@@ -1,24 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The lattice's vocabulary: every subject but those of calls, every JSON payload as a plain struct, and typed
- * requests. Control interface, events, provider messages, lattice data in KV, manifest API.
- *
- *   subject.c          subjects, bucket and key names: built and taken apart here, spelled nowhere else
- *   shape.c            one encoder and decoder for all payloads, driven by tables of members
- *   message_*.c        those tables, by family
- *   client.c           asynchronous requests over the bus: a host's control interface, the manifest API
+/* Every JSON payload as a plain struct: control interface, events, provider messages, lattice data in KV, manifest API.
+ * shape.c encodes and decodes them all, driven by the tables of members in message_*.c, a file for each family.
  *
  * Decoded structs borrow from the arena given. "none" for a str, map or list is p (v) == NULL; a member that is
- * "always" written treats none as empty. Unknown members are ignored, repeated ones refused.
- * Subjects and payloads: any thread. Client: loop thread.
- * Spec: wasmCloud 1.x control interface v1 and events; wadm 0.18 - 0.21 manifest API. */
-#ifndef HOSTD_PROTO_H
-#define HOSTD_PROTO_H
+ * "always" written treats none as empty. Unknown members are ignored, repeated ones refused. Any thread, save for
+ * proto_event_publish. */
+#ifndef HOSTD_PROTO_MESSAGE_H
+#define HOSTD_PROTO_MESSAGE_H
 
 #include "lattice/base/arena.h"
 #include "lattice/base/buf.h"
-#include "lattice/base/err.h"
-#include "lattice/base/str.h"
 #include "lattice/bus/bus.h"
+#include "lattice/proto/subject.h"
 
 #define PROTO_JSON_BYTES_MAX (8u << 20) /* one payload; more is ERR_LIMIT */
 #define PROTO_LIST_MAX 65536u           /* entries of one list or map */
@@ -52,171 +45,6 @@ bool proto_strs_has(const struct proto_strs *list, struct str s);
 /* Deep copies; v (p) == NULL at the arena's ceiling. */
 struct proto_map proto_map_copy(struct arena *a, const struct proto_map *m);
 struct proto_strs proto_strs_copy(struct arena *a, const struct proto_strs *s);
-
-/* ---- subjects, buckets, keys ----------------------------------------------------------------------- */
-
-#define PROTO_SUBJECT_MAX 512
-struct proto_subject {
-    char text[PROTO_SUBJECT_MAX]; /* NUL terminated */
-    size_t n;
-};
-static inline struct str proto_subject_str(const struct proto_subject *s)
-{
-    return (struct str){s->text, s->n};
-}
-
-#define PROTO_CTL_PREFIX "wasmbus.ctl" /* defaults of the two configurable prefixes */
-#define PROTO_API_PREFIX "wadm.api"
-#define PROTO_ANNOTATION_APP "wasmcloud.dev/appspec" /* whose part a component or provider is */
-
-/* A lattice, host or component id, config name: one subject token, not empty, no dot, blank, '*' or '>'. */
-bool proto_token_ok(struct str s);
-bool proto_lattice_ok(struct str s); /* and good for a bucket name: [A-Za-z0-9_-]+ */
-#define PROTO_SECRET_HEAD "SECRET_"  /* of the name of a secret reference */
-#define PROTO_SECRET_TYPE "secret.wasmcloud.dev/v1alpha1"
-#define PROTO_SECRET_PROPERTIES_TYPE "properties.secret.wasmcloud.dev/v1alpha1"
-/* A name that starts with SECRET is a secret reference. */
-bool proto_is_secret(struct str config_name);
-
-/* Control interface. op, subject behind the lattice (last token is the argument where marked), argument? */
-#define PROTO_OPS(X)                                                 \
-    X(HOST_PING, "host.ping", false)                                 \
-    X(HOST_GET, "host.get", true)                                    \
-    X(HOST_STOP, "host.stop", true)                                  \
-    X(HOST_PROBE, "host.probe", true) /* ours: any answer is life */ \
-    X(COMPONENT_AUCTION, "component.auction", false)                 \
-    X(COMPONENT_SCALE, "component.scale", true)                      \
-    X(COMPONENT_UPDATE, "component.update", true)                    \
-    X(PROVIDER_AUCTION, "provider.auction", false)                   \
-    X(PROVIDER_START, "provider.start", true)                        \
-    X(PROVIDER_STOP, "provider.stop", true)                          \
-    X(LABEL_PUT, "label.put", true)                                  \
-    X(LABEL_DEL, "label.del", true)                                  \
-    X(LINK_GET, "link.get", false)                                   \
-    X(LINK_PUT, "link.put", false)                                   \
-    X(LINK_DEL, "link.del", false)                                   \
-    X(CLAIMS_GET, "claims.get", false)                               \
-    X(CONFIG_GET, "config.get", true)                                \
-    X(CONFIG_PUT, "config.put", true)                                \
-    X(CONFIG_DEL, "config.del", true)                                \
-    X(REGISTRY_PUT, "registry.put", false)
-
-enum proto_op {
-#define X(name, text, arg) PROTO_##name,
-    PROTO_OPS(X)
-#undef X
-        PROTO_OP_COUNT,
-    PROTO_OP_UNKNOWN = PROTO_OP_COUNT,
-};
-
-/* Where a lattice's control and manifest subjects live. Views; empty prefixes mean the defaults. */
-struct proto_space {
-    struct str lattice;
-    struct str ctl_prefix, api_prefix;
-};
-
-/* arg: host id or config name, empty for the others. */
-bool proto_ctl_subject(const struct proto_space *space, enum proto_op op, struct str arg,
-                       struct proto_subject *out, struct err *e);
-/* What a received subject asks for; *arg is a view of it. PROTO_OP_UNKNOWN: answer "unsupported subject". */
-enum proto_op proto_ctl_parse(const struct proto_space *space, struct str subject, struct str *arg);
-
-/* The subscriptions of a host, 0 <= i < proto_ctl_nsubs(). queue->n == 0: none. The two auctions are rows of their
- * own: op tells them apart (PROTO_OP_UNKNOWN for the others). */
-uint32_t proto_ctl_nsubs(void);
-bool proto_ctl_sub(const struct proto_space *space, uint32_t i, struct str host_id,
-                   struct proto_subject *subject, struct proto_subject *queue, enum proto_op *op,
-                   struct err *e);
-
-/* Events. name on the wire, shape of the data */
-#define PROTO_EVENTS(X)                                                         \
-    X(HOST_STARTED, "host_started", host_started)                               \
-    X(HOST_HEARTBEAT, "host_heartbeat", inventory)                              \
-    X(HOST_STOPPED, "host_stopped", host_stopped)                               \
-    X(LABELS_CHANGED, "labels_changed", labels_changed)                         \
-    X(COMPONENT_SCALED, "component_scaled", component_scaled)                   \
-    X(COMPONENT_SCALE_FAILED, "component_scale_failed", component_scale_failed) \
-    X(PROVIDER_STARTED, "provider_started", provider_started)                   \
-    X(PROVIDER_START_FAILED, "provider_start_failed", provider_start_failed)    \
-    X(PROVIDER_STOPPED, "provider_stopped", provider_stopped)                   \
-    X(HEALTH_PASSED, "health_check_passed", health)                             \
-    X(HEALTH_FAILED, "health_check_failed", health)                             \
-    X(HEALTH_STATUS, "health_check_status", health)                             \
-    X(LINK_SET, "linkdef_set", link_set)                                        \
-    X(LINK_SET_FAILED, "linkdef_set_failed", link_set_failed)                   \
-    X(LINK_DELETED, "linkdef_deleted", link_deleted)                            \
-    X(CONFIG_SET, "config_set", config_event)                                   \
-    X(CONFIG_DELETED, "config_deleted", config_event)
-
-enum proto_event_kind {
-#define X(name, text, shape) PROTO_EVENT_##name,
-    PROTO_EVENTS(X)
-#undef X
-        PROTO_EVENT_COUNT,
-    PROTO_EVENT_UNKNOWN = PROTO_EVENT_COUNT,
-};
-const char *proto_event_name(enum proto_event_kind kind);
-
-bool proto_event_subject(struct str lattice, enum proto_event_kind kind, struct proto_subject *out,
-                         struct err *e);
-bool proto_events_subject(struct str lattice, struct proto_subject *out,
-                          struct err *e); /* all of them */
-
-/* Host to provider. The token is the provider id, save for LINKS_PUT, where a provider that was given an xkey
- * listens on its xkey's public key. */
-enum proto_rpc {
-    PROTO_RPC_LINK_PUT,
-    PROTO_RPC_LINK_DEL,
-    PROTO_RPC_CONFIG,
-    PROTO_RPC_HEALTH,
-    PROTO_RPC_SHUTDOWN
-};
-bool proto_rpc_subject(struct str lattice, struct str token, enum proto_rpc what,
-                       struct proto_subject *out, struct err *e);
-
-/* Lattice data. */
-bool proto_bucket_lattice(struct str lattice, struct proto_subject *out, struct err *e);
-bool proto_bucket_config(struct str lattice, struct proto_subject *out, struct err *e);
-enum proto_key { PROTO_KEY_SPEC, PROTO_KEY_CLAIMS, PROTO_KEY_LEGACY, PROTO_KEY_UNKNOWN };
-bool proto_key_spec(struct str id, struct proto_subject *out, struct err *e);
-bool proto_key_claims(struct str public_key, struct proto_subject *out, struct err *e);
-enum proto_key proto_key_parse(struct str key, struct str *id); /* *id is a view of key */
-
-/* Manifest API. */
-/* name, text, does an application's name follow? */
-#define PROTO_API_OPS(X)          \
-    X(PUT, "put", NEVER)          \
-    X(GET, "get", MAY)            \
-    X(LIST, "list", NEVER)        \
-    X(VERSIONS, "versions", MUST) \
-    X(HISTORY, "history", MUST)   \
-    X(DEL, "del", MUST)           \
-    X(DEPLOY, "deploy", MUST)     \
-    X(UNDEPLOY, "undeploy", MUST) \
-    X(STATUS, "status", MUST)
-
-enum proto_api_op {
-#define X(name, text, app) PROTO_API_##name,
-    PROTO_API_OPS(X)
-#undef X
-        PROTO_API_OP_COUNT,
-    PROTO_API_UNKNOWN = PROTO_API_OP_COUNT,
-};
-
-/* app may be empty. */
-bool proto_api_subject(const struct proto_space *space, enum proto_api_op op, struct str app,
-                       struct proto_subject *out, struct err *e);
-/* What a server subscribes to for this lattice, and its queue group. */
-bool proto_api_sub(const struct proto_space *space, struct proto_subject *out, struct str *queue,
-                   struct err *e);
-/* *app empty when the subject has none; a name where none belongs, or none where one must be, is UNKNOWN. */
-enum proto_api_op proto_api_parse(const struct proto_space *space, struct str subject,
-                                  struct str *app);
-bool proto_api_status_subject(struct str lattice, struct str app, struct proto_subject *out,
-                              struct err *e);
-enum proto_api_event { PROTO_API_PUBLISHED, PROTO_API_UNPUBLISHED };
-bool proto_api_event_subject(struct str lattice, enum proto_api_event what,
-                             struct proto_subject *out, struct err *e);
 
 /* ---- control interface: payloads ------------------------------------------------------------------- */
 
@@ -664,77 +492,7 @@ bool proto_reply_decode(enum proto_op op, struct span json, struct arena *a,
 bool proto_reply_encode(enum proto_op op, const struct proto_reply *r, struct buf *out,
                         struct err *e);
 
-/* "1h 2m 3s" as reports show it. */
-#define PROTO_UPTIME_MAX 96
-char *proto_uptime(uint64_t seconds, char out[PROTO_UPTIME_MAX]);
-
-/* ---- typed client ---------------------------------------------------------------------------------- */
-
-struct proto_client; /* asks; many requests may be open */
-struct proto_request;
-
-/* The views are copied. timeout_ms 0: 2000 (manifest API: 10000). */
-struct proto_client *proto_client_new(struct bus *bus, const struct proto_space *space,
-                                      uint64_t timeout_ms);
-void proto_client_free(
-    struct proto_client *c); /* cancels what is open, without callbacks; takes NULL */
-
-/* Once, save for collecting requests. Exactly one of: r (success); e (no answer, an answer that is none, or
- * success:false, which is ERR_PEER with the peer's message). All views die after the callback.
- * Collecting (ping, auctions): once per answer, then r == NULL and e->code == ERR_NONE when the time is up. */
-typedef void proto_reply_fn(void *user, const struct proto_reply *r, const struct err *e);
-
-/* For requests: false when it could not even be sent (fn is not called). *out, when out is not NULL, may be
- * cancelled until the (last) callback ran. */
-bool proto_host_ping(struct proto_client *c, uint64_t collect_ms, proto_reply_fn *fn, void *user,
-                     struct proto_request **out, struct err *e);
-bool proto_host_get(struct proto_client *c, struct str host_id, proto_reply_fn *fn, void *user,
-                    struct proto_request **out, struct err *e);
-bool proto_host_stop(struct proto_client *c, const struct proto_host_stop *m, proto_reply_fn *fn,
-                     void *user, struct proto_request **out, struct err *e);
-bool proto_host_probe(struct proto_client *c, struct str host_id, uint64_t timeout_ms,
-                      proto_reply_fn *fn, void *user, struct proto_request **out,
-                      struct err *e); /* any answer is success */
-bool proto_component_bids(struct proto_client *c, const struct proto_component_auction *m,
-                          uint64_t collect_ms, proto_reply_fn *fn, void *user,
-                          struct proto_request **out, struct err *e);
-bool proto_provider_bids(struct proto_client *c, const struct proto_provider_auction *m,
-                         uint64_t collect_ms, proto_reply_fn *fn, void *user,
-                         struct proto_request **out, struct err *e);
-/* The next five go to m->host_id. */
-bool proto_component_scale(struct proto_client *c, const struct proto_scale *m, proto_reply_fn *fn,
-                           void *user, struct proto_request **out, struct err *e);
-bool proto_component_update(struct proto_client *c, const struct proto_update *m,
-                            proto_reply_fn *fn, void *user, struct proto_request **out,
-                            struct err *e);
-bool proto_provider_start(struct proto_client *c, const struct proto_provider_start *m,
-                          proto_reply_fn *fn, void *user, struct proto_request **out,
-                          struct err *e);
-bool proto_provider_stop(struct proto_client *c, const struct proto_provider_stop *m,
-                         proto_reply_fn *fn, void *user, struct proto_request **out, struct err *e);
-bool proto_label_put(struct proto_client *c, struct str host_id, const struct proto_label *m,
-                     proto_reply_fn *fn, void *user, struct proto_request **out, struct err *e);
-bool proto_label_del(struct proto_client *c, struct str host_id, struct str key, proto_reply_fn *fn,
-                     void *user, struct proto_request **out, struct err *e);
-bool proto_links_get(struct proto_client *c, proto_reply_fn *fn, void *user,
-                     struct proto_request **out, struct err *e);
-bool proto_link_put(struct proto_client *c, const struct proto_link *m, proto_reply_fn *fn,
-                    void *user, struct proto_request **out, struct err *e);
-bool proto_link_del(struct proto_client *c, const struct proto_link_del *m, proto_reply_fn *fn,
-                    void *user, struct proto_request **out, struct err *e);
-/* r->response.config NULL: no such configuration. */
-bool proto_config_get(struct proto_client *c, struct str name, proto_reply_fn *fn, void *user,
-                      struct proto_request **out, struct err *e);
-bool proto_config_put(struct proto_client *c, struct str name, const struct proto_map *m,
-                      proto_reply_fn *fn, void *user, struct proto_request **out, struct err *e);
-bool proto_config_del(struct proto_client *c, struct str name, proto_reply_fn *fn, void *user,
-                      struct proto_request **out, struct err *e);
-bool proto_claims_get(struct proto_client *c, proto_reply_fn *fn, void *user,
-                      struct proto_request **out, struct err *e);
-void proto_cancel(struct proto_request **r); /* sets *r to NULL; takes NULL in it */
-
-/* Manifest API. result and message are those of any reply; the union holds the rest by op. "error" and
- * "notfound" results are successes here: look at result. */
+/* The same of the manifest API: result and message are those of any reply, the union holds the rest. */
 struct proto_api_reply {
     enum proto_api_op op;
     enum proto_result result; /* SUCCESS for list, whose reply has none */
@@ -752,15 +510,9 @@ struct proto_api_reply {
 };
 bool proto_api_reply_decode(enum proto_api_op op, struct span json, struct arena *a,
                             struct proto_api_reply *out, struct err *e);
-typedef void proto_api_fn(void *user, const struct proto_api_reply *r, const struct err *e);
 
-/* manifest: JSON when `json`, else YAML. */
-bool proto_api_put(struct proto_client *c, struct span manifest, bool json, proto_api_fn *fn,
-                   void *user, struct proto_request **out, struct err *e);
-bool proto_api_list(struct proto_client *c, proto_api_fn *fn, void *user,
-                    struct proto_request **out, struct err *e);
-/* get, versions, del, deploy, undeploy, status. version none: what the operation takes then. */
-bool proto_api_ask(struct proto_client *c, enum proto_api_op op, struct str app, struct str version,
-                   proto_api_fn *fn, void *user, struct proto_request **out, struct err *e);
+/* "1h 2m 3s" as reports show it. */
+#define PROTO_UPTIME_MAX 96
+char *proto_uptime(uint64_t seconds, char out[PROTO_UPTIME_MAX]);
 
 #endif
