@@ -137,6 +137,8 @@ static const struct row {
       "one component or provider image"),
     N("max-queue", "HOSTD_MAX_QUEUE", queue_max, "1024", 1, 1000000,
       "invocations of one component waiting for an instance"),
+    N("max-queue-bytes", "HOSTD_MAX_QUEUE_BYTES", queue_bytes_max, "268435456", 1, 1099511627776,
+      "parameters of all that wait so on this host; bodies do not count"),
     N("max-unread-bytes", "HOSTD_MAX_UNREAD_BYTES", unread_bytes_max, "1073741824", 0,
       1099511627776,
       "one body that its sender does not pace and its guest has not read; what is "

@@ -35,7 +35,7 @@ struct settings {
     const char *log_level;
     bool log_json;
     uint64_t execution_ms_max, memory_bytes_max, image_bytes_max, image_cache_bytes, instances_max,
-        queue_max, workers;
+        queue_max, queue_bytes_max, workers;
     uint64_t unread_bytes_max, spool_bytes_max;
     uint64_t heartbeat_s, probe_interval_ms;
     bool component_auction, provider_auction;

@@ -13,7 +13,7 @@
 
 #define GUEST_ARENA_BYTES (16u << 20)  /* arguments of one call */
 #define BODY_WINDOW_BYTES (256u << 10) /* response body on its way to the loop */
-#define BODY_BYTES_MAX (2u << 20)   /* one body waiting for the guest in memory: paced ones fit */
+#define BODY_BYTES_MAX (10u << 20)   /* one body: a window of it, or all of it that came with a head */
 #define MAIL_ARENA_BYTES (1u << 20) /* trailers, decoded */
 #define SLICE_FUEL 1000000u         /* about a millisecond of looping */
 #define WATCH_RETRY_NS 10000000u
@@ -45,11 +45,9 @@ static void take_body(struct guest *g, uint32_t exchange, struct span data)
     struct err e = ERR_INIT;
     if (wasi_body_push(g->wasi, exchange, data, &e))
         return;
-    log_warn("body cut: its sender does not pace and the guest is too slow", LE(&e));
+    log_warn("body cut", LE(&e));
     wasi_body_fail(g->wasi, exchange,
-                   e.code != ERR_LIMIT       ? HTTP_INTERNAL_ERROR
-                   : exchange == WASI_SERVED ? HTTP_REQUEST_BODY_SIZE
-                                             : HTTP_RESPONSE_BODY_SIZE);
+                   exchange == WASI_SERVED ? HTTP_REQUEST_BODY_SIZE : HTTP_RESPONSE_BODY_SIZE);
 }
 
 static void take_body_end(struct guest *g, uint32_t exchange, struct span trailers)
@@ -344,7 +342,7 @@ struct guest *guest_new(const struct guest_opts *opts, struct comp_inst *inst)
     arena_init(&g->arena, GUEST_ARENA_BYTES);
     g->watch_fd = -1;
     struct wasi_opts o = {&guest_wasi_world, g, .net = opts->net,
-                          .buffered_bytes_max = BODY_BYTES_MAX, .spool = opts->spool};
+                          .buffered_bytes_max = BODY_BYTES_MAX};
     g->wasi = wasi_ctx_new(&o);
     wasi_body_credit(g->wasi, WASI_SERVED, BODY_WINDOW_BYTES);
     return g;

@@ -74,7 +74,6 @@ struct guest_opts {
     void *user;
     struct config_map *config;  /* a reference is taken; NULL: empty */
     const struct wasi_net *net; /* what its sockets may reach; NULL: nothing */
-    struct spool_disk *spool;   /* for bodies that come faster than it reads; NULL: they are cut */
 };
 
 /* Takes inst over: it comes back through guest_take_instance when it can serve another call. */
@@ -86,7 +85,8 @@ struct arena *guest_arena(struct guest *g);
 bool guest_start(struct guest *g, const struct comp_func *func, const struct wit_value *args,
                  struct err *e); /* false: free it */
 
-/* Of the request that is served (WASI_SERVED), or of the response to a fetch. */
+/* Of the request that is served (WASI_SERVED), or of the response to a fetch. A body of which much more than
+ * INFLOW_WINDOW_BYTES (inflow.h) is there unread is cut. */
 void guest_body_push(struct guest *g, uint32_t exchange, struct span data);
 void guest_body_end(struct guest *g, uint32_t exchange, const struct http_field *trailers,
                     size_t n);

@@ -224,6 +224,7 @@ static void open_workloads(struct host *h)
                                  .execution_ms_max = s->execution_ms_max,
                                  .memory_bytes_max = s->memory_bytes_max,
                                  .queue_max = (uint32_t)s->queue_max,
+                                 .queue_bytes_max = s->queue_bytes_max,
                                  .instances_max = (uint32_t)s->instances_max};
     h->workloads = workloads_open(&opts);
 }

@@ -16,6 +16,8 @@
 
 static void invocation_free(struct invocation *v)
 {
+    if (v->freed)
+        *v->freed = true;
     loop_timer_stop(&v->deadline);
     policy_forget(&v->asking);
     outgoing_drop_all(&v->outgoings);
@@ -26,6 +28,12 @@ static void invocation_free(struct invocation *v)
     free(v);
 }
 
+static void leave_queue(struct invocation *v)
+{
+    v->s->opts.host->queue_bytes -= v->root.n;
+    DL_DELETE(v->s->waiting, v);
+}
+
 void invoke_end(struct invocation *v)
 {
     struct serving *s = v->s;
@@ -33,7 +41,7 @@ void invoke_end(struct invocation *v)
     if (ran)
         DL_DELETE(s->running, v);
     else
-        DL_DELETE(s->waiting, v);
+        leave_queue(v);
     invocation_free(v);
     serving_left(s, ran);
 }
@@ -81,20 +89,22 @@ static void start_guest(struct invocation *v, const struct wit_value *args)
 {
     struct err e = ERR_INIT;
     v->started = true;
+    if (v->f->http)
+        feed_start(&v->feed, v->guest, WASI_SERVED);
     if (!guest_start(v->guest, v->f->func, args, &e))
         invoke_refuse(v, HTTP_INTERNAL_ERROR, e.text);
 }
 
-/* last: nothing more comes. */
-static void take_http_root(struct invocation *v, bool last)
+static void take_http_root(struct invocation *v)
 {
     struct arena *a = guest_arena(v->guest);
     struct err e = ERR_INIT;
     struct http_request request;
     struct wit_value *args = arena_array(a, struct wit_value, 2);
     if (!http_request_decode(buf_span(&v->root), a, &request, &e)) {
-        if (e.code != ERR_NONE || last)
-            invoke_refuse(v, HTTP_PROTOCOL_ERROR, last ? "the request ended too early" : e.text);
+        if (e.code != ERR_NONE || v->root_ended)
+            invoke_refuse(v, HTTP_PROTOCOL_ERROR,
+                          e.code == ERR_NONE ? "the request ended too early" : e.text);
         return; /* else more has to come */
     }
     if (!wasi_http_args(guest_world(v->guest), &request, args, &e))
@@ -103,7 +113,7 @@ static void take_http_root(struct invocation *v, bool last)
         start_guest(v, args);
 }
 
-static void take_root(struct invocation *v, bool last)
+static void take_root(struct invocation *v)
 {
     struct arena *a = guest_arena(v->guest);
     struct err e = ERR_INIT;
@@ -112,11 +122,11 @@ static void take_root(struct invocation *v, bool last)
     struct wit_pendings pend = {0};
     size_t used;
     if (!args || !wit_decode(v->f->param_types, n, buf_span(&v->root), a, args, &used, &pend, &e)) {
-        if (!args || e.code != ERR_NONE || last)
+        if (!args || e.code != ERR_NONE || v->root_ended)
             invoke_refuse(v, HTTP_PROTOCOL_ERROR,
-                          last   ? "the parameters ended too early"
-                          : args ? e.text
-                                 : "out of call memory");
+                          !args                ? "out of call memory"
+                          : e.code == ERR_NONE ? "the parameters ended too early"
+                                               : e.text);
         return;
     }
     struct str link_name = wrpc_inv_header(v->inv, STR("link-name"));
@@ -126,17 +136,32 @@ static void take_root(struct invocation *v, bool last)
         invoke_refuse(v, HTTP_PROTOCOL_ERROR, e.text);
 }
 
+/* What came so far may be enough. */
+static void take_params(struct invocation *v)
+{
+    if (v->f->http)
+        take_http_root(v);
+    else
+        take_root(v);
+}
+
 static void on_root(struct invocation *v, struct span piece)
 {
     if (v->started)
         return; /* what follows a complete tuple is ignored */
+    struct invoke_host *h = v->s->opts.host;
+    size_t before = v->root.n;
     buf_put(&v->root, piece.p, piece.n);
+    v->root_ended |= piece.n == 0;
+    if (!v->guest)
+        h->queue_bytes += v->root.n - before;
     if (v->root.full)
         invoke_refuse(v, HTTP_REQUEST_BODY_SIZE, "parameters are larger than the limit");
-    else if (v->f->http)
-        take_http_root(v, piece.n == 0);
-    else
-        take_root(v, piece.n == 0);
+    else if (v->guest)
+        take_params(v);
+    else if (h->queue_bytes > h->queue_bytes_max)
+        invoke_refuse(v, HTTP_CONNECTION_LIMIT_REACHED,
+                      "the host's queues are full: parameters of calls that wait");
 }
 
 static void on_bytes(void *user, const struct wit_path *p, struct span piece)
@@ -172,7 +197,7 @@ void invoke_begin(struct invocation *v)
         invoke_refuse(v, HTTP_INTERNAL_ERROR, e.text);
         return;
     }
-    DL_DELETE(s->waiting, v);
+    leave_queue(v);
     s->nwaiting--;
     DL_APPEND(s->running, v);
     s->nrunning++;
@@ -182,11 +207,11 @@ void invoke_begin(struct invocation *v)
                               .ops = &invoke_guest_ops,
                               .user = v,
                               .net = s->opts.host->net,
-                              .spool = s->opts.host->spool,
                               .config = s->opts.config ? grant_config_now(s->opts.config)
                                                        : s->last_config};
-    v->guest = v->feed.guest = guest_new(&opts, inst);
-    wrpc_inv_read(v->inv, on_bytes, v); /* may end v */
+    v->guest = guest_new(&opts, inst);
+    if (v->root.n || v->root_ended)
+        take_params(v); /* may end v */
 }
 
 static void on_permitted(void *user, const struct err *e)
@@ -216,6 +241,17 @@ static bool ask_policy(struct invocation *v)
     return false;
 }
 
+/* They may come before there is an instance for them. False: v is gone. */
+static bool read_params(struct invocation *v)
+{
+    bool freed = false;
+    v->freed = &freed;
+    wrpc_inv_read(v->inv, on_bytes, v);
+    if (!freed)
+        v->freed = NULL;
+    return !freed;
+}
+
 void invoke_take(void *user, struct wrpc_inv *inv)
 {
     const struct served_func *f = user;
@@ -225,7 +261,7 @@ void invoke_take(void *user, struct wrpc_inv *inv)
     v->f = f;
     v->inv = inv;
     v->root.max = ROOT_BYTES_MAX;
-    feed_init(&v->feed);
+    feed_init(&v->feed, s->opts.host->stashes);
     rand_ulid(v->request_id);
     DL_APPEND(s->waiting, v);
     s->nwaiting++;
@@ -237,6 +273,6 @@ void invoke_take(void *user, struct wrpc_inv *inv)
     }
     if (s->opts.execution_ms_max)
         v->deadline = loop_after(s->opts.host->loop, s->opts.execution_ms_max, on_deadline, v);
-    if (ask_policy(v))
+    if (read_params(v) && ask_policy(v))
         serving_run_next(s);
 }

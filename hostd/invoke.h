@@ -11,6 +11,7 @@
 #include "lattice/proto/service.h"
 
 struct serving;
+struct stashes;
 
 /* Shared by all servings of a host. */
 struct invoke_host {
@@ -21,10 +22,12 @@ struct invoke_host {
     struct workers *workers;
     struct http_client *client; /* of guests' requests; NULL: the host makes none */
     const struct wasi_net *net; /* of guests' sockets; NULL: nothing */
-    struct spool_disk *spool;   /* of bodies that guests have not read */
+    struct stashes *stashes;    /* of bodies that guests have not read */
     struct str lattice;
     uint32_t queue_max, instances_max;
+    uint64_t queue_bytes_max; /* parameters of invocations that wait */
     uint32_t instances;       /* running now */
+    uint64_t queue_bytes;     /* waiting now */
     uint32_t busy;            /* invocations running or waiting, servings draining */
     bool sharing;             /* inside run_others */
     bool cancelled;           /* servings_cancel: nothing new for good */

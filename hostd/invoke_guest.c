@@ -128,10 +128,12 @@ static void on_result(void *user, struct span root)
 static void on_consumed(void *user, uint32_t exchange, size_t n)
 {
     struct invocation *v = user;
-    if (exchange == WASI_SERVED)
+    if (exchange == WASI_SERVED) {
+        feed_consumed(&v->feed, n);
         wrpc_inv_consumed(v->inv, &feed_body_path, n);
-    else
-        outgoing_consumed(v->outgoings, exchange, n);
+        return;
+    }
+    outgoing_consumed(v->outgoings, exchange, n);
 }
 
 /* ---- what it asks of others ---- */
@@ -152,6 +154,7 @@ static void on_fetch(void *user, uint32_t exchange, const struct guest_fetch *re
     struct bridge_route route = route_of(v);
     struct outgoing_opts opts = {.route = &route,
                                  .client = v->s->opts.host->client,
+                                 .stashes = v->s->opts.host->stashes,
                                  .guest = v->guest,
                                  .exchange = exchange};
     outgoing_open(&v->outgoings, &opts, request);
@@ -161,7 +164,10 @@ static void on_call(void *user, uint32_t exchange, const struct guest_call *call
 {
     struct invocation *v = user;
     struct bridge_route route = route_of(v);
-    struct outgoing_opts opts = {.route = &route, .guest = v->guest, .exchange = exchange};
+    struct outgoing_opts opts = {.route = &route,
+                                 .stashes = v->s->opts.host->stashes,
+                                 .guest = v->guest,
+                                 .exchange = exchange};
     outgoing_call(&v->outgoings, &opts, call);
 }
 

@@ -31,8 +31,10 @@ struct invocation {
     struct guest *guest;        /* NULL while waiting */
     struct policy_wait *asking; /* may it be? it waits for that first */
     bool started, answered;
-    bool gone; /* nobody reads the answer any more */
+    bool gone;   /* nobody reads the answer any more */
+    bool *freed; /* set when it is freed while one of our functions is at work on it */
     struct buf root;
+    bool root_ended;
     struct loop_timer *deadline;
     char request_id[ULID_LEN + 1];
     /* HTTP */

@@ -16,6 +16,7 @@ struct outgoing; /* the requests of a guest: a list, NULL at first */
 struct outgoing_opts {
     const struct bridge_route *route; /* used during the call only */
     struct http_client *client;       /* NULL: the host makes no requests itself */
+    struct stashes *stashes; /* of what comes faster than the guest reads */
     struct guest *guest;
     uint32_t exchange;
 };

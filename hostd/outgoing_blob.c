@@ -5,6 +5,7 @@
  *
  * Keeps: no byte of an object leaves its guest before a target has taken the call, so the second try misses nothing;
  * the guest is told of the results once, and then of the stream's end once. */
+#include "hostd/inflow.h"
 #include "hostd/outgoing_int.h"
 
 #include "lattice/base/alloc.h"
@@ -58,6 +59,8 @@ struct blob {
     struct wrpc_call *call;
     struct buf root;
     /* from the target */
+    struct inflow in;
+    struct err why; /* how it ended; ERR_NONE: well */
     struct wrpc_stream_reader reader;
     struct buf status;
     bool data_ended, status_known;
@@ -82,11 +85,20 @@ static void fail(struct blob *b, const struct err *why)
     if (b->ended)
         return;
     b->ended = true;
+    b->why = *why;
     if (b->base.answered)
-        guest_call_end(b->base.guest, b->base.exchange, str_of(why->text));
+        inflow_end(&b->in);
     else
         guest_call_fail(b->base.guest, b->base.exchange, str_of(why->text));
     b->base.answered = true;
+}
+
+/* The guest has all data that it gets. */
+static void on_passed(void *user, const struct err *lost)
+{
+    const struct blob *b = user;
+    const struct err *why = b->why.code != ERR_NONE ? &b->why : lost;
+    guest_call_end(b->base.guest, b->base.exchange, why ? str_of(why->text) : STR(""));
 }
 
 static void cut_short(struct blob *b)
@@ -103,15 +115,14 @@ static void end_if_whole(struct blob *b)
     if (b->ended || !b->base.answered || (data && !b->data_ended) || (status && !b->status_known))
         return;
     b->ended = true;
-    guest_call_end(b->base.guest, b->base.exchange, STR(""));
+    inflow_end(&b->in);
 }
 
 /* ---- from the target ---- */
 
 static void on_data(void *user, struct span data)
 {
-    const struct blob *b = user;
-    guest_body_push(b->base.guest, b->base.exchange, data);
+    inflow_push(&((struct blob *)user)->in, data);
 }
 
 static void take_data(struct blob *b, struct span piece)
@@ -231,7 +242,8 @@ static void send_abort(struct outgoing *o)
 
 static void consumed(struct outgoing *o, size_t n)
 {
-    const struct blob *b = (struct blob *)o;
+    struct blob *b = (struct blob *)o;
+    inflow_consumed(&b->in, n);
     if (b->shape->bytes && b->call)
         wrpc_call_consumed(b->call, &b->shape->data[b->version], n);
 }
@@ -243,6 +255,7 @@ static void close_way(struct outgoing *o)
         wrpc_call_free(b->call);
     else
         wrpc_call_abandon(b->call);
+    inflow_fini(&b->in);
     buf_fini(&b->root);
     buf_fini(&b->status);
     buf_fini(&b->prefix);
@@ -304,6 +317,8 @@ struct outgoing *outgoing_blob(const struct outgoing_opts *opts, const struct gu
     struct err e = ERR_INIT;
     struct str target;
     b->base = (struct outgoing){.way = &way, .guest = opts->guest, .exchange = opts->exchange};
+    inflow_init(&b->in, opts->stashes, on_passed, b);
+    inflow_start(&b->in, opts->guest, opts->exchange);
     b->shape = find_shape(what->func);
     b->status.max = STATUS_BYTES_MAX;
     b->rpc = route->rpc;

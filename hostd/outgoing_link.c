@@ -116,7 +116,9 @@ static void send_end(struct outgoing *o, struct span trailers)
 
 static void consumed(struct outgoing *o, size_t n)
 {
-    wrpc_call_consumed(((struct linked *)o)->call, &feed_body_path, n);
+    struct linked *l = (struct linked *)o;
+    feed_consumed(&l->feed, n);
+    wrpc_call_consumed(l->call, &feed_body_path, n);
 }
 
 static void close_way(struct outgoing *o)
@@ -203,9 +205,8 @@ struct outgoing *outgoing_link(const struct outgoing_opts *opts, const struct gu
 {
     struct linked *l = xnew(struct linked);
     l->base = (struct outgoing){.way = &way, .guest = opts->guest, .exchange = opts->exchange};
-    feed_init(&l->feed);
-    l->feed.guest = opts->guest;
-    l->feed.exchange = opts->exchange;
+    feed_init(&l->feed, opts->stashes);
+    feed_start(&l->feed, opts->guest, opts->exchange);
     if (!invoke(l, opts, what, request, target, e)) {
         *why = HTTP_INTERNAL_ERROR;
         close_way(&l->base);

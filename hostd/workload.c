@@ -13,6 +13,7 @@
 #include "hostd/image/image.h"
 #include "hostd/invoke.h"
 #include "hostd/policy.h"
+#include "hostd/stash.h"
 #include "lattice/base/alloc.h"
 #include "lattice/base/log.h"
 #include "lattice/base/map.h"
@@ -672,10 +673,11 @@ struct workloads *workloads_open(const struct workload_opts *opts)
                                     .policy = opts->policy,
                                     .client = opts->client,
                                     .net = opts->net,
-                                    .spool = opts->spool,
+                                    .stashes = stashes_open(opts->loop, opts->spool),
                                     .workers = workers_new(threads, start_thread),
                                     .lattice = str_of(ws->lattice),
                                     .queue_max = opts->queue_max,
+                                    .queue_bytes_max = opts->queue_bytes_max,
                                     .instances_max = opts->instances_max};
     return ws;
 }
@@ -724,6 +726,7 @@ void workloads_close(struct workloads *ws)
     servings_cancel(&ws->host);
     workers_free(ws->host.workers); /* every guest has ended when this returns */
     loop_drain(ws->opts.loop);      /* and has said so */
+    stashes_close(ws->host.stashes);
     HASH_ITER(hh, ws->table, w, tmp)
     workload_free(w);
     free(ws->lattice);

@@ -28,6 +28,7 @@ struct workload_opts {
     uint64_t execution_ms_max;  /* one invocation, waiting included */
     uint64_t memory_bytes_max;  /* one linear memory */
     uint32_t queue_max;         /* invocations of one component waiting for an instance */
+    uint64_t queue_bytes_max;   /* parameters of all that wait so */
     uint32_t instances_max;     /* of all components together */
 };
 struct workloads *workloads_open(const struct workload_opts *opts);

@@ -34,7 +34,7 @@ struct wasi_inbody *wasi_inbody_new(struct wasi_ctx *c, uint32_t exchange)
     b->ctx = c;
     b->exchange = exchange;
     b->failed = WASI_NO_HTTP_CODE;
-    spool_init(&b->data, c->opts.buffered_bytes_max, c->opts.spool);
+    spool_init(&b->data, c->opts.buffered_bytes_max, NULL);
     return b;
 }
 
@@ -90,12 +90,8 @@ static enum wasi_state inbody_peek(struct wasi_input *s, struct span *view)
 {
     struct wasi_inbody *b = s->source;
     struct err e = ERR_INIT;
-    *view = (struct span){0};
-    if (!spool_peek(&b->data, view, &e)) {
-        wasi_inbody_discard(b); /* a hole in the middle would be worse */
-        b->failed = HTTP_INTERNAL_ERROR;
-        end_inbody(b);
-    }
+    bool readable = spool_peek(&b->data, view, &e);
+    assert(readable); /* memory always is */
     if (view->n > 0 || !b->ended)
         return WASI_OPEN;
     if (b->failed == WASI_NO_HTTP_CODE)

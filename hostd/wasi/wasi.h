@@ -15,7 +15,6 @@
 #include "hostd/component/component.h"
 #include "wrpc/http.h"
 
-struct spool_disk;
 struct wasi_ctx;
 
 /* ---- linking ---- any thread, static data after wasi_init */
@@ -114,7 +113,6 @@ struct wasi_opts {
     size_t npreopens;
     const struct wasi_net *net;  /* must outlive it; NULL: no network */
     uint32_t buffered_bytes_max; /* of one body, waiting for the guest: 0 = 1 MiB */
-    struct spool_disk *spool;    /* takes what is over that; must outlive it; NULL: refused */
 };
 struct wasi_ctx *wasi_ctx_new(const struct wasi_opts *opts); /* opts->args, env must outlive it */
 /* Before the instance is freed or reset: what is dropped from here on its guest did not drop. */
@@ -134,9 +132,8 @@ void wasi_call_result(struct wasi_ctx *c, uint32_t exchange, struct span root);
 void wasi_call_fail(struct wasi_ctx *c, uint32_t exchange, struct str why);
 /* What follows ok results, if anything does: bytes by wasi_body_push, then this. why empty: it ended well. */
 void wasi_call_end(struct wasi_ctx *c, uint32_t exchange, struct str why);
-/* What came in for a body: of the request that is served, or behind wasi_fetch_response. push copies; false: what the
- * peer sends without minding back-pressure fits neither memory nor the spool. Of exchanges that are over nothing is
- * wanted. */
+/* What came in for a body: of the request that is served, or behind wasi_fetch_response. push copies; false: it
+ * is more than buffered_bytes_max. Of exchanges that are over nothing is wanted. */
 bool wasi_body_push(struct wasi_ctx *c, uint32_t exchange, struct span data, struct err *e);
 void wasi_body_end(struct wasi_ctx *c, uint32_t exchange, const struct http_field *trailers,
                    size_t ntrailers);

@@ -232,7 +232,7 @@ struct wasi_inbody {
     struct wasi_ctx *ctx;
     uint32_t exchange;
     struct wasi_fetch *fetch; /* whose response it is; NULL: the request that is served */
-    struct spool data;
+    struct spool data; /* in memory only */
     bool ended, discard, stream_taken, stream_open;
     uint32_t failed;   /* error-code, or WASI_NO_HTTP_CODE */
     char *failed_text; /* of a call: says more than the code; else NULL */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Clocks, pollables and the rules of streams, over request and response bodies as sources and sinks that can be made
  * to wait. */
-#include "lattice/base/spool.h"
 #include "tests/wasi/fake.h"
 
 #define CLOCK "wasi:clocks/monotonic-clock@0.2.0"
@@ -11,9 +10,9 @@ static const struct http_request request = {.method = STR_INIT("POST"),
                                             .path_with_query = STR_INIT("/")};
 
 /* A guest with the stream of its request's body. */
-static struct fake *with_spool(void **body, void **stream, struct spool_disk *disk)
+static struct fake *with_input(void **body, void **stream)
 {
-    struct fake *f = fake_new(&(struct wasi_opts){.buffered_bytes_max = 200000, .spool = disk});
+    struct fake *f = fake_new(&(struct wasi_opts){.buffered_bytes_max = 200000});
     struct wit_value args[2];
     struct err e = ERR_INIT;
     ck_assert(wasi_http_args(f->ctx, &request, args, &e));
@@ -21,11 +20,6 @@ static struct fake *with_spool(void **body, void **stream, struct spool_disk *di
     *stream = fake_make(f, HTTP, "[method]incoming-body.stream", ARGS(OBJ(*body)));
     fake_drop(f, HTTP, "incoming-request", args[0].obj);
     return f;
-}
-
-static struct fake *with_input(void **body, void **stream)
-{
-    return with_spool(body, stream, NULL);
 }
 
 static void input_free(struct fake *f, void *body, void *stream)
@@ -202,51 +196,17 @@ START_TEST(small_reads_keep_the_order)
 }
 END_TEST
 
-/* Reads a few bytes, each of which must be what, and skips the rest of n. */
-static void pass(struct fake *f, void *in, size_t n, uint8_t what)
+START_TEST(more_than_the_bound_is_refused)
 {
-    fake_call(f, STREAMS, "[method]input-stream.read", ARGS(OBJ(in), wit_u64(5)));
-    ck_assert_uint_eq(f->result.v->n, 5);
-    for (uint32_t i = 0; i < 5; i++)
-        ck_assert_uint_eq(f->result.v->p[i], what);
-    for (n -= 5; n > 0; n -= f->result.v->u64) {
-        fake_call(f, STREAMS, "[method]input-stream.skip", ARGS(OBJ(in), wit_u64(n)));
-        ck_assert(f->result.n == 0 && f->result.v->u64 > 0);
-    }
-}
-
-START_TEST(what_memory_does_not_hold_waits_in_a_file)
-{
-    struct spool_disk disk = {.file_bytes_max = 300000, .bytes_max = 1000000};
     void *body, *in;
-    struct fake *f = with_spool(&body, &in, &disk);
-    static uint8_t block[150000];
-    for (uint8_t i = 1; i <= 3; i++) {
-        memset(block, i, sizeof block);
-        ck_assert(fake_push(f, WASI_SERVED, (struct span){block, sizeof block}));
-    }
-    ck_assert_uint_eq(disk.bytes, 2 * sizeof block);
-    ck_assert(!fake_push(f, WASI_SERVED, (struct span){block, 1})); /* over file_bytes_max */
-    wasi_body_end(f->ctx, WASI_SERVED, NULL, 0);
-    for (uint8_t i = 1; i <= 3; i++)
-        pass(f, in, sizeof block, i);
-    ck_assert_uint_eq(f->consumed, 3 * sizeof block);
-    EXPECT("err(closed)", f, STREAMS, "[method]input-stream.read", ARGS(OBJ(in), wit_u64(9)));
-    input_free(f, body, in);
-    ck_assert_uint_eq(disk.bytes, 0);
-}
-END_TEST
-
-START_TEST(an_unread_body_leaves_the_disk_with_its_guest)
-{
-    struct spool_disk disk = {.file_bytes_max = 1000000, .bytes_max = 1000000};
-    void *body, *in;
-    struct fake *f = with_spool(&body, &in, &disk);
-    static const uint8_t block[300000];
+    struct fake *f = with_input(&body, &in);
+    static const uint8_t block[150000];
     ck_assert(fake_push(f, WASI_SERVED, (struct span){block, sizeof block}));
-    ck_assert_uint_eq(disk.bytes, sizeof block);
+    ck_assert(!fake_push(f, WASI_SERVED, (struct span){block, sizeof block}));
+    fake_call(f, STREAMS, "[method]input-stream.skip", ARGS(OBJ(in), wit_u64(sizeof block)));
+    ck_assert_uint_eq(f->consumed, sizeof block);
+    ck_assert(fake_push(f, WASI_SERVED, (struct span){block, sizeof block}));
     input_free(f, body, in);
-    ck_assert_uint_eq(disk.bytes, 0);
 }
 END_TEST
 
@@ -413,8 +373,7 @@ int main(void)
     tcase_add_test(c, reading_takes_what_is_there);
     tcase_add_test(c, one_read_is_capped);
     tcase_add_test(c, small_reads_keep_the_order);
-    tcase_add_test(c, what_memory_does_not_hold_waits_in_a_file);
-    tcase_add_test(c, an_unread_body_leaves_the_disk_with_its_guest);
+    tcase_add_test(c, more_than_the_bound_is_refused);
     tcase_add_test(c, a_failure_is_told_once);
     tcase_add_test(c, input_can_be_polled);
     tcase_add_test(c, writing_needs_a_permit);
