@@ -3,14 +3,12 @@
  * the call itself on the loop. Keeps: nothing of a guest's memory leaves the worker; params and results are bytes. */
 #include "hostd/bridge.h"
 
-#include <stdlib.h>
-#include <string.h>
+#include "hostd/remote.h"
 #include "lattice/base/alloc.h"
 #include "lattice/base/num.h"
 
 #define BRIDGE_ARENA_BYTES (4u << 20) /* names of one component's imports */
 #define PARAMS_BYTES_MAX (8u << 20)
-#define HANDLE_BYTES_MAX 4096
 
 struct bridge_func {
     struct str instance;  /* on the wire, with version */
@@ -42,112 +40,13 @@ static const struct renamed {
     {STR_INIT("wasi:keyvalue/watcher@0.2.0-draft"), STR_INIT("wrpc:keyvalue/watcher@0.2.0-draft")},
 };
 
-/* A handle of a resource that lives elsewhere. */
-struct remote {
-    uint32_t n;
-    uint8_t bytes[];
-};
-
-static struct remote *remote_new(struct span bytes)
-{
-    struct remote *r = xalloc(sizeof *r + bytes.n);
-    r->n = (uint32_t)bytes.n;
-    if (bytes.n)
-        memcpy(r->bytes, bytes.p, bytes.n);
-    return r;
-}
-
-static void remote_drop(void *user, void *obj)
-{
-    (void)user;
-    free(obj);
-}
-
-/* ---- values: host objects to wire handles and back (worker) ---- */
-
-enum direction { TO_WIRE, FROM_WIRE, RELEASE };
-
-static bool convert(struct arena *a, enum direction dir, const struct wit_type *t,
-                    const struct wit_value *in, struct wit_value *out, struct err *e);
-
-static bool convert_many(struct arena *a, enum direction dir, const struct wit_type *elem,
-                         const struct wit_case *cases, const struct wit_value *in, uint32_t n,
-                         struct wit_value *out, struct err *e)
-{
-    struct wit_value *v = arena_array(a, struct wit_value, n);
-    if (!v)
-        return arena_full(a, e);
-    for (uint32_t i = 0; i < n; i++)
-        if (!convert(a, dir, elem ? elem : cases[i].type, &in->v[i], &v[i], e))
-            return false;
-    out->v = v;
-    return true;
-}
-
-static bool convert_handle(enum direction dir, const struct wit_type *t, struct wit_value *v,
-                           struct err *e)
-{
-    if (dir == TO_WIRE) {
-        const struct remote *r = v->obj;
-        v->p = r->n ? r->bytes : NULL; /* n == 0 with a pointer would mean a host object */
-        v->n = r->n;
-        return true;
-    }
-    if (dir ==
-        RELEASE) { /* an own handle in the arguments is ours: gone when the call is encoded */
-        if (t->kind == WIT_OWN)
-            free(v->obj);
-        return true;
-    }
-    if (t->kind == WIT_BORROW || v->n > HANDLE_BYTES_MAX)
-        return err_set(e, ERR_PROTOCOL, "a handle of %u bytes where none may be", v->n);
-    v->obj = remote_new((struct span){v->p, v->n});
-    return true;
-}
-
-static const struct wit_type *payload(const struct wit_type *t, const struct wit_value *v)
-{
-    switch (t->kind) {
-    case WIT_OPTION:
-        return v->n ? t->elem : NULL;
-    case WIT_RESULT:
-        return v->n ? t->err : t->elem;
-    default:
-        return t->cases[v->n].type;
-    }
-}
-
-/* Depth is bounded by the type's (WIT_DEPTH_MAX). */
-static bool convert(struct arena *a, enum direction dir, const struct wit_type *t,
-                    const struct wit_value *in, struct wit_value *out, struct err *e)
-{
-    *out = *in;
-    if (!t->has_resource)
-        return true;
-    switch (t->kind) {
-    case WIT_OWN:
-    case WIT_BORROW:
-        return convert_handle(dir, t, out, e);
-    case WIT_LIST:
-        return convert_many(a, dir, t->elem, NULL, in, in->n, out, e);
-    case WIT_RECORD:
-    case WIT_TUPLE:
-        return convert_many(a, dir, NULL, t->cases, in, t->ncases, out, e);
-    default: {
-        const struct wit_type *p = payload(t, in);
-        return !p || convert_many(a, dir, p, NULL, in, 1, out, e);
-    }
-    }
-}
-
 /* ---- the host functions (worker) ---- */
 
-static void release_params(const struct wit_func *f, const struct wit_value *args, struct arena *a)
+/* An own handle in the arguments is ours: gone when the call is encoded. */
+static void release_params(const struct wit_func *f, const struct wit_value *args)
 {
-    struct wit_value ignored;
-    struct err e = ERR_INIT;
     for (uint32_t i = 0; i < f->nparams; i++)
-        convert(a, RELEASE, f->params[i].type, &args[i], &ignored, &e);
+        remotes_release(f->params[i].type, &args[i]);
 }
 
 static bool encode_params(const struct bridge_func *f, const struct wit_value *args,
@@ -161,7 +60,7 @@ static bool encode_params(const struct bridge_func *f, const struct wit_value *a
         return arena_full(a, e);
     for (uint32_t i = 0; i < n; i++) {
         types[i] = f->func->params[i].type;
-        if (!convert(a, TO_WIRE, types[i], &args[i], &wire[i], e))
+        if (!remotes_to_wire(a, types[i], &args[i], &wire[i], e))
             return false;
     }
     return wit_encode(types, wire, n, out, &pend, e) && buf_ok(out, e);
@@ -171,7 +70,6 @@ static bool decode_result(const struct bridge_func *f, struct span root, struct 
                           struct wit_value *result, struct err *e)
 {
     const struct wit_type *type = f->func->result;
-    struct wit_value wire;
     struct wit_pendings pend = {0};
     size_t used;
     if (!type)
@@ -179,11 +77,11 @@ static bool decode_result(const struct bridge_func *f, struct span root, struct 
     struct span mine = arena_span(a, root); /* strings in the value borrow from it */
     if (!mine.p)
         return arena_full(a, e);
-    if (!wit_decode(&type, 1, mine, a, &wire, &used, &pend, e)) {
+    if (!wit_decode(&type, 1, mine, a, result, &used, &pend, e)) {
         return e->code != ERR_NONE ? false
                                    : err_set(e, ERR_PEER, "the target failed without saying why");
     }
-    return convert(a, FROM_WIRE, type, &wire, result, e);
+    return remotes_from_wire(type, result, e);
 }
 
 static struct guest_import *start(struct guest *g, const struct bridge_func *f,
@@ -203,7 +101,7 @@ static enum comp_host_status call_remote(struct comp_host_call *hc, const struct
         if (ok)
             hc->state = start(guest_of(hc), f, &params);
         buf_fini(&params);
-        release_params(f->func, args, hc->arena);
+        release_params(f->func, args);
         return ok ? COMP_HOST_PENDING : comp_trap(hc, "%.*s: %s", STR_ARG(f->full_name), e.text);
     }
     struct span root;
@@ -222,9 +120,9 @@ static enum comp_host_status call_remote(struct comp_host_call *hc, const struct
 static enum comp_host_status open_bucket(struct comp_host_call *hc, const struct wit_value *args,
                                          struct wit_value *result)
 {
-    if (args[0].n > HANDLE_BYTES_MAX)
+    if (args[0].n > REMOTE_BYTES_MAX)
         return comp_trap(hc, "wasi:keyvalue/store open: a bucket name of %u bytes, the limit is %u",
-                         args[0].n, HANDLE_BYTES_MAX);
+                         args[0].n, REMOTE_BYTES_MAX);
     struct wit_value *bucket = arena_new(hc->arena, struct wit_value);
     if (!bucket)
         return comp_trap(hc, "wasi:keyvalue/store open: out of call memory");
@@ -378,9 +276,9 @@ bool bridge_take_params(const struct comp_linked *l, const struct comp_func *f,
 {
     uint32_t n = comp_func_type(f)->nparams;
     for (uint32_t i = 0; i < n; i++)
-        if (is_remote(l, f, i) && args[i].n > HANDLE_BYTES_MAX)
+        if (is_remote(l, f, i) && args[i].n > REMOTE_BYTES_MAX)
             return err_set(e, ERR_LIMIT, "a handle of %u bytes, the limit is %u", args[i].n,
-                           HANDLE_BYTES_MAX);
+                           REMOTE_BYTES_MAX);
     for (uint32_t i = 0; i < n; i++)
         if (is_remote(l, f, i))
             args[i].obj = remote_new(handle_bytes(&args[i], link_name));
