@@ -157,9 +157,8 @@ static bool put(struct ctl *c, const struct manifest *m, struct stored *out, str
     buf_fini(&json);
     if (!ok && strstr(e->text, "already exists"))
         err_set(e, ERR_EXISTS,
-                "version '%.*s' already exists with another content: give the manifest a new "
-                "version annotation, "
-                "use --replace, or deploy what is stored with `hostctl app deploy %.*s`",
+                "version '%.*s' already exists: give the manifest a new version annotation, `app "
+                "deploy --replace` it, or deploy what is stored with `hostctl app deploy %.*s`",
                 STR_ARG(m->version), STR_ARG(m->name));
     return ok || err_wrap(e, "put application '%.*s'", STR_ARG(m->name));
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* claims: signing components, so that policy services and secrets backends can tell them. */
+/* claims: signing components, so that policy services and secrets backends can tell them; tokens by themselves. */
 #include "ctl/table.h"
 
 #include <string.h>
@@ -47,39 +47,46 @@ static json_t *tags_of(const struct ctl *c)
     return tags;
 }
 
-static bool claims_text(struct ctl *c, const char *name, struct span plain,
-                        const struct id_key *issuer, const struct id_key *subject, char **out,
-                        struct err *e)
+/* The text of a token about `subject`. Takes wascap, what is said of it. */
+static bool claims_text(struct ctl *c, const struct id_key *issuer, const struct id_key *subject,
+                        json_t *wascap, char **out, struct err *e)
 {
     char id[ID_PUBLIC_LEN + 1], account[ID_PUBLIC_LEN + 1], nuid[NUID_LEN + 1];
-    char hash[ID_HASH_LEN + 1];
-    const char *alias = option_text(c, "call-alias");
     json_int_t now_s = (json_int_t)(clock_wall_ns() / NS_PER_S);
     json_t *expires = NULL, *not_before = NULL;
     if (!days(c, "expires", now_s, &expires, e) || !days(c, "nbf", now_s, &not_before, e)) {
         json_decref(expires);
+        json_decref(wascap);
         return false;
     }
     rand_nuid(nuid);
-    json_t *claims =
-        json_pack("{s:s, s:I, s:o*, s:o*, s:s, s:s, s:{s:s, s:s, s:o, s:I, s:s, s:s*, s:b}, s:i}",
-                  "jti", nuid, "iat", now_s, "exp", expires, "nbf", not_before, "iss",
-                  id_key_public(issuer, account), "sub", id_key_public(subject, id), "wascap",
-                  "name", name, "hash", id_hash(plain, hash), "tags", tags_of(c), "rev",
-                  (json_int_t)option_number(c, "rev"), "ver", option_text(c, "ver"), "call_alias",
-                  alias, "prov", 0, "wascap_revision", ID_WASCAP_REVISION);
+    json_t *claims = json_pack("{s:s, s:I, s:o*, s:o*, s:s, s:s, s:o, s:i}", "jti", nuid, "iat",
+                               now_s, "exp", expires, "nbf", not_before, "iss",
+                               id_key_public(issuer, account), "sub", id_key_public(subject, id),
+                               "wascap", wascap, "wascap_revision", ID_WASCAP_REVISION);
     *out = claims ? json_dumps(claims, JSON_COMPACT) : NULL;
     json_decref(claims);
     return *out || err_set(e, ERR_INVALID, "a name or tag is not UTF-8");
 }
 
+static json_t *component_part(const struct ctl *c, const char *name, const char *hash)
+{
+    return json_pack("{s:s, s:s, s:o, s:I, s:s, s:s*, s:b}", "name", name, "hash", hash, "tags",
+                     tags_of(c), "rev", (json_int_t)option_number(c, "rev"), "ver",
+                     option_text(c, "ver"), "call_alias", option_text(c, "call-alias"), "prov", 0);
+}
+
+/* ---- sign ---- */
+
 static bool sign(struct ctl *c, const char *name, struct span wasm, const struct id_key *issuer,
                  const struct id_key *subject, struct buf *out, struct err *e)
 {
     struct buf plain = BUF_INIT, token = BUF_INIT;
+    char hash[ID_HASH_LEN + 1];
     AUTO_FREE char *text = NULL;
     bool ok = id_component_strip(wasm, &plain, e) &&
-              claims_text(c, name, buf_span(&plain), issuer, subject, &text, e);
+              claims_text(c, issuer, subject,
+                          component_part(c, name, id_hash(buf_span(&plain), hash)), &text, e);
     if (ok) {
         id_token_sign(issuer, str_of(text), &token);
         ok = id_component_embed(wasm, buf_view(&token), out, e);
@@ -96,12 +103,11 @@ static bool sign_file(struct ctl *c, struct span wasm, const char *stem, const c
     char id[ID_PUBLIC_LEN + 1];
     struct buf out = BUF_INIT;
     const char *name = option_text(c, "name"), *to = option_text(c, "destination");
-    const char *module = arena_printf(&c->arena, "%s_module", base);
     if (!to)
         to = arena_printf(&c->arena, "%s_s.wasm", stem);
-    bool ok = (module && to) || arena_full(&c->arena, e);
-    ok = ok && keyring_account(c, &issuer, e) &&
-         keyring_get(c, "subject", ID_MODULE, module, &subject, e) &&
+    bool ok = to || arena_full(&c->arena, e);
+    ok = ok && keyring_get(c, "issuer", ID_ACCOUNT, base, &issuer, e) &&
+         keyring_get(c, "subject", ID_MODULE, base, &subject, e) &&
          sign(c, name ? name : base, wasm, &issuer, &subject, &out, e) &&
          file_write(to, buf_span(&out), 0644, e);
     if (ok) {
@@ -128,4 +134,106 @@ bool cmd_claims_sign(struct ctl *c, struct err *e)
     bool ok = sign_file(c, wasm, stem, stem + base, e) || err_wrap(e, "sign '%s'", path);
     free((void *)wasm.p);
     return ok;
+}
+
+/* ---- token ---- */
+
+static json_t *token_component(const struct ctl *c, const char *name, struct err *e)
+{
+    (void)e;
+    return component_part(c, name, "");
+}
+
+static json_t *token_provider(const struct ctl *c, const char *name, struct err *e)
+{
+    (void)e;
+    return json_pack("{s:s, s:s*, s:I, s:s, s:{}}", "name", name, "vendor",
+                     option_text(c, "vendor"), "rev", (json_int_t)option_number(c, "rev"), "ver",
+                     option_text(c, "ver"), "target_hashes");
+}
+
+/* A public key, or that of a seed or of a file with one. */
+static bool signer_id(const char *text, char id[ID_PUBLIC_LEN + 1], struct err *e)
+{
+    uint8_t raw[ID_RAW_BYTES];
+    enum id_key_type type;
+    struct id_key key = {0};
+    struct err none = ERR_INIT;
+    if (id_public_parse(str_of(text), &type, raw, &none)) {
+        snprintf(id, ID_PUBLIC_LEN + 1, "%s", text);
+        return true;
+    }
+    if (!keyring_given(text, &key, e))
+        return err_wrap(e, "--additional-key");
+    id_key_public(&key, id);
+    id_key_fini(&key);
+    return true;
+}
+
+/* Of accounts and operators: who else signs in their name. */
+static json_t *token_signer(const struct ctl *c, const char *name, struct err *e)
+{
+    char id[ID_PUBLIC_LEN + 1];
+    json_t *signers = json_array();
+    const char *text;
+    for (size_t i = 0; (text = option_at(c, "additional-key", i)); i++) {
+        if (!signer_id(text, id, e)) {
+            json_decref(signers);
+            return NULL;
+        }
+        json_array_append_new(signers, json_string(id));
+    }
+    return json_pack("{s:s, s:o}", "name", name, "valid_signers", signers);
+}
+
+static const struct token_kind {
+    const char *word;
+    enum id_key_type issuer, subject;
+    json_t *(*part)(const struct ctl *c, const char *name, struct err *e); /* NULL, e perhaps set */
+} token_kinds[] = {
+    {"component", ID_ACCOUNT, ID_MODULE, token_component},
+    {"provider", ID_ACCOUNT, ID_SERVICE, token_provider},
+    {"account", ID_OPERATOR, ID_ACCOUNT, token_signer},
+    {"operator", ID_OPERATOR, ID_OPERATOR, token_signer},
+};
+
+static bool make_token(struct ctl *c, const struct token_kind *kind, const char *name,
+                       struct err *e)
+{
+    struct id_key issuer = {0}, subject = {0};
+    struct buf token = BUF_INIT;
+    AUTO_FREE char *text = NULL;
+    /* an operator signs for itself */
+    const char *whose = kind->issuer == kind->subject ? "issuer" : "subject";
+    json_t *said = kind->part(c, name, e);
+    bool ok = e->code == ERR_NONE && keyring_get(c, "issuer", kind->issuer, name, &issuer, e) &&
+              keyring_get(c, whose, kind->subject, name, &subject, e) &&
+              claims_text(c, &issuer, &subject, json_incref(said), &text, e);
+    json_decref(said);
+    if (ok) {
+        id_token_sign(&issuer, str_of(text), &token);
+        buf_printf(&c->text, "%.*s\n", STR_ARG(buf_view(&token)));
+        result_set(c, "token", json_str(buf_view(&token)));
+    }
+    buf_fini(&token);
+    id_key_fini(&issuer);
+    id_key_fini(&subject);
+    return ok;
+}
+
+bool cmd_claims_token(struct ctl *c, struct err *e)
+{
+    const char *name = option_text(c, "name");
+    const struct token_kind *kind = NULL;
+    for (size_t i = 0; i < ARRAY_LEN(token_kinds); i++)
+        if (strcmp(word(c, 0), token_kinds[i].word) == 0)
+            kind = &token_kinds[i];
+    if (!kind)
+        return err_set(e, ERR_INVALID, "'%s' is none of component, provider, account, operator",
+                       word(c, 0));
+    if (!name || !*name || strchr(name, '/'))
+        return err_set(e, ERR_INVALID, "--name is missing, or no name");
+    if (kind->subject == ID_SERVICE && !option_text(c, "vendor"))
+        return err_set(e, ERR_INVALID, "--vendor is missing");
+    return make_token(c, kind, name, e);
 }

@@ -68,11 +68,9 @@ static bool sign_with_keys(struct ctl *c, struct par *p, const struct identity *
                            const char *stem, struct err *e)
 {
     struct id_key issuer = {0}, subject = {0};
-    const char *service = arena_printf(&c->arena, "%s_service", stem);
-    bool ok = service ? keyring_account(c, &issuer, e) &&
-                            keyring_get(c, "subject", ID_SERVICE, service, &subject, e) &&
-                            sign(c, p, who, &issuer, &subject, e)
-                      : arena_full(&c->arena, e);
+    bool ok = keyring_get(c, "issuer", ID_ACCOUNT, stem, &issuer, e) &&
+              keyring_get(c, "subject", ID_SERVICE, stem, &subject, e) &&
+              sign(c, p, who, &issuer, &subject, e);
     id_key_fini(&issuer);
     id_key_fini(&subject);
     return ok;

@@ -407,7 +407,7 @@ static const struct option inspect_options[] = {
 #define KEYS_FOLDER(letter_)                                                             \
     {                                                                                    \
         .name = "directory", .letter = letter_, .kind = OPTION_TEXT, .env = "WASH_KEYS", \
-        .value = "DIR", .help = "folder of keys [~/.wash/keys]"                          \
+        .value = "DIR", .help = "folder of keys [~/.local/share/hostctl/keys]"           \
     }
 
 #define SIGNING_OPTIONS(subject_)                                                          \
@@ -416,13 +416,13 @@ static const struct option inspect_options[] = {
      .kind = OPTION_TEXT,                                                                  \
      .env = "WASH_ISSUER_KEY",                                                             \
      .value = "SEED",                                                                      \
-     .help = "key of the account (SA...)"},                                                \
+     .help = "key of who signs, or a file with it"},                                       \
         {.name = "subject",                                                                \
          .letter = 's',                                                                    \
          .kind = OPTION_TEXT,                                                              \
          .env = "WASH_SUBJECT_KEY",                                                        \
          .value = "SEED",                                                                  \
-         .help = "key of the " subject_},                                                  \
+         .help = "the same of the " subject_},                                             \
     {                                                                                      \
         .name = "disable-keygen", .kind = OPTION_FLAG, .help = "missing keys are an error" \
     }
@@ -457,6 +457,17 @@ static const struct option par_create_options[] = {
     {0},
 };
 
+#define DATE_OPTIONS                                                          \
+    {.name = "expires",                                                       \
+     .letter = 'x',                                                           \
+     .kind = OPTION_NUMBER,                                                   \
+     .value = "DAYS",                                                         \
+     .help = "from now"},                                                     \
+    {                                                                         \
+        .name = "nbf", .letter = 'b', .kind = OPTION_NUMBER, .value = "DAYS", \
+        .help = "not before then"                                             \
+    }
+
 static const struct option claims_sign_options[] = {
     {.name = "destination",
      .letter = 'd',
@@ -470,12 +481,35 @@ static const struct option claims_sign_options[] = {
     {.name = "call-alias", .letter = 'a', .kind = OPTION_TEXT, .help = "another name for it"},
     KEYS_FOLDER(0),
     SIGNING_OPTIONS("component (SM...)"),
-    {.name = "expires", .letter = 'x', .kind = OPTION_NUMBER, .value = "DAYS", .help = "from now"},
-    {.name = "nbf",
-     .letter = 'b',
+    DATE_OPTIONS,
+    {0},
+};
+
+static const struct option claims_token_options[] = {
+    {.name = "name", .letter = 'n', .kind = OPTION_TEXT, .help = "what it is called"},
+    {.name = "vendor", .kind = OPTION_TEXT, .help = "who made it; of a provider"},
+    {.name = "tag", .letter = 't', .kind = OPTION_LIST, .value = "TAG", .help = "of a component"},
+    {.name = "rev",
+     .alias = "revision",
+     .letter = 'r',
      .kind = OPTION_NUMBER,
-     .value = "DAYS",
-     .help = "not before then"},
+     .preset = "0",
+     .help = "a number"},
+    {.name = "ver",
+     .alias = "version",
+     .letter = 'v',
+     .kind = OPTION_TEXT,
+     .preset = "0.0.0",
+     .help = "for people"},
+    {.name = "call-alias", .kind = OPTION_TEXT, .help = "another name; of a component"},
+    {.name = "additional-key",
+     .letter = 'a',
+     .kind = OPTION_LIST,
+     .value = "KEY",
+     .help = "who signs, too; of an account or operator"},
+    KEYS_FOLDER(0),
+    SIGNING_OPTIONS("one it is about"),
+    DATE_OPTIONS,
     {0},
 };
 
@@ -604,6 +638,8 @@ const struct command commands[] = {
      cmd_config_del},
     {"claims", "sign", NULL, "FILE", "sign a component", false, claims_sign_options,
      cmd_claims_sign},
+    {"claims", "token", NULL, "component|provider|account|operator", "make a signed token", false,
+     claims_token_options, cmd_claims_token},
     {"claims", "inspect", NULL, "FILE_OR_REFERENCE", "claims of a component or a provider archive",
      false, inspect_options, cmd_inspect},
     {"run", NULL, NULL, "FILE [ARGS]...", "run a WASI 0.2 command component or a core module here",

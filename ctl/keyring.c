@@ -2,19 +2,39 @@
 /* Keys for signing: seeds from options, or from the folder of keys, where they are made when they are missing. */
 #include "ctl/table.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include "hostd/image/files.h"
 #include "lattice/base/alloc.h"
+#include "lattice/base/num.h"
 
 #define KEY_FILE_MAX 256
 
 bool keyring_folder(struct ctl *c, const char **out, struct err *e)
 {
-    const char *given = option_text(c, "directory"), *home = getenv("HOME");
-    *out = given ? given : arena_printf(&c->arena, "%s/.wash/keys", home ? home : ".");
-    return *out || arena_full(&c->arena, e);
+    const char *given = option_text(c, "directory"), *own = getenv("WASH_KEYS_DIR"), *ours, *wash;
+    const char *home = getenv("HOME");
+    struct err none = ERR_INIT;
+    if (given || (own && *own)) {
+        *out = given ? given : own;
+        return true;
+    }
+    if (!local_folder(c, "hostctl", &ours, e))
+        return false;
+    if (!local_folder(c, "wash", &wash, &none))
+        wash = ours;
+    const char *candidates[] = {arena_printf(&c->arena, "%s/keys", ours),
+                                arena_printf(&c->arena, "%s/keys", wash),
+                                arena_printf(&c->arena, "%s/.wash/keys", home ? home : "")};
+    if (!candidates[0] || !candidates[1] || !candidates[2])
+        return arena_full(&c->arena, e);
+    *out = candidates[0];
+    for (size_t i = ARRAY_LEN(candidates); i-- > 0;)
+        if (access(candidates[i], X_OK) == 0)
+            *out = candidates[i];
+    return true;
 }
 
 bool keyring_read(const char *path, struct id_key *out, struct err *e)
@@ -42,17 +62,37 @@ static bool make_key_file(struct ctl *c, const char *folder, const char *path,
     return ok;
 }
 
+bool keyring_given(const char *text, struct id_key *out, struct err *e)
+{
+    return access(text, F_OK) == 0 ? keyring_read(text, out, e)
+                                   : id_key_from_seed(str_of(text), out, e);
+}
+
+/* An account's key is the user's, whatever it signs. */
+static char *key_path(struct ctl *c, const char *folder, enum id_key_type type, const char *name)
+{
+    static const char *const kinds[] = {[ID_ACCOUNT] = "account",
+                                        [ID_MODULE] = "module",
+                                        [ID_SERVICE] = "service",
+                                        [ID_OPERATOR] = "operator"};
+    const char *user = getenv("USER");
+    assert(type < ARRAY_LEN(kinds) && kinds[type]);
+    if (type == ID_ACCOUNT)
+        name = user && *user ? user : "user";
+    return arena_printf(&c->arena, "%s/%s_%s.nk", folder, name, kinds[type]);
+}
+
 bool keyring_get(struct ctl *c, const char *option, enum id_key_type type, const char *name,
                  struct id_key *out, struct err *e)
 {
-    const char *seed = option_text(c, option), *folder;
-    if (seed && access(seed, F_OK) == 0)
-        return keyring_read(seed, out, e) || err_wrap(e, "--%s", option);
-    if (seed)
-        return id_key_from_seed(str_of(seed), out, e) || err_wrap(e, "--%s", option);
+    const char *given = option_text(c, option), *folder;
+    if (given && !keyring_given(given, out, e))
+        return err_wrap(e, "--%s", option);
+    if (given)
+        return out->type == type || err_set(e, ERR_INVALID, "--%s: a key of another type", option);
     if (!keyring_folder(c, &folder, e))
         return false;
-    const char *path = arena_printf(&c->arena, "%s/%s.nk", folder, name);
+    const char *path = key_path(c, folder, type, name);
     if (!path)
         return arena_full(&c->arena, e);
     if (keyring_read(path, out, e))
@@ -61,11 +101,4 @@ bool keyring_get(struct ctl *c, const char *option, enum id_key_type type, const
         return false;
     *e = (struct err)ERR_INIT;
     return make_key_file(c, folder, path, type, out, e);
-}
-
-bool keyring_account(struct ctl *c, struct id_key *out, struct err *e)
-{
-    const char *user = getenv("USER");
-    const char *name = arena_printf(&c->arena, "%s_account", user && *user ? user : "user");
-    return name ? keyring_get(c, "issuer", ID_ACCOUNT, name, out, e) : arena_full(&c->arena, e);
 }

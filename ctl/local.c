@@ -47,21 +47,28 @@ bool local_make_folders(const char *path, struct err *e)
     return true;
 }
 
-bool local_path(struct ctl *c, const char *name, const char **out, struct err *e)
+bool local_folder(struct ctl *c, const char *program, const char **out, struct err *e)
 {
     const char *own = getenv("HOSTCTL_DATA_DIR"), *xdg = getenv("XDG_DATA_HOME"),
                *home = getenv("HOME");
-    char *folder;
-    if (own && *own)
-        folder = arena_printf(&c->arena, "%s", own);
+    if (own && *own && strcmp(program, "hostctl") == 0)
+        *out = own;
     else if (xdg && *xdg == '/')
-        folder = arena_printf(&c->arena, "%s/hostctl", xdg);
+        *out = arena_printf(&c->arena, "%s/%s", xdg, program);
     else if (home && *home == '/')
-        folder = arena_printf(&c->arena, "%s/.local/share/hostctl", home);
+        *out = arena_printf(&c->arena, "%s/.local/share/%s", home, program);
     else
         return err_set(e, ERR_NOT_FOUND,
-                       "no place for pid files and logs: set HOME or HOSTCTL_DATA_DIR");
-    char *path = folder ? arena_printf(&c->arena, "%s/%s", folder, name) : NULL;
+                       "no place for keys, pid files and logs: set HOME or HOSTCTL_DATA_DIR");
+    return *out || arena_full(&c->arena, e);
+}
+
+bool local_path(struct ctl *c, const char *name, const char **out, struct err *e)
+{
+    const char *folder;
+    if (!local_folder(c, "hostctl", &folder, e))
+        return false;
+    char *path = arena_printf(&c->arena, "%s/%s", folder, name);
     if (!path)
         return arena_full(&c->arena, e);
     if (!local_make_folders(folder, e))

@@ -208,12 +208,15 @@ bool inventory_get(struct ctl *c, struct str id, struct proto_inventory *out, st
 
 /* ---- keyring.c ---- */
 
-bool keyring_folder(struct ctl *c, const char **out, struct err *e); /* by --directory */
+/* By --directory or environment, else ours or wash's, as contexts. It need not exist. */
+bool keyring_folder(struct ctl *c, const char **out, struct err *e);
 bool keyring_read(const char *path, struct id_key *out, struct err *e);
-/* The seed of the option, which may be a file with it, or of NAME.nk in the folder of keys. */
+/* A seed, or a file with one. */
+bool keyring_given(const char *text, struct id_key *out, struct err *e);
+/* The key of the option, else of NAME_TYPE.nk in the folder of keys, which is made when it is missing. An account's is
+ * USER_account.nk. */
 bool keyring_get(struct ctl *c, const char *option, enum id_key_type type, const char *name,
                  struct id_key *out, struct err *e);
-bool keyring_account(struct ctl *c, struct id_key *out, struct err *e); /* who signs: --issuer */
 
 /* ---- cmd_link.c ---- */
 
@@ -245,7 +248,9 @@ struct local_list {
     size_t n;
 };
 
-/* "DIR/name" in the folder for pid files, logs and the server's data, made when needed; in c->arena. */
+/* The user's folder for what programs of that name keep; in c->arena, or of the environment. */
+bool local_folder(struct ctl *c, const char *program, const char **out, struct err *e);
+/* "DIR/name" in ours, for pid files, logs and the server's data, made when needed; in c->arena. */
 bool local_path(struct ctl *c, const char *name, const char **out, struct err *e);
 /* The folder and those above it; the last one for this user alone. */
 bool local_make_folders(const char *path, struct err *e);
@@ -307,7 +312,7 @@ command_fn cmd_get_hosts, cmd_get_inventory, cmd_get_claims, cmd_stop_host, cmd_
 command_fn cmd_spy;
 command_fn cmd_get_links, cmd_link_put, cmd_link_del;
 command_fn cmd_config_get, cmd_config_put, cmd_config_del, cmd_secrets_put;
-command_fn cmd_claims_sign;
+command_fn cmd_claims_sign, cmd_claims_token;
 command_fn cmd_start_component, cmd_start_provider, cmd_stop_component, cmd_stop_provider,
     cmd_scale_component, cmd_update_component;
 command_fn cmd_app_list, cmd_app_get, cmd_app_status, cmd_app_history, cmd_app_put, cmd_app_deploy,

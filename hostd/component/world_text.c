@@ -107,14 +107,22 @@ static void put_path(struct writer *w, const struct world_iface *i)
 
 static void put_type(struct writer *w, const struct wit_type *t);
 
+/* What must have a name, but not in this world. */
+static void unnamed(struct writer *w, const struct wit_type *t)
+{
+    struct str name = t->naming ? t->naming->name : STR("without a name");
+    w->failed = true;
+    err_set(w->e, ERR_UNSUPPORTED, "WIT cannot say what %s \"%.*s\" is: no interface has it",
+            wit_kind_name(t->kind), STR_ARG(name));
+}
+
 static void put_handle(struct writer *w, const struct wit_type *t, const struct world_type *r,
                        bool spell_own)
 {
     bool wrapped = spell_own || t->kind == WIT_BORROW;
     r = r ? r : world_type_of(w->world, t->resource);
     if (!r) {
-        w->failed = true;
-        err_set(w->e, ERR_UNSUPPORTED, "a resource has no name in WIT");
+        unnamed(w, t);
         return;
     }
     if (wrapped) {
@@ -164,8 +172,7 @@ static bool is_nominal(const struct wit_type *t)
 static void put_shape(struct writer *w, const struct wit_type *t)
 {
     if (is_nominal(t)) {
-        w->failed = true;
-        err_set(w->e, ERR_UNSUPPORTED, "a %s has no name in WIT", wit_kind_name(t->kind));
+        unnamed(w, t);
         return;
     }
     put(w, t->is_map ? "map" : wit_kind_name(t->kind));
