@@ -186,7 +186,7 @@ class Lattice:
 
     # ---- hostctl
 
-    def ctl(self, *args, check=True, timeout=60, cwd=None):
+    def ctl(self, *args, check=True, timeout=30 * PATIENCE, cwd=None):
         done = subprocess.run([str(BIN / "hostctl"), *map(str, args)], env=self.env, text=True, capture_output=True,
                               timeout=timeout, stdin=subprocess.DEVNULL, cwd=cwd)
         if check and done.returncode:
@@ -227,7 +227,7 @@ class Lattice:
 
     # ---- HTTP
 
-    def http(self, port, path="/", method="GET", body=None, headers=None, timeout=20):
+    def http(self, port, path="/", method="GET", body=None, headers=None, timeout=15 * PATIENCE):
         c = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
         try:
             c.request(method, path, body, headers or {})
@@ -236,7 +236,7 @@ class Lattice:
         finally:
             c.close()
 
-    def http_linked(self, port, path="/", method="GET", body=None, timeout=20):
+    def http_linked(self, port, path="/", method="GET", body=None, timeout=15 * PATIENCE):
         """The same once the component's providers serve it: they may be up a moment before they know its links, and the
         component a moment before them."""
         def ask():
@@ -247,7 +247,7 @@ class Lattice:
 
     def answers(self, port, path="/"):
         try:
-            return self.http(port, path, timeout=5).status == 200
+            return self.http(port, path, timeout=2 * PATIENCE).status == 200
         except OSError:
             return False
 

@@ -78,7 +78,7 @@ class Http2(unittest.TestCase):
         self.assertEqual((status, version, len(body)), ("200", "2", 20000000))
 
     def test_many_at_once_on_one_connection(self):
-        urls = [arg for i in range(15) for arg in ("-o", "/dev/null", self.https(f"/sleep/{500 + i}"))]
+        urls = [arg for i in range(15) for arg in ("-o", "/dev/null", self.https(f"/sleep/{1500 + i}"))]
         begin = time.monotonic()
         # over TLS: with prior knowledge curl 7.88 spoils its second request at a time
         done = subprocess.run(["curl", "-sS", "-Z", "--parallel-max", "50", "--http2", "--cacert", self.cert,
@@ -87,7 +87,7 @@ class Http2(unittest.TestCase):
         rows = [line.split() for line in done.stdout.splitlines()]
         self.assertEqual([r[0] for r in rows], ["200"] * 15)
         self.assertEqual(sum(int(r[1]) for r in rows), 1, "connections")
-        self.assertLess(took, 15 * 0.5, "one after the other")
+        self.assertLess(took, 15 * 1.5 / 2, "one after the other")
 
     def test_the_head_leaves_before_the_body_is_there(self):
         done = subprocess.run(["curl", "-sS", "-N", "--http2-prior-knowledge", "-o", "/dev/null",
@@ -144,7 +144,7 @@ class Http2(unittest.TestCase):
             t.join()
         begin = time.monotonic()
         self.assertEqual(self.h2c("/")[0], "200")
-        self.assertLess(time.monotonic() - begin, 15)
+        self.assertLess(time.monotonic() - begin, 8 * PATIENCE)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import json
 import time
 import unittest
 
-from lattice import BIN, Lattice, free_port, main, until
+from lattice import BIN, PATIENCE, Lattice, free_port, main, until
 from ollama import MODEL, NUMBERS, FakeOllama, RealOllama, generate
 from peer import Peer
 
@@ -115,7 +115,7 @@ class WithAScript(Provider):
                     answer = self.ask(source)
                     self.assertIsInstance(answer, str)
                     self.assertIn(word, answer)
-                    self.assertLess(time.monotonic() - begun, 15)
+                    self.assertLess(time.monotonic() - begun, 8 * PATIENCE)
                     ai.behave = None
                     self.assertIsInstance(self.ask(source), dict, f"after: {name}")
 

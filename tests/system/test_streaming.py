@@ -110,7 +110,7 @@ class Streaming(unittest.TestCase):
             c.close()
         begin = time.monotonic()
         self.assertEqual(self.lat.http(self.port, "/").status, 200)
-        self.assertLess(time.monotonic() - begin, 15)
+        self.assertLess(time.monotonic() - begin, 8 * PATIENCE)
 
     def grown_kb(self, transfer):
         """What the host and the provider need more at their peaks than before."""
