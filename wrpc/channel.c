@@ -264,6 +264,15 @@ static struct wrpc_limits with_defaults(const struct wrpc_limits *given)
     return l;
 }
 
+/* Writers whose peer does not pace wait for the socket. */
+static void on_bus_room(void *user)
+{
+    struct wrpc *w = user;
+    for (uint32_t i = 0; i < w->nslots; i++)
+        if (w->slots[i] && w->slots[i]->pacing == WRPC_UNPACED)
+            wrpc_outs_room(w->slots[i]);
+}
+
 bool wrpc_open(struct bus *bus, const struct wrpc_limits *limits, struct wrpc **out, struct err *e)
 {
     struct wrpc *w = xnew(struct wrpc);
@@ -281,6 +290,7 @@ bool wrpc_open(struct bus *bus, const struct wrpc_limits *limits, struct wrpc **
         free(w);
         return false;
     }
+    bus_on_room(bus, on_bus_room, w);
     *out = w;
     return true;
 }
@@ -290,6 +300,7 @@ void wrpc_close(struct wrpc *w)
     if (!w)
         return;
     bus_unsubscribe(&w->sub);
+    bus_on_room(w->bus, NULL, NULL);
     while (w->serves)
         wrpc_serve_detach(w->serves);
     while (w->ends) {

@@ -232,8 +232,9 @@ void wrpc_say_gone(struct wrpc *w, struct str peer)
 
 uint64_t wrpc_out_room(const struct wrpc_out *o)
 {
+    const struct wrpc *w = o->end->w;
     if (o->end->pacing == WRPC_UNPACED)
-        return UINT64_MAX;
+        return w && bus_unsent(w->bus) > WRPC_WINDOW_BYTES ? 0 : UINT64_MAX;
     return o->in_flight < WRPC_WINDOW_BYTES ? WRPC_WINDOW_BYTES - o->in_flight : 0;
 }
 

@@ -8,7 +8,8 @@
  *
  * Back-pressure: NATS has none. Between two of our own processes the reader of a stream tells what it consumed and the
  * writer keeps at most WRPC_WINDOW_BYTES under way (wrpc_out_room); this is offered in a header of the invocation and
- * accepted in the payload of the handshake, so other peers never notice, and towards those nothing holds a writer back.
+ * accepted in the payload of the handshake, so other peers never notice; towards those a writer waits for the socket
+ * only.
  * The same header spares our own processes the messages that say nothing (docs/decisions/0007-fewer-messages.md).
  * Channels are handed to their reader as they come; what nobody reads yet (an invocation before wrpc_inv_read) waits up
  * to channel_bytes_max and then looks cut short, so that only that call fails.
@@ -106,8 +107,9 @@ bool wrpc_out_chunk(struct wrpc_out *o, struct span bytes, struct err *e);
 /* The last chunk and the stream's proper end, in one message where it fits; the writer is gone. */
 bool wrpc_out_last_chunk(struct wrpc_out *o, struct span bytes, struct err *e);
 
-/* Pacing of a stream<u8>: how many bytes of data may be written now. UINT64_MAX where the peer does not pace. Writing
- * more is not refused; it is just too much. on_room is called when room appeared, and may free the call. */
+/* Pacing of a stream<u8>: how many bytes of data may be written now. Where the peer does not pace, UINT64_MAX, or 0
+ * while very much waits for the socket. Writing more is not refused; it is just too much. on_room is called when room
+ * appeared, and may free the call. */
 #define WRPC_WINDOW_BYTES (1u << 20)
 uint64_t wrpc_out_room(const struct wrpc_out *o);
 void wrpc_out_on_room(struct wrpc_out *o, void (*on_room)(void *user), void *user);

@@ -29,6 +29,14 @@ struct loop_fd {
     void *user;
 };
 
+struct loop_late {
+    uv_idle_t idle; /* as long as one is active the loop does not wait */
+    struct loop *loop;
+    loop_fn *fn; /* NULL: freed */
+    void *user;
+    bool armed;
+};
+
 struct signal_watch {
     uv_signal_t signal;
     loop_fn *fn;
@@ -321,13 +329,14 @@ static void free_handle(uv_handle_t *h)
     free(h);
 }
 
-/* fd and signal handles are allocated with the uv handle first; the loop's own two are members. */
+/* fd, late and signal handles are allocated with the uv handle first; the loop's own two are members. */
 static void close_handle(uv_handle_t *h, void *user)
 {
     struct loop *l = user;
     bool own = h == (uv_handle_t *)&l->wake || h == (uv_handle_t *)&l->clock;
+    bool ours = h->type == UV_POLL || h->type == UV_SIGNAL || h->type == UV_IDLE;
     if (!uv_is_closing(h))
-        uv_close(h, own || (h->type != UV_POLL && h->type != UV_SIGNAL) ? NULL : free_handle);
+        uv_close(h, own || !ours ? NULL : free_handle);
 }
 
 void loop_free(struct loop *l)
@@ -441,6 +450,66 @@ void loop_fd_close(struct loop_fd **fp)
     *fp = NULL;
     if (f)
         uv_close((uv_handle_t *)&f->poll, free_handle);
+}
+
+void loop_fd_writable(struct loop_fd *f, bool on)
+{
+    uv_poll_start(&f->poll, on ? UV_READABLE | UV_WRITABLE : UV_READABLE, on_poll);
+}
+
+static void late_post(void *user)
+{
+    struct loop_late *t = user;
+    t->armed = false;
+    if (t->fn)
+        t->fn(t->user);
+    else
+        free(t);
+}
+
+static void on_idle(uv_idle_t *idle)
+{
+    struct loop_late *t = (struct loop_late *)idle;
+    uv_idle_stop(idle);
+    t->armed = false;
+    t->fn(t->user);
+}
+
+struct loop_late *loop_late_new(struct loop *l, loop_fn *fn, void *user)
+{
+    loop_assert(l);
+    struct loop_late *t = xnew(struct loop_late);
+    t->loop = l;
+    t->fn = fn;
+    t->user = user;
+    if (!l->sim)
+        uv_idle_init(&l->uv, &t->idle);
+    return t;
+}
+
+void loop_late_arm(struct loop_late *t)
+{
+    loop_assert(t->loop);
+    if (t->armed)
+        return;
+    t->armed = true;
+    if (t->loop->sim)
+        loop_post(t->loop, late_post, t);
+    else
+        uv_idle_start(&t->idle, on_idle);
+}
+
+void loop_late_free(struct loop_late **tp)
+{
+    struct loop_late *t = *tp;
+    *tp = NULL;
+    if (!t)
+        return;
+    t->fn = NULL;
+    if (!t->loop->sim)
+        uv_close((uv_handle_t *)&t->idle, free_handle);
+    else if (!t->armed)
+        free(t);
 }
 
 static void on_signal(uv_signal_t *signal, int signum)

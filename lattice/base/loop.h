@@ -14,6 +14,7 @@
 struct loop;
 struct loop_timer;
 struct loop_fd;
+struct loop_late;
 struct uv_loop_s;
 
 typedef void loop_fn(void *user);
@@ -47,7 +48,15 @@ struct loop_timer *loop_every(struct loop *l, uint64_t interval_ms, loop_fn *fn,
 
 /* Calls fn when fd becomes readable, until closed. The fd stays the caller's. */
 struct loop_fd *loop_fd_open(struct loop *l, int fd, loop_fn *fn, void *user, struct err *e);
+/* From now on when it can be written to as well, or no more. */
+void loop_fd_writable(struct loop_fd *f, bool on);
 void loop_fd_close(struct loop_fd **f);
+
+/* Calls fn once each time it was armed, when this turn of the loop has nothing left to do and before the loop
+ * waits: for writing at once what many callbacks left. In a simulated loop like a post. */
+struct loop_late *loop_late_new(struct loop *l, loop_fn *fn, void *user);
+void loop_late_arm(struct loop_late *t);
+void loop_late_free(struct loop_late **t); /* also from inside fn */
 
 /* Calls fn(user) on the loop for each delivery of the signal. Lasts as long as the loop. */
 bool loop_signal(struct loop *l, int signum, loop_fn *fn, void *user, struct err *e);

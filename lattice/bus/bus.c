@@ -523,6 +523,23 @@ void bus_refused(struct bus *b, const struct err *why)
         b->on_refused(b->user, why);
 }
 
+size_t bus_unsent(const struct bus *b)
+{
+    return b->ops->unsent(b);
+}
+
+void bus_on_room(struct bus *b, void (*fn)(void *user), void *user)
+{
+    b->on_room = fn;
+    b->room_user = user;
+}
+
+void bus_room(struct bus *b)
+{
+    if (b->on_room)
+        b->on_room(b->room_user);
+}
+
 void bus_listen(struct bus *b, struct bus_listener *l)
 {
     l->next = b->listeners;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Messages, request/reply, queue groups and key-value buckets: the only door to NATS. Two builds of the same
- * interface: bus_nats_open (over the nats.c library, which nats*.c alone may call) and bus_sim_open (in
- * process, deterministic, with faults). Everything is asynchronous; every call and every callback is on the
+ * interface: bus_nats_open (a client of the NATS protocol on the loop) and bus_sim_open (in process, deterministic,
+ * with faults). Everything is asynchronous; every call and every callback is on the
  * loop thread. Callbacks may call any function here, closing and unsubscribing themselves included; after
  * bus_unsubscribe, bus_cancel or kv_unwatch returned, the callback is never called again. */
 #ifndef HOSTD_BUS_H
@@ -25,7 +25,7 @@ struct bus_sim;
 #define BUS_REQUESTS_MAX 100000                 /* requests waiting for an answer, per bus */
 #define BUS_MAX_PAYLOAD_DEFAULT (1024u * 1024u) /* until the server names its own */
 #define BUS_OUTBOX_BYTES_MAX (8u << 20)         /* published while down, per bus */
-#define BUS_INLET_BYTES_MAX (256u << 20) /* received and not yet handled: what is over is dropped */
+#define BUS_UNSENT_BYTES_MAX (64u << 20)        /* published and not taken by the socket */
 
 struct bus_header {
     struct str name, value;
@@ -97,6 +97,11 @@ void bus_flush(struct bus *b, uint64_t timeout_ms, void (*done)(void *user, cons
 bool bus_publish(struct bus *b, struct str subject, struct str reply,
                  const struct bus_header *headers, size_t nheaders, struct span data,
                  struct err *e);
+/* Bytes published that the socket has not taken, for those to look at who could publish without an end. */
+size_t bus_unsent(const struct bus *b);
+/* fn is called when all of them have been sent, after they had been very many. One per bus. */
+void bus_on_room(struct bus *b, void (*fn)(void *user), void *user);
+
 /* queue.n == 0: no queue group. */
 bool bus_subscribe(struct bus *b, struct str subject, struct str queue, bus_msg_fn *fn, void *user,
                    struct bus_sub **out, struct err *e);

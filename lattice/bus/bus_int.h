@@ -18,6 +18,7 @@ struct json_t;
 struct bus_ops {
     /* m was checked; copies what it needs. */
     bool (*publish)(struct bus *b, const struct bus_msg *m, struct err *e);
+    size_t (*unsent)(const struct bus *b);
     bool (*subscribe)(struct bus *b, const char *subject, const char *queue, struct bus_sub **out,
                       struct err *e);
     /* Asks the server to send no more; delivery of what it sent goes on until unsubscribe. */
@@ -75,6 +76,8 @@ struct bus {
     uint32_t times_up;
 
     struct bus_listener *listeners;
+    void (*on_room)(void *user); /* may be NULL */
+    void *room_user;
 };
 
 bool bus_base_init(struct bus *b, const struct bus_ops *ops, struct loop *loop,
@@ -86,6 +89,7 @@ void bus_set_url(struct bus *b, struct str url);
 /* Records and announces a state. The owner may close the bus inside: nothing may follow that touches it. */
 void bus_set_state(struct bus *b, enum bus_state state, const struct err *why);
 void bus_refused(struct bus *b, const struct err *why); /* may close the bus */
+void bus_room(struct bus *b);                           /* the same */
 void bus_listen(struct bus *b, struct bus_listener *l);
 void bus_unlisten(struct bus *b, struct bus_listener *l);
 

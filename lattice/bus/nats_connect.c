@@ -1,243 +1,287 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Options of a connection, and the first attempts to make it: on a pool thread each, until one succeeds or there is no
- * hope. From then on the library reconnects by itself.
- * Keeps: the last attempt may outlive the bus; it then closes what it got. */
+/* Which server, when, and the greeting:
+ *
+ *   IDLE -> DIALING -> GREETING (its INFO; TLS then) -> LOGGING_IN (our CONNECT and PING) -> READY (its PONG)
+ *
+ * Whatever fails leads back to IDLE and to the next server, with a pause after each round of them. Refused
+ * credentials end it: at once when they never worked, else the second time in a row, for a server that is being set
+ * up anew may not know us yet.
+ * Keeps: a wire exists in every phase but IDLE; the owner may close the bus in what is told to it, so nothing here
+ * follows that. */
 #include "lattice/bus/nats_int.h"
 
-#include <errno.h>
 #include <stdio.h>
-#include <unistd.h>
-#include "lattice/base/alloc.h"
 #include "lattice/base/num.h"
+#include "lattice/tls/tls.h"
 
-#define CONNECT_TIMEOUT_MS 2000
-#define WRITE_DEADLINE_MS 2000
-#define PING_INTERVAL_MS 20000
-#define RECONNECT_FIRST_MS 50
-#define RECONNECT_MAX_MS 2000
-#define SERVERS_MAX 16
+#define GREETING_MS 5000 /* from being connected to being logged in */
+#define PING_MS 20000
+#define PINGS_MAX 2
+#define PAUSE_FIRST_MS 50
+#define PAUSE_MAX_MS 2000
 
-struct connect_job {
-    struct nats_bus *bus; /* NULL: closed meanwhile */
-    struct inlet *inlet;
-    natsOptions *opts;
-    natsConnection *conn;
-    natsStatus status;
-    char why[256];
-    int attempts;
-    struct loop_timer *timer; /* between two attempts */
-};
+static void attempt(void *user);
 
-/* ---- options -------------------------------------------------------------------------------------- */
+/* ---- the end of an attempt, or of a connection ---------------------------------------------------- */
 
-static int64_t reconnect_delay_ms(natsConnection *nc, int attempts, void *closure)
+/* Before the next attempt: none within a round of servers but the first, which a crowd must not make at once. */
+static uint64_t pause_ms(const struct nats_connection *c)
 {
-    (void)nc;
-    (void)closure;
-    int shift = attempts < 1 ? 0 : attempts > 6 ? 6 : attempts - 1;
-    int64_t delay = MIN((int64_t)RECONNECT_FIRST_MS << shift, RECONNECT_MAX_MS);
-    return delay + (int64_t)(rand_u64() %
-                             (uint64_t)(delay / 2 + 1)); /* a crowd must not come back at once */
+    size_t n = MAX(c->servers.n, (size_t)1);
+    uint32_t rounds = c->attempts / (uint32_t)n;
+    if (c->attempts == 0)
+        return rand_u64() % PAUSE_FIRST_MS;
+    if (c->attempts % n)
+        return 0;
+    uint64_t pause = MIN((uint64_t)PAUSE_FIRST_MS << MIN(rounds - 1, 6u), PAUSE_MAX_MS);
+    return pause + rand_u64() % (pause / 2);
 }
 
-static natsStatus give_jwt(char **jwt, char **error, void *closure)
+static void shut(struct nats_bus *b, const struct err *why)
 {
-    const struct inlet *in = closure;
-    (void)error;
-    *jwt = str_dup(str_of(in->jwt));
-    return NATS_OK;
+    nats_wire_close(&b->conn.wire);
+    loop_timer_stop(&b->conn.timer);
+    b->conn.phase = NATS_IDLE;
+    nats_state(b, BUS_SHUT, why);
 }
 
-static natsStatus sign_nonce(char **error, unsigned char **signature, int *length,
-                             const char *nonce, void *closure)
+static void gone(struct nats_bus *b, const struct err *why)
 {
-    const struct inlet *in = closure;
-    (void)error;
-    return nats_Sign(in->seed, nonce, signature, length);
-}
-
-/* The library takes any text, and does not say why it cannot read a file. */
-bool connect_check(const struct bus_opts *opts, struct err *e)
-{
-    if (opts->ca && !strstr(opts->ca, "-----BEGIN "))
-        return err_set(e, ERR_INVALID, "no certificate in the text that was given to trust");
-    if (opts->ca_file && access(opts->ca_file, R_OK) != 0)
-        return err_set(e, ERR_INVALID, "certificates to trust: '%s': %s", opts->ca_file,
-                       strerror(errno));
-    if (!opts->url || !*opts->url)
-        return err_set(e, ERR_INVALID, "no NATS server URL given");
-    if (!opts->jwt != !opts->seed)
-        return err_set(e, ERR_INVALID, "NATS JWT and seed go together: only one of them was given");
-    return true;
-}
-
-/* One or more URLs separated by commas. The library itself takes no notice of their scheme. */
-static natsStatus set_servers(natsOptions *o, const char *urls, bool *secure)
-{
-    char *url[SERVERS_MAX] = {NULL};
-    struct str rest = str_of(urls), one;
-    int n = 0;
-    while (n < SERVERS_MAX && str_cut(&rest, ',', &one)) {
-        url[n] = str_dup(str_trim(one));
-        *secure |= str_starts(str_of(url[n++]), STR("tls://"));
-    }
-    natsStatus s = rest.n ? NATS_INVALID_ARG : natsOptions_SetServers(o, (const char **)url, n);
-    while (n > 0)
-        free(url[--n]);
-    return s;
-}
-
-static natsStatus set_tls(natsOptions *o, const struct bus_opts *opts, bool secure)
-{
-    natsStatus s = NATS_OK;
-    if (secure || opts->ca_file || opts->ca)
-        s = natsOptions_SetSecure(o, true);
-    if (opts->ca_file)
-        s = s ? s : natsOptions_LoadCATrustedCertificates(o, opts->ca_file);
-    if (opts->ca)
-        s = s ? s : natsOptions_SetCATrustedCertificates(o, opts->ca); /* takes any text */
-    return s;
-}
-
-static natsStatus set_options(natsOptions *o, struct inlet *in, const struct bus_opts *opts)
-{
-    bool secure = false;
-    natsStatus s = set_servers(o, opts->url, &secure);
-    s = s ? s : set_tls(o, opts, secure);
-    s = s ? s : natsOptions_SetName(o, opts->name ? opts->name : "hostd");
-    s = s ? s : natsOptions_SetSendAsap(o, true);
-    s = s ? s : natsOptions_UseGlobalMessageDelivery(o, true);
-    s = s ? s : natsOptions_SetTimeout(o, CONNECT_TIMEOUT_MS);
-    s = s ? s : natsOptions_SetWriteDeadline(o, WRITE_DEADLINE_MS);
-    s = s ? s : natsOptions_SetPingInterval(o, PING_INTERVAL_MS);
-    s = s ? s : natsOptions_SetMaxReconnect(o, -1);
-    s = s ? s : natsOptions_SetCustomReconnectDelay(o, reconnect_delay_ms, NULL);
-    s = s ? s : natsOptions_SetReconnectedCB(o, inlet_on_up, in);
-    s = s ? s : natsOptions_SetDisconnectedCB(o, inlet_on_down, in);
-    s = s ? s : natsOptions_SetClosedCB(o, inlet_on_closed, in);
-    s = s ? s : natsOptions_SetErrorHandler(o, inlet_on_error, in);
-    if (opts->creds)
-        s = s ? s : natsOptions_SetUserCredentialsFromFiles(o, opts->creds, NULL);
-    if (in->jwt)
-        s = s ? s : natsOptions_SetUserCredentialsCallbacks(o, give_jwt, in, sign_nonce, in);
-    return s;
-}
-
-/* What the library says about a failure on this thread, without the place in its source that stands in front. */
-static const char *last_error(natsStatus s)
-{
-    natsStatus last;
-    const char *text = nats_GetLastError(&last);
-    const char *place = text ? strstr(text, "): ") : NULL;
-    if (place)
-        text = place + 3;
-    return text && *text ? text : natsStatus_GetText(s);
-}
-
-static natsOptions *options_new(struct nats_bus *b, const struct bus_opts *opts, struct err *e)
-{
-    natsOptions *o = NULL;
-    natsStatus s = natsOptions_Create(&o);
-    s = s ? s : set_options(o, b->inlet, opts);
-    if (s == NATS_OK)
-        return o;
-    natsOptions_Destroy(o);
-    err_set(e, ERR_INVALID, "NATS options for %s: %s", b->base.url, last_error(s));
-    return NULL;
-}
-
-/* ---- attempts ------------------------------------------------------------------------------------- */
-
-static void connect_work(void *user)
-{
-    struct connect_job *job = user;
-    inlet_ref(job->inlet); /* the connection's, until inlet_on_closed */
-    job->status = natsConnection_Connect(&job->conn, job->opts);
-    if (job->status == NATS_OK)
-        return;
-    snprintf(job->why, sizeof job->why, "%s",
-             job->status == NATS_NO_SERVER ? "no NATS server answers there"
-                                           : last_error(job->status));
-    inlet_unref(job->inlet);
-}
-
-static void job_free(struct connect_job *job)
-{
-    natsOptions_Destroy(job->opts);
-    inlet_unref(job->inlet);
-    free(job);
-}
-
-static void connect_done(void *user);
-
-static void connect_again(void *user)
-{
-    struct connect_job *job = user;
-    job->timer = NULL;
-    loop_work(job->bus->base.loop, connect_work, connect_done, job);
-}
-
-static void connect_failed(struct nats_bus *b, struct connect_job *job)
-{
-    bool denied = job->status == NATS_CONNECTION_AUTH_FAILED;
-    bool hopeless =
-        denied || job->status == NATS_INVALID_ARG || job->status == NATS_ADDRESS_MISSING;
-    pthread_mutex_lock(&b->inlet->lock);
-    memcpy(b->inlet->why, job->why, sizeof job->why);
-    b->inlet->why_code = denied ? ERR_DENIED : hopeless ? ERR_INVALID : ERR_IO;
-    pthread_mutex_unlock(&b->inlet->lock);
-    if (hopeless) {
-        b->job = NULL;
-        job_free(job);
-        nbus_set_state(b, BUS_SHUT);
+    struct nats_connection *c = &b->conn;
+    bool was_ready = c->phase == NATS_READY;
+    struct err said = c->why.code
+                          ? c->why
+                          : *why; /* what the server complains of says more than that it hung up */
+    c->why = (struct err)ERR_INIT;
+    c->denials = said.code == ERR_DENIED ? c->denials + 1 : 0;
+    if (c->denials > (c->was_ready ? 1u : 0u)) {
+        shut(b, &said);
         return;
     }
-    uint64_t delay_ms = (uint64_t)reconnect_delay_ms(NULL, ++job->attempts, NULL);
-    job->timer = loop_after(b->base.loop, delay_ms, connect_again, job);
-    if (b->base.state == BUS_CONNECTING)
-        nbus_set_state(b, BUS_DOWN);
+    nats_wire_close(&c->wire);
+    loop_timer_stop(&c->timer);
+    c->phase = NATS_IDLE;
+    c->attempts = was_ready ? 0 : c->attempts + 1;
+    c->current = (c->current + 1) % c->servers.n;
+    c->timer = loop_after(b->base.loop, pause_ms(c), attempt, b);
+    bool round_over = c->attempts % c->servers.n == 0;
+    if (was_ready || (b->base.state == BUS_CONNECTING && round_over))
+        nats_state(b, BUS_DOWN, &said);
 }
 
-static void connect_done(void *user)
+static void on_lost(void *user, const struct err *why)
 {
-    struct connect_job *job = user;
-    struct nats_bus *b = job->bus;
-    if (b && !job->conn) {
-        connect_failed(b, job);
+    gone(user, why);
+}
+
+static void on_no_greeting(void *user)
+{
+    struct nats_bus *b = user;
+    struct err e = ERR_INIT;
+    b->conn.timer = NULL;
+    err_set(&e, ERR_TIMEOUT, "what answers there does not greet as a NATS server within %d ms",
+            GREETING_MS);
+    gone(b, &e);
+}
+
+/* ---- ready ---------------------------------------------------------------------------------------- */
+
+static void say(struct nats_bus *b, struct str text)
+{
+    buf_str(nats_wire_out(b->conn.wire), text);
+    nats_wire_send(b->conn.wire);
+}
+
+static void on_ping_time(void *user)
+{
+    struct nats_bus *b = user;
+    struct err e = ERR_INIT;
+    if (b->conn.pings++ < PINGS_MAX) {
+        say(b, STR("PING\r\n"));
         return;
     }
-    natsConnection *conn = job->conn;
-    job_free(job);
-    if (!b && conn) {
-        natsConnection_Close(conn); /* ends in inlet_on_closed */
-        natsConnection_Destroy(conn);
-    } else if (b) {
-        b->job = NULL;
-        b->conn = conn;
-        if (natsConnection_Status(conn) == NATS_CONN_STATUS_CONNECTED)
-            nbus_up(b);
-        else if (b->base.state != BUS_DOWN)
-            nbus_set_state(b, BUS_DOWN);
-    }
+    err_set(&e, ERR_TIMEOUT, "the server is silent for %d s", PINGS_MAX * PING_MS / 1000);
+    gone(b, &e);
 }
 
-bool connect_begin(struct nats_bus *b, const struct bus_opts *opts, struct err *e)
+static void on_pong(struct nats_bus *b)
 {
-    natsOptions *o = options_new(b, opts, e);
-    if (!o)
+    struct nats_connection *c = &b->conn;
+    const struct nats_server *s = &c->servers.at[c->current];
+    char url[sizeof b->base.url];
+    c->pings = 0;
+    if (c->phase != NATS_LOGGING_IN)
+        return;
+    bool v6 = strchr(s->host, ':');
+    snprintf(url, sizeof url, v6 ? "nats://[%s]:%u" : "nats://%s:%u", s->host, s->port);
+    bus_set_url(&b->base, str_of(url));
+    loop_timer_stop(&c->timer);
+    c->timer = loop_every(b->base.loop, PING_MS, on_ping_time, b);
+    c->phase = NATS_READY;
+    c->attempts = c->denials = 0;
+    c->was_ready = true;
+    nats_up(b);
+}
+
+/* ---- the greeting --------------------------------------------------------------------------------- */
+
+static bool secure_wire(struct nats_bus *b, const struct nats_info *info, struct err *e)
+{
+    struct nats_connection *c = &b->conn;
+    if (c->secure && !info->tls_required && !info->tls_available)
+        return err_set(e, ERR_UNSUPPORTED, "the server does not speak TLS, which was asked for");
+    if (!c->tls)
+        c->tls = tls_client_context(NULL, NULL, e);
+    if (!c->tls)
         return false;
-    b->job = xnew(struct connect_job);
-    *b->job = (struct connect_job){.bus = b, .inlet = inlet_ref(b->inlet), .opts = o};
-    loop_work(b->base.loop, connect_work, connect_done, b->job);
+    nats_wire_secure(c->wire, c->tls, c->servers.at[c->current].host);
     return true;
 }
 
-void connect_end(struct nats_bus *b)
+static bool log_in(struct nats_bus *b, const struct nats_info *info, struct err *e)
 {
-    if (b->job && b->job->timer) {
-        loop_timer_stop(&b->job->timer);
-        job_free(b->job);
-    } else if (b->job) {
-        b->job->bus = NULL;
+    struct nats_connection *c = &b->conn;
+    bool secure = c->secure || info->tls_required;
+    if (!info->headers)
+        return err_set(e, ERR_UNSUPPORTED, "the server is too old: it knows no message headers");
+    if (secure && !secure_wire(b, info, e))
+        return false;
+    if (!nats_login_put(&c->login, &c->servers.at[c->current], info, secure, nats_wire_out(c->wire),
+                        e))
+        return false;
+    c->phase = NATS_LOGGING_IN;
+    say(b, STR("PING\r\n"));
+    return true;
+}
+
+/* Comes first, and again when the cluster changes. */
+static void on_info(struct nats_bus *b, struct str text)
+{
+    struct nats_connection *c = &b->conn;
+    struct nats_info info;
+    struct str found[NATS_SERVERS_MAX];
+    struct err e = ERR_INIT;
+    if (!nats_info_read(&info, text, &e)) {
+        gone(b, &e);
+        return;
     }
+    if (info.max_payload)
+        b->base.max_payload = (size_t)info.max_payload;
+    bool ok = c->phase != NATS_GREETING || log_in(b, &info, &e);
+    if (ok)
+        nats_servers_found(&c->servers, &c->current, found,
+                           nats_info_addresses(&info, found, NATS_SERVERS_MAX));
+    nats_info_fini(&info);
+    if (!ok)
+        gone(b, &e);
+}
+
+/* ---- what the server complains of ------------------------------------------------------------------ */
+
+static bool holds(struct str text, const char *part)
+{
+    return memmem(text.p, text.n, part, strlen(part)) != NULL;
+}
+
+/* Refused credentials: "Authorization Violation", "User Authentication Expired", "... Revoked". A timeout is none. */
+static bool is_denial(struct str text)
+{
+    return holds(text, "Authorization Violation") || holds(text, "Authentication Expired") ||
+           holds(text, "Authentication Revoked");
+}
+
+/* After a complaint the server hangs up, but for a lack of permissions. */
+static void on_complaint(struct nats_bus *b, struct str text)
+{
+    struct nats_connection *c = &b->conn;
+    char shown[ERR_TEXT_MAX / 2];
+    if (c->phase == NATS_READY && str_starts(text, STR("Permissions Violation"))) {
+        nats_refused(b, text);
+        return;
+    }
+    err_set(&c->why, is_denial(text) ? ERR_DENIED : ERR_IO, "the server says: %s",
+            str_show(text, shown, sizeof shown));
+    if (c->phase != NATS_READY)
+        gone(b, &c->why);
+}
+
+/* ---- what comes over the wire ----------------------------------------------------------------------- */
+
+static void on_open(void *user)
+{
+    struct nats_bus *b = user;
+    b->conn.phase = NATS_GREETING;
+    b->conn.timer = loop_after(b->base.loop, GREETING_MS, on_no_greeting, b);
+}
+
+static void on_frame(void *user, const struct nats_frame *f)
+{
+    struct nats_bus *b = user;
+    switch (f->op) {
+    case NATS_MSG:
+        if (b->conn.phase == NATS_READY)
+            nats_message(b, f);
+        break;
+    case NATS_PING:
+        if (b->conn.phase == NATS_READY)
+            say(b, STR("PONG\r\n"));
+        break;
+    case NATS_PONG:
+        on_pong(b);
+        break;
+    case NATS_INFO:
+        on_info(b, f->text);
+        break;
+    case NATS_ERR:
+        on_complaint(b, f->text);
+        break;
+    case NATS_OK:
+        break;
+    }
+}
+
+static void on_room(void *user)
+{
+    nats_room(user);
+}
+
+static const struct nats_wire_events events = {on_open, on_frame, on_lost, on_room};
+
+static void attempt(void *user)
+{
+    struct nats_bus *b = user;
+    struct nats_connection *c = &b->conn;
+    const struct nats_server *s = &c->servers.at[c->current];
+    c->timer = NULL;
+    c->phase = NATS_DIALING;
+    c->wire = nats_wire_open(b->base.loop, s->host, s->port, &events, b);
+}
+
+/* ---- for nats.c ------------------------------------------------------------------------------------- */
+
+bool nats_connect(struct nats_bus *b, const struct bus_opts *opts, struct err *e)
+{
+    struct nats_connection *c = &b->conn;
+    if (!nats_servers_parse(&c->servers, str_of(opts->url), e) ||
+        !nats_login_init(&c->login, opts, e))
+        return false;
+    c->secure = c->servers.secure || opts->ca_file || opts->ca;
+    if (c->secure)
+        c->tls = tls_client_context(opts->ca_file, opts->ca, e);
+    if (c->secure && !c->tls)
+        return false;
+    attempt(b);
+    return true;
+}
+
+void nats_disconnect(struct nats_bus *b)
+{
+    struct nats_connection *c = &b->conn;
+    nats_wire_close(&c->wire);
+    loop_timer_stop(&c->timer);
+    c->phase = NATS_IDLE;
+    nats_servers_fini(&c->servers);
+    nats_login_fini(&c->login);
+    tls_context_free(c->tls);
+    c->tls = NULL;
 }

@@ -1,92 +1,115 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Private to the NATS build of the bus: nats.c (publishing, subscriptions, states), nats_inlet.c (what the library's
- * threads leave for the loop) and nats_connect.c (options, and the first attempts to connect). */
+/* Private to the NATS build of the bus, bottom up: nats_parse.c (what a server sends), nats_wire.c (the socket),
+ * nats_server.c (where servers are), nats_login.c (who we are), nats_connect.c (which server, when, and the greeting),
+ * nats.c (publishing, subscriptions, delivery). */
 #ifndef HOSTD_BUS_NATS_INT_H
 #define HOSTD_BUS_NATS_INT_H
 
-#include <nats/nats.h>
-#include <pthread.h>
+#include "lattice/base/map.h"
 #include "lattice/bus/bus_int.h"
+#include "lattice/bus/nats_wire.h"
 
-#define USED_MAX 64
+#define NATS_PORT_DEFAULT 4222
+
+/* ---- nats_server.c -------------------------------------------------------------------------------- */
+
+#define NATS_SERVERS_MAX 64 /* given and found */
+
+struct nats_server {
+    char *host;
+    uint16_t port;
+    char *user, *password; /* from its URL; NULL: none. A user without a password is a token */
+    bool found;            /* other servers told of it */
+};
+
+struct nats_servers {
+    struct nats_server at[NATS_SERVERS_MAX];
+    size_t n;
+    bool secure; /* one of the URLs insists on TLS */
+};
+
+/* URLs separated by commas, put into an order by chance. */
+bool nats_servers_parse(struct nats_servers *s, struct str urls, struct err *e);
+/* Replaces those that were found, but for the current one, by these "host:port". */
+void nats_servers_found(struct nats_servers *s, size_t *current, const struct str *addresses,
+                        size_t n);
+void nats_servers_fini(struct nats_servers *s);
+
+/* ---- nats_login.c --------------------------------------------------------------------------------- */
+
+/* What a server says of itself. */
+struct nats_info {
+    struct str nonce; /* for us to sign, or empty; a view into json */
+    uint64_t max_payload;
+    bool headers, tls_required, tls_available;
+    struct json_t *json;
+};
+
+bool nats_info_read(struct nats_info *out, struct str text, struct err *e);
+void nats_info_fini(struct nats_info *info);
+/* Other servers of the cluster; at most max are written. */
+size_t nats_info_addresses(const struct nats_info *info, struct str *out, size_t max);
+
+/* Who we are, copied from the options. */
+struct nats_login {
+    char *name, *creds, *jwt, *seed;
+};
+
+/* Checks what can be checked without a server, files included. */
+bool nats_login_init(struct nats_login *l, const struct bus_opts *opts, struct err *e);
+void nats_login_fini(struct nats_login *l);
+/* Appends CONNECT. */
+bool nats_login_put(const struct nats_login *l, const struct nats_server *server,
+                    const struct nats_info *info, bool secure, struct buf *out, struct err *e);
+
+/* ---- nats_connect.c ------------------------------------------------------------------------------- */
+
+enum nats_phase { NATS_IDLE, NATS_DIALING, NATS_GREETING, NATS_LOGGING_IN, NATS_READY };
+
+struct nats_connection {
+    struct nats_servers servers;
+    struct nats_login login;
+    struct ssl_ctx_st *tls; /* made when first needed */
+    bool secure;            /* TLS or nothing */
+    enum nats_phase phase;
+    struct nats_wire *wire; /* NULL while NATS_IDLE */
+    size_t current;         /* of servers */
+    uint32_t attempts;      /* that failed since we were ready last */
+    uint32_t denials;       /* in a row */
+    uint32_t pings;         /* without an answer */
+    bool was_ready;
+    struct err why;           /* what the server complained of last on this wire */
+    struct loop_timer *timer; /* the next attempt; the end of this one's patience; the next ping */
+};
 
 struct nats_bus;
 
-enum event_kind { EVENT_MSG, EVENT_UP, EVENT_DOWN, EVENT_SHUT, EVENT_REFUSED };
+/* Reads the options and begins; from then on goes on by itself until nats_disconnect. */
+bool nats_connect(struct nats_bus *b, const struct bus_opts *opts, struct err *e);
+void nats_disconnect(struct nats_bus *b);
 
-/* One thing that happened on a library thread. */
-struct event {
-    struct event *next;
-    enum event_kind kind;
-    struct nats_sub *sub;
-    natsMsg *msg;
-    char *text; /* EVENT_REFUSED: what */
-    size_t size;
-};
-
-/* Where the library's threads leave what came in. */
-struct inlet {
-    pthread_mutex_t lock; /* guards everything but bus; a leaf */
-    struct event *first, **last;
-    size_t bytes;
-    int refs; /* the bus, its connect job, each subscription, the connection until closed */
-    int wake; /* eventfd, watched by the loop; -1 once closed */
-    struct loop_fd *watch;
-    struct nats_bus *bus; /* loop thread only; NULL once closed */
-    char *jwt, *seed;     /* read by the library whenever it connects */
-    char why[256];        /* last error */
-    enum err_code why_code;
-};
+/* ---- nats.c --------------------------------------------------------------------------------------- */
 
 struct nats_sub {
     struct bus_sub base;
-    struct nats_sub *next, **at; /* in live, dead or reaping of the bus */
-    natsSubscription *sub;       /* NULL: not sent yet */
-    struct inlet *inlet;
+    uint64_t sid;
     char *subject, *queue;
-    int refs; /* the bus, the library until it called back for the last time; under the inlet's lock */
+    UT_hash_handle hh;
 };
 
 struct nats_bus {
     struct bus base;
-    struct inlet *inlet;
-    natsConnection *conn; /* NULL until the first attempt has been made */
-    struct connect_job *job;
-    struct nats_sub *live, *dead, *reaping;
-    struct bus_copy *outbox, **outbox_last;
-    size_t outbox_bytes;
-    natsMsg *used[USED_MAX]; /* messages that wait for their destruction */
-    size_t nused, used_bytes;
+    struct nats_connection conn;
+    struct nats_sub *subs; /* by sid, in order of subscribing */
+    uint64_t last_sid;
+    struct buf outbox; /* published while down, as it will be sent */
 };
 
-/* ---- nats_inlet.c --------------------------------------------------------------------------------- */
-
-struct inlet *inlet_new(struct loop *loop, const struct bus_opts *opts, struct err *e);
-/* Nothing more is taken from the library's threads. */
-void inlet_close(struct inlet *in);
-struct inlet *inlet_ref(struct inlet *in); /* any thread */
-void inlet_unref(struct inlet *in);        /* any thread */
-
-/* For the library to call, on threads of its own. closure is a nats_sub for messages, else the inlet. */
-void inlet_on_msg(natsConnection *nc, natsSubscription *s, natsMsg *msg, void *closure);
-void inlet_on_up(natsConnection *nc, void *closure);
-void inlet_on_down(natsConnection *nc, void *closure);
-void inlet_on_closed(natsConnection *nc, void *closure);
-void inlet_on_error(natsConnection *nc, natsSubscription *s, natsStatus status, void *closure);
-
-/* ---- nats_connect.c ------------------------------------------------------------------------------- */
-
-/* Can these options be any good? */
-bool connect_check(const struct bus_opts *opts, struct err *e);
-/* Tries until there is a connection, which it puts into b->conn, or no hope; nbus_up or nbus_set_state say so. */
-bool connect_begin(struct nats_bus *b, const struct bus_opts *opts, struct err *e);
-void connect_end(struct nats_bus *b); /* the last attempt may outlive the bus */
-
-/* ---- nats.c --------------------------------------------------------------------------------------- */
-
-void nbus_handle(struct nats_bus *b, const struct event *ev); /* may close the bus */
-void nbus_used(struct nats_bus *b, natsMsg *msg);             /* destroys it some time */
-void nbus_up(struct nats_bus *b);
-void nbus_set_state(struct nats_bus *b, enum bus_state state);
+/* Told by nats_connect.c. nats_up and nats_state may close the bus. */
+void nats_message(struct nats_bus *b, const struct nats_frame *f);
+void nats_up(struct nats_bus *b);
+void nats_room(struct nats_bus *b);
+void nats_state(struct nats_bus *b, enum bus_state state, const struct err *why);
+void nats_refused(struct nats_bus *b, struct str what);
 
 #endif

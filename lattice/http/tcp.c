@@ -250,7 +250,7 @@ static void tls_pump(struct tcp_conn *t)
             break;
         }
         if (!t->settled)
-            conn_set_protocol(t->conn, tls_session_is_http2(t->tls));
+            conn_set_protocol(t->conn, http_tls_is_http2(t->tls));
         t->settled = true;
         conn_input(t->conn, (struct span){plain, (size_t)n});
     }
@@ -362,7 +362,7 @@ static void on_connection(uv_stream_t *stream, int status)
         turn_away(t);
         return;
     }
-    t->tls = l->server->tls ? tls_session_new(l->server->tls, l->server->http1_only) : NULL;
+    t->tls = l->server->tls ? http_tls_session(l->server->tls, l->server->http1_only) : NULL;
     t->conn = conn_new(l->server, t->tls ? &tls_transport : &tcp_transport, t, str_of(peer));
     t->conn->address = address;
 }

@@ -24,6 +24,12 @@ static void note(struct trace *t, char c)
     t->text[t->n] = 0;
 }
 
+struct late_trace {
+    struct trace trace;
+    struct loop_late *late;
+    int again;
+};
+
 static void note_a(void *user)
 {
     note(user, 'a');
@@ -61,6 +67,47 @@ START_TEST(simulated_time_fires_timers_in_order)
     ck_assert_str_eq(t.text, "aba");
     ck_assert_uint_eq(clock_mono_ms() - start, 50);
     loop_free(l);
+}
+END_TEST
+
+static void arm_late(void *user)
+{
+    struct late_trace *t = user;
+    note(&t->trace, 'a');
+    loop_late_arm(t->late);
+    loop_late_arm(t->late); /* once is enough */
+}
+
+static void on_late(void *user)
+{
+    struct late_trace *t = user;
+    note(&t->trace, 'l');
+    if (t->again-- > 0)
+        loop_late_arm(t->late);
+    else
+        loop_stop(t->trace.loop);
+}
+
+/* Behind everything that was due at the same time, and again when it is armed again. */
+START_TEST(what_is_late_runs_once_at_the_end_of_the_turn)
+{
+    struct loop *loops[] = {loop_sim_new(), loop_new()};
+    for (size_t i = 0; i < 2; i++) {
+        struct late_trace t = {.trace = {.loop = loops[i]}, .again = 1};
+        struct loop_late *never = loop_late_new(loops[i], on_late, &t);
+        t.late = loop_late_new(loops[i], on_late, &t);
+        loop_post(loops[i], arm_late, &t);
+        loop_post(loops[i], arm_late, &t);
+        loop_post(loops[i], note_b, &t.trace);
+        loop_late_arm(never);
+        loop_late_free(&never);
+        loop_run(loops[i]);
+        ck_assert_str_eq(t.trace.text, "aabll");
+        loop_late_free(&t.late);
+        ck_assert_ptr_null(t.late);
+        loop_late_free(&t.late);
+        loop_free(loops[i]);
+    }
 }
 END_TEST
 
@@ -229,6 +276,7 @@ int main(void)
     Suite *s = suite_create("loop");
     TCase *t = tcase_create("loop");
     tcase_add_test(t, simulated_time_fires_timers_in_order);
+    tcase_add_test(t, what_is_late_runs_once_at_the_end_of_the_turn);
     tcase_add_test(t, a_repeating_timer_may_stop_itself);
     tcase_add_test(t, many_timers_fire_sorted);
     tcase_add_test(t, posts_from_other_threads_arrive_in_order);

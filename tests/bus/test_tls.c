@@ -119,8 +119,8 @@ START_TEST(a_server_without_tls)
     env.cert = NULL;
     env_server_start();
     expect_up((struct bus_opts){0});
-    expect_down((struct bus_opts){.url = url}, "Secure Connection not available");
-    expect_down((struct bus_opts){.ca_file = env.ca_file}, "Secure Connection not available");
+    expect_down((struct bus_opts){.url = url}, "does not speak TLS");
+    expect_down((struct bus_opts){.ca_file = env.ca_file}, "does not speak TLS");
 }
 END_TEST
 
@@ -168,7 +168,7 @@ static bool all_counted(void *user)
     return c[0].n == want && c[1].n == want;
 }
 
-/* Reading and writing at once: the connection holds. Ten times as much has broken it, see docs/operating.md. */
+/* Reading and writing at once: the connection holds. */
 START_TEST(both_directions_at_once)
 {
     static char text[301];
@@ -182,7 +182,7 @@ START_TEST(both_directions_at_once)
     subscribe(b, "to.b", NULL, on_counted, &c[1]);
     env_flush(a);
     env_flush(b);
-    for (int round = 0; round < 20; round++) {
+    for (int round = 0; round < 200; round++) {
         for (int i = 0; i < 100; i++) {
             publish(a, "to.b", NULL, text);
             publish(b, "to.a", NULL, text);
