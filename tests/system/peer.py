@@ -95,7 +95,10 @@ class Nats:
         threading.Thread(target=self.read, daemon=True).start()
 
     def close(self):
-        self.sock.shutdown(socket.SHUT_RDWR)
+        try:
+            self.sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # the server was faster
         self.sock.close()
 
     def send(self, *parts):
