@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Private to grant.c (links, specs, claims), grant_config.c (named configuration), grant_link.c (links with their
- * configuration, for providers) and grant_secret.c (references to secrets). */
+/* Private to grant.c (links, specs, claims), grant_change.c (changes of those), grant_config.c (named configuration),
+ * grant_link.c (links with their configuration, for providers) and grant_secret.c (references to secrets). */
 #ifndef HOSTD_GRANT_INT_H
 #define HOSTD_GRANT_INT_H
 
@@ -8,6 +8,8 @@
 
 #include "hostd/grant.h"
 #include "lattice/base/map.h"
+
+#define GRANT_SPEC_BYTES_MAX (16u << 20) /* one decoded spec */
 
 struct grants {
     struct grant_opts opts; /* its strs point to the next two */
@@ -22,6 +24,8 @@ struct grants {
     struct grant_spec *specs;   /* by id */
     struct grant_claim *claims; /* by subject */
     uint32_t nlinks;
+
+    /* grant_change.c */
     struct grant_op *ops; /* the head one is under way */
     uint32_t nops;
     struct loop_timer *retry;
@@ -38,6 +42,11 @@ struct grants {
 
 /* grant.c: the watch of a bucket says that there is none any more */
 void grant_restore_buckets(struct grants *g);
+/* A spec as stored, newer or older than what is known; empty: there is none. */
+void grant_spec_set(struct grants *g, struct str id, uint64_t revision, struct span json);
+
+/* grant_change.c: what was not done is forgotten */
+void grant_changes_close(struct grants *g);
 
 /* grant_config.c */
 bool grant_named_watch(struct grants *g, struct err *e);
