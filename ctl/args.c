@@ -355,8 +355,8 @@ enum args_end args_read(struct ctl *c, int argc, char **argv, struct err *e)
         err_set(e, ERR_INVALID, "a command is missing");
         return ARGS_WRONG;
     }
-    if (check_words(c, e) && check_environment(c, e) && read_context(c, e))
-        return ARGS_RUN;
+    if (check_words(c, e) && check_environment(c, e))
+        return read_context(c, e) ? ARGS_RUN : ARGS_NO_CONTEXT;
     err_wrap(e, "hostctl %s%s%s", c->command->noun, c->command->verb ? " " : "",
              c->command->verb ? c->command->verb : "");
     return ARGS_WRONG;

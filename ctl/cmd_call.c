@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include "hostd/image/files.h"
+#include "lattice/base/alloc.h"
 #include "lattice/base/loop.h"
 #include "lattice/base/num.h"
 #include "wrpc/http.h"
@@ -172,13 +173,11 @@ static bool show_http(struct calling *k, struct err *e)
         result_set(c, "response", json);
         return true;
     }
-    buf_printf(&c->text, "%u\n", r.status);
-    for (size_t i = 0; i < r.nfields; i++)
-        buf_printf(&c->text, "%.*s: %.*s\n", STR_ARG(r.fields[i].name), STR_ARG(r.fields[i].value));
-    buf_printf(&c->text, "\n%.*s\n", STR_ARG(body));
-    result_set(c, "response",
-               json_pack("{s:i, s:o, s:o}", "status", r.status, "headers", headers_of(&r), "body",
-                         json_str(body)));
+    json_t *response = json_pack("{s:i, s:o, s:o}", "status", r.status, "headers", headers_of(&r),
+                                 "body", json_str(body));
+    AUTO_FREE char *text = json_dumps(response, JSON_INDENT(2));
+    buf_printf(&c->text, "%s\n", text);
+    result_set(c, "response", response);
     return true;
 }
 

@@ -336,7 +336,10 @@ bool cmd_stop_component(struct ctl *c, struct err *e)
                             .annotations = r.annotations};
     if (!scale(c, &s, e))
         return false;
-    result_say(c, "Component [%s] stopped", word(c, 0));
+    result_say(c,
+               option_flag(c, "skip-wait") ? "Request to stop component [%s] received"
+                                           : "Component [%s] stopped",
+               word(c, 0));
     set_ids(c, NULL, STR_NONE, "component_id", s.component_id, s.host_id);
     return true;
 }
@@ -408,7 +411,10 @@ bool cmd_stop_provider(struct ctl *c, struct err *e)
     if (!listen(&o, e) ||
         !finish(&o, proto_provider_stop(c->client, &s, on_ack, c, NULL, e), COMPONENT_WAIT_MS, e))
         return err_wrap(e, "provider '%s'", word(c, 0));
-    result_say(c, "Provider [%s] stopped successfully", word(c, 0));
+    result_say(c,
+               option_flag(c, "skip-wait") ? "Request to stop provider [%s] received"
+                                           : "Provider [%s] stopped successfully",
+               word(c, 0));
     set_ids(c, NULL, STR_NONE, "provider_id", o.id, r.host_id);
     return true;
 }

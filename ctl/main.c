@@ -24,6 +24,9 @@ int main(int argc, char **argv)
     case ARGS_WRONG:
         status = output_error(c.json, &e, true);
         break;
+    case ARGS_NO_CONTEXT:
+        status = output_error(c.json, &e, false);
+        break;
     case ARGS_SHOWN:
         break;
     case ARGS_RUN:

@@ -124,9 +124,10 @@ struct ctl {
 
 /* ---- args.c ---- */
 
-enum args_end { ARGS_RUN, ARGS_SHOWN, ARGS_WRONG };
+enum args_end { ARGS_RUN, ARGS_SHOWN, ARGS_WRONG, ARGS_NO_CONTEXT };
 
-/* SHOWN: help or version went to stdout. WRONG: e is a usage error. */
+/* SHOWN: help or version went to stdout. WRONG: e is a usage error. NO_CONTEXT: the line is right, but not its
+ * context. */
 enum args_end args_read(struct ctl *c, int argc, char **argv, struct err *e);
 /* Values by precedence: command line, environment, context, preset. The option must be one of the command's. */
 const char *option_text(const struct ctl *c, const char *name); /* NULL: none */

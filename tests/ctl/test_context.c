@@ -121,9 +121,9 @@ START_TEST(one_is_named)
     ck_assert_int_eq(parse("call a b --context near"), ARGS_RUN);
     ck_assert_str_eq(option_text(&c, "rpc-host"), "calls");
     ck_assert_uint_eq(option_number(&c, "rpc-timeout-ms"), 7);
-    ck_assert_int_eq(parse("get hosts --context none"), ARGS_WRONG);
+    ck_assert_int_eq(parse("get hosts --context none"), ARGS_NO_CONTEXT);
     ck_assert_ptr_nonnull(strstr(e.text, "none"));
-    ck_assert_int_eq(parse("get hosts --context ../far"), ARGS_WRONG);
+    ck_assert_int_eq(parse("get hosts --context ../far"), ARGS_NO_CONTEXT);
     ck_assert_int_eq(parse("down"), ARGS_RUN);
     ck_assert_str_eq(option_text(&c, "ctl-host"), "127.0.0.1");
     ck_assert_int_eq(parse("down --context near"), ARGS_RUN);
@@ -161,7 +161,7 @@ static const struct {
 START_TEST(what_cannot_be_used_is_named)
 {
     write_file(OURS "bad.json", bad[_i].json);
-    ck_assert_int_eq(parse("get hosts --context bad"), ARGS_WRONG);
+    ck_assert_int_eq(parse("get hosts --context bad"), ARGS_NO_CONTEXT);
     ck_assert_msg(strstr(e.text, bad[_i].says) && strstr(e.text, "bad"), "%s", e.text);
 }
 END_TEST

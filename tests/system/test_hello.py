@@ -79,7 +79,9 @@ class Hello(unittest.TestCase):
         reply = lat.ctl_json("call", "hello", handler, *where, "--http-method", "POST", "--http-body", "x")["response"]
         self.assertEqual((reply["status"], reply["body"]), (200, "hello from hostd: /\n"))
         self.assertEqual(reply["headers"]["content-type"], "text/plain")
-        self.assertIn("hello from hostd: /", lat.ctl("call", "hello", handler, *where).stdout)
+        shown = json.loads(lat.ctl("call", "hello", handler, *where).stdout)
+        self.assertEqual(shown["status"], 200)
+        self.assertIn("hello from hostd: /", shown["body"])
         for component, function, word in (("nobody", handler, "is it running?"), ("hello", "handle", "of the form"),
                                           ("hello", "a:b/c.d", "nobody serves")):
             done = lat.ctl("call", component, function, *where, check=False)
