@@ -18,6 +18,10 @@
 #define LINK_RETRY_MIN_MS \
     1000 /* a link whose configuration or secrets could not be had, doubling */
 #define LINK_RETRY_MAX_MS 30000
+#define LINK_TAKEN_MS 1000 /* nobody answers a link: silence for so long means that it was taken */
+#define LINK_UNHEARD_MIN_MS 50 /* until a link is sent again that met no listener, doubling ... */
+#define LINK_UNHEARD_MAX \
+    9 /* ... so often, once the provider answered: it does not listen to these */
 #define RESTART_MIN_MS 500
 #define RESTART_MAX_MS 30000
 #define RESTART_CALM_MS 10000 /* lived for so long: its next end is a first one again */
@@ -58,9 +62,10 @@ struct link_slot {
     struct proto_link link;
     struct proto_link_def def; /* once resolved, for host data */
     bool resolved;
-    bool resend; /* sent before the provider listened: goes out again at its first sign of life */
     struct grant_resolve *resolving;
-    uint32_t failures; /* to resolve it, in a row: it is tried again */
+    uint32_t failures;          /* to resolve it, in a row: it is tried again */
+    struct bus_request *taking; /* sent, and nobody said yet that nobody listens */
+    uint32_t unheard;           /* how often nobody did */
 };
 
 struct sidecar {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a host and its provider say to each other: host data on stdin; then links, configuration, health checks and the
  * shutdown request on the rpc connection.
- * Keeps: a provider that has not yet answered a health check may not be listening; links and configuration sent to it
- * before are sent again after its first answer (it ignores links it knows). A link whose configuration or secrets
- * cannot be had is tried again until they can, or it is gone. */
+ * Keeps: a process of its own may not be listening yet when another one of the same provider answers for it, on a
+ * subject that they share. Links go to a subject of this process alone, as requests, so that NATS says when nobody is
+ * there; they are sent again until somebody is. Configuration is sent again after the first answer to a health check.
+ * A link whose configuration or secrets cannot be had is tried again until they can, or it is gone. */
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -61,6 +62,7 @@ static struct link_slot *slot_new(struct sidecar *s, const struct proto_link *li
 static void slot_free(struct link_slot *slot)
 {
     grant_resolve_cancel(&slot->resolving);
+    bus_cancel(&slot->taking);
     arena_fini(&slot->arena);
     free(slot);
 }
@@ -179,9 +181,9 @@ static void retry_links(void *user)
     send_links_again(s);
 }
 
-static void retry_later(struct sidecar *s, const struct link_slot *slot)
+static void retry_later(struct sidecar *s, uint64_t delay_ms, uint32_t failures)
 {
-    uint64_t delay_ms = (uint64_t)LINK_RETRY_MIN_MS << MIN(slot->failures - 1, 10u);
+    delay_ms <<= MIN(failures - 1, 10u);
     if (!s->links_timer)
         s->links_timer =
             loop_after(s->ss->loop, MIN(delay_ms, (uint64_t)LINK_RETRY_MAX_MS), retry_links, s);
@@ -195,33 +197,69 @@ static void send_failed(struct link_slot *slot, const struct err *e)
         log_warn("link not passed on for now", LS("provider", s->spec.id), LE(e));
     else
         log_debug("link not passed on for now", LS("provider", s->spec.id), LE(e));
-    retry_later(s, slot);
+    retry_later(s, LINK_RETRY_MIN_MS, slot->failures);
+}
+
+static void send_ended(struct link_slot *slot)
+{
+    DL_DELETE(slot->s->sends, slot);
+    slot_free(slot);
+}
+
+/* Providers do not answer: only that nobody listens is said. */
+static void on_link_taken(void *user, const struct bus_msg *msg, const struct err *e)
+{
+    struct link_slot *slot = user;
+    struct sidecar *s = slot->s;
+    slot->taking = NULL;
+    bool unheard = !msg && e->code == ERR_NO_RESPONDERS;
+    if (unheard && (!s->answered || slot->unheard < LINK_UNHEARD_MAX)) {
+        retry_later(s, LINK_UNHEARD_MIN_MS, ++slot->unheard);
+        return;
+    }
+    if (unheard)
+        log_debug("provider does not listen to links", LS("provider", s->spec.id));
+    send_ended(slot);
+}
+
+static bool request_taking(struct link_slot *slot, const struct proto_link_def *def, struct err *e)
+{
+    const struct sidecar *s = slot->s;
+    struct proto_subject subject;
+    struct buf body = BUF_INIT;
+    char xkey[ID_PUBLIC_LEN + 1];
+    struct str token = str_of(id_key_public(&s->xkey, xkey));
+    bool ok = proto_link_def_encode(def, &body, e) && buf_ok(&body, e) &&
+              proto_rpc_subject(s->ss->opts.lattice, token, PROTO_RPC_LINK_PUT, &subject, e) &&
+              bus_request(s->ss->opts.rpc, proto_subject_str(&subject), NULL, 0, buf_span(&body),
+                          LINK_TAKEN_MS, on_link_taken, slot, &slot->taking, e);
+    buf_fini(&body);
+    return ok;
 }
 
 static void on_send_link(void *user, const struct proto_link_def *def, const struct err *e)
 {
     struct link_slot *slot = user;
     struct sidecar *s = slot->s;
-    char xkey[ID_PUBLIC_LEN + 1];
     struct err mine = ERR_INIT;
-    struct buf body = BUF_INIT;
     slot->resolving = NULL;
     if (e) {
         send_failed(slot, e);
         return;
     }
     slot->failures = 0;
-    if (s->state == STATE_RUNNING && proto_link_def_encode(def, &body, &mine))
-        publish(s, str_of(id_key_public(&s->xkey, xkey)), PROTO_RPC_LINK_PUT, &body);
-    buf_fini(&body);
+    if (s->state != STATE_RUNNING) {
+        retry_later(s, LINK_UNHEARD_MIN_MS, ++slot->unheard);
+        return;
+    }
     if (s->answered && s->health_timer) {
         loop_timer_stop(&s->health_timer);
         health_next(s, HEALTH_LINKED_MS);
     }
-    if (!s->answered)
-        return; /* it stays, and goes out again */
-    DL_DELETE(s->sends, slot);
-    slot_free(slot);
+    if (!request_taking(slot, def, &mine)) {
+        log_warn("link not passed on", LS("provider", s->spec.id), LE(&mine));
+        send_ended(slot);
+    }
 }
 
 static void send_slot(struct link_slot *slot)
@@ -231,8 +269,7 @@ static void send_slot(struct link_slot *slot)
     if (resolve(slot, &slot->link, on_send_link, &e))
         return;
     log_warn("link not passed on", LS("provider", s->spec.id), LE(&e));
-    DL_DELETE(s->sends, slot);
-    slot_free(slot);
+    send_ended(slot);
 }
 
 void sidecar_send_link(struct sidecar *s, const struct proto_link *link)
@@ -262,14 +299,12 @@ static void send_links_again(struct sidecar *s)
     struct link_slot *slot, *next;
     DL_FOREACH_SAFE(s->sends, slot, next)
     {
-        if (slot->resolving)
+        if (slot->resolving || slot->taking)
             continue; /* on its way */
-        if (still_linked(s, &slot->link)) {
+        if (still_linked(s, &slot->link))
             send_slot(slot);
-        } else {
-            DL_DELETE(s->sends, slot);
-            slot_free(slot);
-        }
+        else
+            send_ended(slot);
     }
 }
 
@@ -318,7 +353,7 @@ static void keep_failed_links(struct sidecar *s)
             continue;
         DL_DELETE(s->host_links, slot);
         DL_APPEND(s->sends, slot);
-        retry_later(s, slot);
+        retry_later(s, LINK_RETRY_MIN_MS, slot->failures);
     }
     drop_slots(&s->host_links);
 }
@@ -373,11 +408,10 @@ static void health_next(struct sidecar *s, uint64_t delay_ms)
     s->health_timer = loop_after(s->ss->loop, delay_ms, health_ask, s);
 }
 
-/* It listens from now on: what it may have missed goes out again. */
+/* It, or another of its kind, listens. */
 static void first_answer(struct sidecar *s)
 {
     s->answered = true;
-    send_links_again(s);
     if (s->config_late)
         sidecar_send_config(s);
 }
