@@ -26,7 +26,7 @@ bool async_returned(struct comp_inst *g, const struct frame *f)
 {
     if (f->lift->abi->core.nresults && (wasm_vm_results(g->vm)[0] & CALLBACK_CODE) != 0)
         return guest_trap(g, "waiting of async tasks is not supported");
-    return f->resolved || guest_trap(g, "async-lifted export failed to produce a result");
+    return f->returned || guest_trap(g, "async-lifted export failed to produce a result");
 }
 
 /* The task that f runs ends with this result, which stays in f's arena. */
@@ -34,7 +34,7 @@ static bool task_return(struct comp_inst *g, const struct plan_tramp *t, struct 
 {
     if (f->kind != FRAME_LIFT || !f->lift->abi->async)
         return guest_trap(g, "`task.return` called by a task that is not async");
-    if (f->resolved)
+    if (f->returned)
         return guest_trap(g, "`task.return` called after the task has returned");
     const struct wit_type *given = t->abi->type->nparams ? t->abi->type->params[0].type : NULL;
     if (!wit_type_eq(given, f->lift->abi->type->result, NULL, NULL) ||
@@ -48,14 +48,13 @@ static bool task_return(struct comp_inst *g, const struct plan_tramp *t, struct 
                         .side = {t->instance, &t->opts, t->res},
                         .flat = wasm_vm_host(g->vm).slots,
                         .memory = core_memory(g, t->opts.memory),
-                        .arena = &f->arena,
-                        .to_host = !f->caller};
+                        .arena = &f->arena};
     const struct wit_value *result;
     if (!lift_params(&l, t->abi, &result))
         return false;
     if (result)
         f->result = *result;
-    f->resolved = true;
+    f->returned = t;
     return true;
 }
 

@@ -253,9 +253,9 @@ struct frame {
     struct lend *lends;
     uint32_t nlends, cap_lends;
     uint32_t context[COMP_CONTEXT_SLOTS];
-    bool resolved;     /* an async task has called task.return */
-    uint32_t next_op;  /* FRAME_INIT */
-    uint32_t instance; /* FRAME_DTOR: owner of the resource */
+    const struct plan_tramp *returned; /* the task.return that an async task has called */
+    uint32_t next_op;                  /* FRAME_INIT */
+    uint32_t instance;                 /* FRAME_DTOR: owner of the resource */
 };
 
 enum guest_state { GUEST_NEW, GUEST_READY, GUEST_RUNNING, GUEST_DEAD };
@@ -298,10 +298,12 @@ void handle_remove(struct comp_inst *g, uint32_t instance, uint32_t index);
 bool handle_lend(struct comp_inst *g, struct frame *f, uint32_t instance, uint32_t index);
 void lends_return(struct comp_inst *g, struct frame *f);
 const struct comp_class *resource_class(const struct comp_inst *g, uint32_t resource);
-/* Everything that is own and the host's in a value that the host hands in. */
+/* Everything that is own and the host's in a value: that the host hands in; that it is given, or, false, none of it,
+ * since one has children, which is a trap. */
 void owned_adopt(struct comp_inst *g, const struct wit_type *t, const struct wit_value *v,
                  const uint32_t *res);
-bool owned_leave(struct comp_inst *g, void *obj); /* to the host; false: trapped, it has children */
+bool owned_leave(struct comp_inst *g, const struct wit_type *t, const struct wit_value *v,
+                 const uint32_t *res);
 bool owned_drop(struct comp_inst *g, void *obj);
 void handles_clear(struct comp_inst *g); /* all tables; host objects are dropped, children first */
 void handles_free(struct comp_inst *g);
@@ -314,7 +316,6 @@ struct lifting {
     const wasm_slot *flat;
     struct wasm_memory *memory;
     struct arena *arena;
-    bool to_host;
 };
 /* All parameters (f->type, flat or spilled) or the result. */
 bool lift_params(struct lifting *l, const struct abi *abi, const struct wit_value **out);

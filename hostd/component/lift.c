@@ -65,7 +65,7 @@ static bool lift_own(struct lifting *l, uint32_t resource, uint32_t index, struc
         return guest_trap(l->g, "handle index %u is a borrow where ownership is expected", index);
     out->obj = h->obj;
     handle_remove(l->g, l->side.instance, index);
-    return !l->to_host || !resource_class(l->g, resource) || owned_leave(l->g, out->obj);
+    return true;
 }
 
 static bool lift_borrow(struct lifting *l, uint32_t resource, uint32_t index, struct wit_value *out)

@@ -119,34 +119,48 @@ static void owned_forget(struct comp_inst *g, struct owned *o)
     free(o);
 }
 
-void owned_adopt(struct comp_inst *g, const struct wit_type *t, const struct wit_value *v,
-                 const uint32_t *res)
+typedef bool owned_fn(struct comp_inst *g, void *obj, const struct comp_class *cls);
+
+/* Every own handle of a host's resource in v, until fn says no. */
+static bool each_owned(struct comp_inst *g, const struct wit_type *t, const struct wit_value *v,
+                       const uint32_t *res, owned_fn *fn)
 {
+    bool ok = true;
     if (!t || !t->has_resource)
-        return;
+        return true;
     switch (t->kind) {
-    case WIT_OWN:
-        if (resource_class(g, res[t->resource->slot]))
-            owned_add(g, v->obj, resource_class(g, res[t->resource->slot]));
-        break;
+    case WIT_OWN: {
+        const struct comp_class *cls = resource_class(g, res[t->resource->slot]);
+        return !cls || fn(g, v->obj, cls);
+    }
     case WIT_LIST:
-        for (uint32_t i = 0; i < v->n; i++)
-            owned_adopt(g, t->elem, &v->v[i], res);
-        break;
+        for (uint32_t i = 0; ok && i < v->n; i++)
+            ok = each_owned(g, t->elem, &v->v[i], res, fn);
+        return ok;
     case WIT_RECORD:
     case WIT_TUPLE:
-        for (uint32_t i = 0; i < t->ncases; i++)
-            owned_adopt(g, t->cases[i].type, &v->v[i], res);
-        break;
+        for (uint32_t i = 0; ok && i < t->ncases; i++)
+            ok = each_owned(g, t->cases[i].type, &v->v[i], res, fn);
+        return ok;
     case WIT_VARIANT:
     case WIT_OPTION:
     case WIT_RESULT:
-        if (variant_case(t, v->n))
-            owned_adopt(g, variant_case(t, v->n), v->v, res);
-        break;
+        return each_owned(g, variant_case(t, v->n), v->v, res, fn);
     default:
-        break;
+        return true;
     }
+}
+
+static bool adopt(struct comp_inst *g, void *obj, const struct comp_class *cls)
+{
+    owned_add(g, obj, cls);
+    return true;
+}
+
+void owned_adopt(struct comp_inst *g, const struct wit_type *t, const struct wit_value *v,
+                 const uint32_t *res)
+{
+    each_owned(g, t, v, res, adopt);
 }
 
 void comp_host_child(struct comp_host_call *hc, void *parent, void *child)
@@ -174,15 +188,26 @@ static bool childless(struct comp_inst *g, const struct owned *o)
     return false;
 }
 
-bool owned_leave(struct comp_inst *g, void *obj)
+static bool may_leave(struct comp_inst *g, void *obj, const struct comp_class *cls)
+{
+    const struct owned *o = owned_find(g, obj);
+    (void)cls;
+    return !o || childless(g, o);
+}
+
+static bool let_go(struct comp_inst *g, void *obj, const struct comp_class *cls)
 {
     struct owned *o = owned_find(g, obj);
-    if (!o)
-        return true;
-    if (!childless(g, o))
-        return false;
-    owned_forget(g, o);
+    (void)cls;
+    if (o)
+        owned_forget(g, o);
     return true;
+}
+
+bool owned_leave(struct comp_inst *g, const struct wit_type *t, const struct wit_value *v,
+                 const uint32_t *res)
+{
+    return each_owned(g, t, v, res, may_leave) && each_owned(g, t, v, res, let_go);
 }
 
 bool owned_drop(struct comp_inst *g, void *obj)

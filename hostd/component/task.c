@@ -95,15 +95,14 @@ static struct side lower_side(const struct plan_tramp *t)
 }
 
 /* What the caller's core code passed. */
-static bool lift_args(struct comp_inst *g, struct frame *f, bool to_host)
+static bool lift_args(struct comp_inst *g, struct frame *f)
 {
     struct lifting l = {.g = g,
                         .side = lower_side(f->caller),
                         .frame = f,
                         .flat = wasm_vm_host(g->vm).slots,
                         .memory = core_memory(g, f->caller->opts.memory),
-                        .arena = &f->arena,
-                        .to_host = to_host};
+                        .arena = &f->arena};
     return lift_params(&l, f->caller->abi, &f->args);
 }
 
@@ -116,7 +115,7 @@ static enum step call_core(struct comp_inst *g, struct frame *f)
 static enum step begin_lift(struct comp_inst *g, struct frame *f)
 {
     if (!enter(g, caller_instance(f), f->lift->instance) || !async_may_start(g, f) ||
-        (f->caller && !lift_args(g, f, false)))
+        (f->caller && !lift_args(g, f)))
         return STEP_TRAPPED;
     f->phase = PHASE_LOWER;
     g->lowering.side = lift_side(f->lift);
@@ -177,8 +176,7 @@ static enum step core_returned(struct comp_inst *g, struct frame *f)
                         .side = lift_side(f->lift),
                         .flat = &f->core_result,
                         .memory = core_memory(g, f->lift->opts.memory),
-                        .arena = &f->arena,
-                        .to_host = !f->caller};
+                        .arena = &f->arena};
     if (f->lift->abi->async)
         return async_returned(g, f) ? deliver(g, f) : STEP_TRAPPED;
     if (f->lift->abi->core.nresults)
@@ -212,9 +210,16 @@ static enum step call_host(struct comp_inst *g, struct frame *f)
     return STEP_TRAPPED;
 }
 
+/* What a call hands over is the guest's until all of it could be read. */
+static bool give_args(struct comp_inst *g, struct frame *f)
+{
+    return lift_args(g, f) && owned_leave(g, f->caller->abi->params,
+                                          &(struct wit_value){.v = f->args}, f->caller->res);
+}
+
 static enum step begin_host(struct comp_inst *g, struct frame *f)
 {
-    if (f->caller && !lift_args(g, f, true))
+    if (f->caller && !give_args(g, f))
         return STEP_TRAPPED;
     f->phase = PHASE_CALL;
     f->hc = (struct comp_host_call){
@@ -241,8 +246,20 @@ enum comp_host_status comp_exit(struct comp_host_call *hc, uint32_t code)
 
 /* ---- the end of a call ---- */
 
+/* To the embedder; until then it is dropped with the instance. */
+static bool give_result(struct comp_inst *g, const struct frame *f)
+{
+    const struct wit_type *type = f->lift->abi->type->result;
+    if (!f->returned)
+        return owned_leave(g, type, &f->result, f->lift->res);
+    return !type ||
+           owned_leave(g, f->returned->abi->type->params[0].type, &f->result, f->returned->res);
+}
+
 static enum step finish(struct comp_inst *g, struct frame *f)
 {
+    if (f->kind == FRAME_LIFT && !f->caller && !give_result(g, f))
+        return STEP_TRAPPED;
     lends_return(g, f);
     if (f->kind == FRAME_LIFT)
         leave(g, caller_instance(f), f->lift->instance);

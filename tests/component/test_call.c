@@ -3,6 +3,7 @@
 #include <check.h>
 #include <stdlib.h>
 #include "lattice/base/alloc.h"
+#include "lattice/base/num.h"
 #include "tests/component/data.h"
 
 /* ---- compose.wat ---- */
@@ -214,17 +215,26 @@ static enum comp_host_status file_close(struct comp_host_call *hc, const struct 
     return COMP_HOST_DONE;
 }
 
+static enum comp_host_status file_swap(struct comp_host_call *hc, const struct wit_value *args,
+                                       struct wit_value *result)
+{
+    (void)result;
+    file_drop(hc->user, args[0].obj);
+    file_drop(hc->user, args[1].obj);
+    return COMP_HOST_DONE;
+}
+
 static const struct comp_host_func file_funcs[] = {
-    {"[constructor]dir", dir_new},
-    {"[method]dir.open", dir_open},
-    {"[method]file.size", file_size},
-    {"[static]file.close", file_close},
+    {"[constructor]dir", dir_new},    {"[method]dir.open", dir_open},
+    {"[method]file.size", file_size}, {"[static]file.close", file_close},
+    {"[static]file.swap", file_swap},
 };
 
 /* A compatible, richer version of what the component imports. */
 static const char files_text[] = "resource dir { constructor(); open: func() -> own<file>; }"
                                  "resource file { size: func() -> u64; close: static func(file: "
-                                 "own<file>); rename: func(to: string); }";
+                                 "own<file>); swap: static func(a: own<file>, b: own<file>); "
+                                 "rename: func(to: string); }";
 
 static struct comp_host_iface files_iface;
 
@@ -249,7 +259,7 @@ static void setup(void)
     arena_init(&types, 1 << 20);
     files_iface = (struct comp_host_iface){
         wit_parse(&types, STR("test:host/files@1.5.0"), str_of(files_text), NULL, 0, &e),
-        file_funcs, 4};
+        file_funcs, ARRAY_LEN(file_funcs)};
     ck_assert_msg(files_iface.types != NULL, "%s", e.text);
 }
 
@@ -301,6 +311,20 @@ START_TEST(test_wrong_handles)
     ck_assert_trap(&g, rows[_i].func, NULL, rows[_i].text);
     guest_free(&g);
     ck_assert_int_eq(h.dirs + h.files, 0);
+}
+END_TEST
+
+/* It left the guest's table, and did not reach the host. */
+START_TEST(test_an_object_beside_a_bad_handle_is_not_lost)
+{
+    static const char *const funcs[] = {"swap-with-nothing", "return-with-nothing"};
+    struct files h = {0};
+    struct guest g = guest_of(data_read("resources"), &files_linker, &h);
+    ck_assert_trap(&g, funcs[_i], NULL, "unknown handle index 99");
+    ck_assert_int_eq(h.files, 1);
+    guest_free(&g);
+    ck_assert_int_eq(h.files, 0);
+    ck_assert_int_eq(h.order[0], 2); /* before the dir that it is of */
 }
 END_TEST
 
@@ -413,6 +437,7 @@ int main(void)
     tcase_add_test(t, test_host_resources);
     tcase_add_test(t, test_children_go_first);
     tcase_add_loop_test(t, test_wrong_handles, 0, 2);
+    tcase_add_loop_test(t, test_an_object_beside_a_bad_handle_is_not_lost, 0, 2);
     tcase_add_test(t, test_given_handles);
     tcase_add_test(t, test_given_own_is_dropped_with_the_instance);
     suite_add_tcase(s, t);

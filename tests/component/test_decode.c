@@ -250,14 +250,14 @@ START_TEST(test_interfaces)
     ck_assert_uint_eq(comp_nimports(c), 1);
     const struct wit_iface *i = comp_import(c, 0);
     ck_assert(same_name(i->name, "test:host/files@1.2.3"));
-    ck_assert_uint_eq(i->nfuncs, 4);
+    ck_assert_uint_eq(i->nfuncs, 5);
     ck_assert_uint_eq(i->nresources, 2);
     ck_assert(same_name(i->resources[1]->name, "file"));
     const struct wit_func *f = wit_iface_func(i, STR("[method]file.size"));
     ck_assert(f && f->nparams == 1 && f->params[0].type->kind == WIT_BORROW);
     ck_assert_uint_eq(comp_nexports(c), 1);
     ck_assert(same_name(comp_export(c, 0)->name, ""));
-    ck_assert_uint_eq(comp_export(c, 0)->nfuncs, 8);
+    ck_assert_uint_eq(comp_export(c, 0)->nfuncs, 10);
     comp_unref(c);
 }
 END_TEST

@@ -223,7 +223,12 @@ static void lose(bool drop)
     struct object *o = &x.objects[choose(&x.c, OBJECTS_MAX)];
     bool ok = !o->owned || o->nchildren == 0, was_owned = o->owned;
     uint32_t drops = o->drops;
-    check((drop ? owned_drop(&x.g->inst, o) : owned_leave(&x.g->inst, o)) == ok,
+    struct err e;
+    const struct wit_type *t = wit_handle(&x.g->arena, WIT_OWN, &guest_resources[1], &e);
+    const struct wit_value v = {.obj = o};
+    if (!t)
+        return;
+    check((drop ? owned_drop(&x.g->inst, o) : owned_leave(&x.g->inst, t, &v, guest_slots)) == ok,
           "losing a parent of others");
     if (!ok) {
         after_trap();
