@@ -134,6 +134,16 @@ int output_result(struct ctl *c)
     return fflush(stdout) == 0 && ok ? 0 : 1;
 }
 
+/* Peers and files have their words in errors: those do not speak to the terminal. */
+static void print_error(const struct err *e)
+{
+    char shown[4 * ERR_TEXT_MAX];
+    struct str rest = str_of(e->text), line;
+    fputs("hostctl: ", stderr);
+    while (str_cut(&rest, '\n', &line))
+        fprintf(stderr, "%s\n", str_show(line, shown, sizeof shown));
+}
+
 int output_error(bool json, const struct err *e, bool usage)
 {
     if (json) {
@@ -141,7 +151,7 @@ int output_error(bool json, const struct err *e, bool usage)
         print_json(v, stderr);
         json_decref(v);
     } else {
-        fprintf(stderr, "hostctl: %s\n", e->text);
+        print_error(e);
     }
     return usage ? 2 : 1;
 }

@@ -237,6 +237,22 @@ START_TEST(results)
 }
 END_TEST
 
+START_TEST(errors_with_words_of_others_do_not_speak_to_the_terminal)
+{
+    char *text = NULL;
+    size_t n;
+    FILE *saved = stderr;
+    err_set(&e, ERR_PEER, "host said '%s'\nsecond line", "\033]0;owned\a");
+    stderr = open_memstream(&text, &n);
+    int status = output_error(false, &e, false);
+    fclose(stderr);
+    stderr = saved;
+    ck_assert_int_eq(status, 1);
+    ck_assert_str_eq(text, "hostctl: host said '\\x1b]0;owned\\x07'\nsecond line\n");
+    free(text);
+}
+END_TEST
+
 START_TEST(keys_are_made)
 {
     ck_assert_int_eq(parse("keys gen component"), ARGS_RUN);
@@ -260,6 +276,7 @@ int main(void)
     tcase_add_test(tc, table_is_sound);
     tcase_add_test(tc, tables_align);
     tcase_add_test(tc, results);
+    tcase_add_test(tc, errors_with_words_of_others_do_not_speak_to_the_terminal);
     tcase_add_test(tc, keys_are_made);
     suite_add_tcase(s, tc);
     SRunner *r = srunner_create(s);
