@@ -95,38 +95,18 @@ static bool resolve(struct link_slot *slot, const struct proto_link *link, grant
     return grant_link_resolve(s->ss->opts.grants, link, &reader, fn, slot, &slot->resolving, e);
 }
 
-static bool copy_def(struct arena *a, const struct proto_link_def *in, struct proto_link_def *out)
-{
-    *out = *in;
-    out->source_id = arena_str(a, in->source_id);
-    out->target = arena_str(a, in->target);
-    out->name = arena_str(a, in->name);
-    out->wit_namespace = arena_str(a, in->wit_namespace);
-    out->wit_package = arena_str(a, in->wit_package);
-    out->interfaces = proto_strs_copy(a, &in->interfaces);
-    out->source_config = proto_map_copy(a, &in->source_config);
-    out->target_config = proto_map_copy(a, &in->target_config);
-    if (in->source_secrets.p)
-        out->source_secrets = arena_span(a, in->source_secrets);
-    if (in->target_secrets.p)
-        out->target_secrets = arena_span(a, in->target_secrets);
-    if ((in->source_secrets.p && !out->source_secrets.p) ||
-        (in->target_secrets.p && !out->target_secrets.p))
-        return false;
-    return out->source_id.p && out->target.p && out->name.p && out->wit_namespace.p &&
-           out->wit_package.p && out->interfaces.v && out->source_config.v && out->target_config.v;
-}
-
 static void on_host_link(void *user, const struct proto_link_def *def, const struct err *e)
 {
     struct link_slot *slot = user;
     struct sidecar *s = slot->s;
+    struct err full = ERR_INIT;
     slot->resolving = NULL;
+    if (!e && !proto_link_def_copy(&slot->arena, def, &slot->def, &full))
+        e = &full;
+    slot->resolved = !e;
     slot->failures = e != NULL;
     if (e)
         log_warn("link left out of the host data for now", LS("provider", s->spec.id), LE(e));
-    else
-        slot->resolved = copy_def(&slot->arena, def, &slot->def);
     if (--s->waiting == 0)
         s->links_ready(s);
 }

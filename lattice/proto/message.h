@@ -272,6 +272,8 @@ struct proto_link_def { /* a resolved link */
     struct proto_map source_config, target_config;
     struct span source_secrets, target_secrets; /* sealed; p == NULL: null */
 };
+bool proto_link_def_copy(struct arena *a, const struct proto_link_def *in,
+                         struct proto_link_def *out, struct err *e);
 struct proto_link_def_list {
     const struct proto_link_def *v;
     uint32_t n;

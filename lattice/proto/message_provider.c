@@ -87,3 +87,34 @@ static const struct shape_member shutdown_rows[] = {
 #undef T
 static const struct shape shutdown_shape = SHAPE(struct proto_shutdown, shutdown_rows);
 const struct shape_member proto_root_shutdown = {.kind = SHAPE_OBJECT, .sub = &shutdown_shape};
+
+/* ---- copies ---------------------------------------------------------------------------------------- */
+
+/* Copies the bytes of *s; false when there were some and no room. */
+static bool own(struct arena *a, struct str *s)
+{
+    if (!s->p)
+        return true;
+    *s = arena_str(a, *s);
+    return s->p != NULL;
+}
+
+bool proto_link_def_copy(struct arena *a, const struct proto_link_def *in,
+                         struct proto_link_def *out, struct err *e)
+{
+    struct proto_link_def d = *in;
+    struct str source_secrets = span_str(in->source_secrets),
+               target_secrets = span_str(in->target_secrets);
+    d.interfaces = proto_strs_copy(a, &in->interfaces);
+    d.source_config = proto_map_copy(a, &in->source_config);
+    d.target_config = proto_map_copy(a, &in->target_config);
+    bool ok = own(a, &d.source_id) && own(a, &d.target) && own(a, &d.name) &&
+              own(a, &d.wit_namespace) && own(a, &d.wit_package) && own(a, &source_secrets) &&
+              own(a, &target_secrets) && d.interfaces.v && d.source_config.v && d.target_config.v;
+    if (!ok)
+        return arena_full(a, e);
+    d.source_secrets = str_span(source_secrets);
+    d.target_secrets = str_span(target_secrets);
+    *out = d;
+    return true;
+}

@@ -100,43 +100,12 @@ static bool same_content(const struct entry *a, const struct entry *b)
            same_secrets(&a->secrets, &b->secrets);
 }
 
-/* Copies the bytes of *s; false when there were some and no room. */
-static bool own(struct arena *a, struct str *s)
-{
-    if (!s->p)
-        return true;
-    *s = arena_str(a, *s);
-    return s->p != NULL;
-}
-
-static bool copy_def(struct arena *a, const struct proto_link_def *in, struct proto_link_def *out,
-                     struct err *e)
-{
-    struct proto_link_def d = *in;
-    struct str source_secrets = span_str(in->source_secrets),
-               target_secrets = span_str(in->target_secrets);
-    d.interfaces = proto_strs_copy(a, &in->interfaces);
-    d.source_config = proto_map_copy(a, &in->source_config);
-    d.target_config = proto_map_copy(a, &in->target_config);
-    bool ok = own(a, &d.source_id) && own(a, &d.target) && own(a, &d.name) &&
-              own(a, &d.wit_namespace) && own(a, &d.wit_package) && own(a, &source_secrets) &&
-              own(a, &target_secrets) && (d.interfaces.v || !in->interfaces.v) &&
-              (d.source_config.v || !in->source_config.v) &&
-              (d.target_config.v || !in->target_config.v);
-    if (!ok)
-        return arena_full(a, e);
-    d.source_secrets = str_span(source_secrets);
-    d.target_secrets = str_span(target_secrets);
-    *out = d;
-    return true;
-}
-
 static bool fill_entry(struct entry *entry, const struct links *links,
                        const struct proto_link_def *def, struct err *e)
 {
     bool source = entry->link.role == SDK_SOURCE;
     const struct proto_link_def *own = &entry->def;
-    if (!copy_def(&entry->arena, def, &entry->def, e) ||
+    if (!proto_link_def_copy(&entry->arena, def, &entry->def, e) ||
         !keys_open(links->keys, source ? own->source_secrets : own->target_secrets, &entry->arena,
                    &entry->secrets, e) ||
         !secrets_overlay(source ? &own->source_config : &own->target_config, &entry->secrets,
