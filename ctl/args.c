@@ -357,7 +357,7 @@ enum args_end args_read(struct ctl *c, int argc, char **argv, struct err *e)
     }
     if (check_words(c, e) && check_environment(c, e))
         return read_context(c, e) ? ARGS_RUN : ARGS_NO_CONTEXT;
-    err_wrap(e, "hostctl %s%s%s", c->command->noun, c->command->verb ? " " : "",
+    err_wrap(e, "%s%s%s", c->command->noun, c->command->verb ? " " : "",
              c->command->verb ? c->command->verb : "");
     return ARGS_WRONG;
 }
