@@ -160,13 +160,14 @@ END_TEST
 START_TEST(whatever_is_freed_says_nothing)
 {
     struct got g = {0};
+    bool works = _i == 0;
+    disk.file_bytes_max = works ? UINT64_MAX : 0;
     for (int i = 0; i < 200; i++) {
-        disk.file_bytes_max = i % 5 == 0 ? 0 : UINT64_MAX;
         g.s = stash_new(stashes, on_data, on_fail, &g);
         put(&g, 0);
         if (i % 2)
             stash_get(g.s);
-        while (i % 6 == 0 && i % 5 && disk.bytes == 0)
+        while (works && i % 6 == 0 && disk.bytes == 0)
             ; /* it will be written */
         stash_free(g.s);
         loop_drain(loop);
@@ -185,7 +186,7 @@ int main(void)
     tcase_add_test(t, a_bound_is_told_once);
     tcase_add_test(t, a_disk_that_refuses_is_told);
     tcase_add_test(t, what_the_disk_does_not_take_in_time_is_bounded);
-    tcase_add_test(t, whatever_is_freed_says_nothing);
+    tcase_add_loop_test(t, whatever_is_freed_says_nothing, 0, 2);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);
