@@ -3,8 +3,6 @@
  * are there. Keeps: nothing is told after that. Broken or missing trailers do not spoil a whole body. */
 #include "hostd/feed.h"
 
-#include "lattice/base/log.h"
-
 #define TRAILERS_ARENA_BYTES (4 * FEED_TRAILERS_BYTES_MAX)
 
 const struct wit_path feed_body_path = {.n = 2, .i = {0, 0}};
@@ -12,7 +10,6 @@ const struct wit_path feed_trailers_path = {.n = 2, .i = {0, 1}};
 
 static enum http_error_code code_of(const struct feed *f, const struct err *lost)
 {
-    log_warn("body cut: what its guest has not read could not be kept", LE(lost));
     if (lost->code != ERR_LIMIT)
         return HTTP_INTERNAL_ERROR;
     return f->in.exchange == WASI_SERVED ? HTTP_REQUEST_BODY_SIZE : HTTP_RESPONSE_BODY_SIZE;

@@ -4,6 +4,7 @@
 #include "hostd/inflow.h"
 
 #include "lattice/base/alloc.h"
+#include "lattice/base/log.h"
 #include "lattice/base/num.h"
 
 void inflow_init(struct inflow *f, struct stashes *stashes, inflow_end_fn *on_end, void *user)
@@ -55,6 +56,7 @@ static void go_on(struct inflow *f)
 
 static void lose(struct inflow *f, const struct err *why)
 {
+    log_warn("body cut: what its guest has not read could not be kept", LE(why));
     f->lost = *why;
     f->ended = true;
     f->stashed = 0;

@@ -4,6 +4,7 @@
 import http.client
 import os
 import signal
+import subprocess
 import time
 import unittest
 
@@ -99,6 +100,14 @@ class Departure(unittest.TestCase):
 
     def test_an_upload_that_breaks_off(self):
         self.begin("/echo/60000", b"the beginning").close()
+        self.assert_free_soon()
+
+    def test_a_stream_of_http2_that_is_reset(self):
+        if "HTTP2" not in subprocess.run(["curl", "--version"], capture_output=True, text=True, check=True).stdout:
+            self.skipTest("this curl has no HTTP/2")
+        done = subprocess.run(["curl", "-sS", "--http2-prior-knowledge", "-m", "0.5", f"http://127.0.0.1:{self.port}/loop"],
+                              capture_output=True)
+        self.assertEqual(done.returncode, 28)  # its time was up
         self.assert_free_soon()
 
     def test_callers_that_wait_in_the_queue(self):
