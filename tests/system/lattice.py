@@ -3,6 +3,7 @@
 temporary folder, nothing left behind. No fixed sleeps: until() polls for a condition with a bound."""
 
 import http.client
+import http.server
 import json
 import os
 import pathlib
@@ -89,6 +90,13 @@ class Process:
 
     def tail(self, lines=30):
         return "\n".join(self.text().splitlines()[-lines:])
+
+
+class HttpServer(http.server.ThreadingHTTPServer):
+    """For crowds: of more clients than wait in its queue (5, if not told), the kernel may reset some."""
+
+    request_queue_size = 1024
+    daemon_threads = True
 
 
 class Reply:

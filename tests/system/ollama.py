@@ -13,7 +13,7 @@ import subprocess
 import threading
 import urllib.request
 
-from lattice import GUEST_CACHE
+from lattice import GUEST_CACHE, HttpServer
 from peer import Reader, leb, text
 
 MODEL = "tiny"
@@ -43,8 +43,7 @@ class FakeOllama:
             def log_message(self, *args):
                 pass
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
-        self.server.daemon_threads = True
+        self.server = HttpServer(("127.0.0.1", port), Handler)
         self.server.handle_error = lambda *_: None  # clients that went
         self.url = f"http://127.0.0.1:{self.server.server_port}"
 

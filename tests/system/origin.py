@@ -11,6 +11,8 @@ import ssl
 import subprocess
 import threading
 
+from lattice import HttpServer
+
 
 class Authority:
     """A CA in a folder; certificate(names) gives a certificate and key for them."""
@@ -154,10 +156,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(b"x" * 65536)
 
 
-class Origin(http.server.ThreadingHTTPServer):
+class Origin(HttpServer):
     """with Origin() as o: ... o.url("/echo")"""
-    daemon_threads = True
-    request_queue_size = 128
 
     def __init__(self, cert=None, handler=Handler):
         super().__init__(("127.0.0.1", 0), handler)

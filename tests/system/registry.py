@@ -9,7 +9,7 @@ import pathlib
 import shutil
 import threading
 
-from lattice import Process, free_port, until
+from lattice import HttpServer, Process, free_port, until
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
@@ -51,7 +51,7 @@ class FakeRegistry:
             def log_message(self, *args):
                 pass
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = HttpServer(("127.0.0.1", 0), Handler)
         self.authority = f"127.0.0.1:{self.server.server_port}"
 
     def __enter__(self):

@@ -7,7 +7,7 @@ import subprocess
 import threading
 import unittest
 
-from lattice import BIN, GUEST_CACHE, PATIENCE, ROOT, Lattice, free_port, main, need_guest, until
+from lattice import BIN, GUEST_CACHE, PATIENCE, ROOT, HttpServer, Lattice, free_port, main, need_guest, until
 
 GUESTS = ROOT / "tests/guests"
 LONG = bytes(range(32, 127)) * 1000
@@ -119,7 +119,7 @@ class Guests(unittest.TestCase):
         """Only what the host's list of servers allows."""
         guest = GUEST_CACHE / "js-http.wasm"
         need_guest(self, guest)
-        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Origin) as origin, Lattice() as lat:
+        with HttpServer(("127.0.0.1", 0), Origin) as origin, Lattice() as lat:
             threading.Thread(target=origin.serve_forever, daemon=True).start()
             there = origin.server_address[1]
             lat.start_nats()

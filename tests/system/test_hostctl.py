@@ -8,7 +8,7 @@ import subprocess
 import threading
 import unittest
 
-from lattice import BIN, HELLO, Lattice, Process, free_port, main, manifest, until
+from lattice import BIN, HELLO, HttpServer, Lattice, Process, free_port, main, manifest, until
 from registry import FakeRegistry, read
 
 
@@ -175,7 +175,7 @@ class Hostctl(unittest.TestCase):
             def log_message(self, *args):
                 pass
 
-        with Lattice() as lat, http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        with Lattice() as lat, HttpServer(("127.0.0.1", 0), Handler) as server:
             threading.Thread(target=server.serve_forever, daemon=True).start()
             try:
                 lat.start("z")

@@ -176,8 +176,9 @@ class Outage(unittest.TestCase):
             lat.ctl("app", "deploy", path)
             lat.wait_for_answer(port, 20, "counter")
             until(lambda: self.whole(lat), 20, lambda: lat.app_status("counter"))
-            start = int(lat.http(port, "/counted").body)
+            start = int(lat.http_linked(port, "/counted").body)
             with Load(lat, port) as self.load:
+                self.settle_on(lat, "both")
                 for how in ("stopped", "killed"):
                     self.one_of_two(lat, how)
             counted = int(lat.http(port, "/counted").body) - start - 1
