@@ -99,6 +99,23 @@ START_TEST(a_caller_that_forgot_its_call_says_so_when_asked)
 }
 END_TEST
 
+START_TEST(callers_of_another_make_are_not_asked)
+{
+    struct caller c = {0};
+    struct ear ear = {0};
+    struct wrpc_serve *s = serve();
+    call_by(client, &c, false, false);
+    listen_to(&ear, bus_b, "_INBOX.>");
+    loop_sim_advance(env.loop, 60000);
+    ck_assert_int_eq(ear.n, 0);
+    ck_assert_uint_eq(gones, 0);
+    bus_unsubscribe(&ear.sub);
+    wrpc_inv_free(inv);
+    caller_fini(&c);
+    wrpc_serve_close(s);
+}
+END_TEST
+
 START_TEST(a_watched_invocation_outlives_its_server)
 {
     struct caller c = {0};
@@ -122,6 +139,7 @@ int main(void)
     tcase_add_loop_test(t, a_caller_whose_process_died_is_gone, 0, (int)ARRAY_LEN(rows));
     tcase_add_test(t, a_caller_that_waits_is_not_gone);
     tcase_add_test(t, a_caller_that_forgot_its_call_says_so_when_asked);
+    tcase_add_test(t, callers_of_another_make_are_not_asked);
     tcase_add_test(t, a_watched_invocation_outlives_its_server);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
