@@ -60,12 +60,17 @@ static const struct option *option_find(const struct command *cmd, struct str na
     return NULL;
 }
 
+static struct str singular(struct str noun)
+{
+    return str_ends(noun, STR("s")) ? str_sub(noun, 0, noun.n - 1) : noun;
+}
+
+/* "link" and "links", "key" and "keys". */
 static bool same_noun(struct str word, const char *noun)
 {
-    if (str_eqz(word, "context") || str_eqz(word, "contexts"))
+    if (str_eqz(singular(word), "context"))
         word = STR("ctx");
-    struct str plural = str_sub(word, 0, word.n ? word.n - 1 : 0);
-    return str_eqz(word, noun) || (word.n && word.p[word.n - 1] == 's' && str_eqz(plural, noun));
+    return str_eq(singular(word), singular(str_of(noun)));
 }
 
 static const struct command *command_find(struct str noun, struct str verb, bool *known_noun)

@@ -14,7 +14,7 @@ struct thing {
 static bool begin(struct ctl *c, struct thing *out, struct err *e)
 {
     struct str name = str_of(word(c, 0));
-    bool secret = strcmp(c->command->noun, "secret") == 0;
+    bool secret = strcmp(c->command->noun, "secrets") == 0;
     if (!secret && proto_is_secret(name))
         return err_set(e, ERR_INVALID,
                        "'%s' is the name of a secret reference, not of a configuration", name.p);

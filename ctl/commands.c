@@ -631,10 +631,11 @@ const struct command commands[] = {
      cmd_config_put},
     {"config", "get", NULL, "NAME", "show a named configuration", true, NULL, cmd_config_get},
     {"config", "del", "delete", "NAME", "delete a named configuration", true, NULL, cmd_config_del},
-    {"secret", "put", "create", "NAME BACKEND KEY", "store where a secret is to be had", true,
+    {"secrets", "put", "create", "NAME BACKEND KEY", "store where a secret is to be had", true,
      secrets_put_options, cmd_secrets_put},
-    {"secret", "get", NULL, "NAME", "show where a secret is to be had", true, NULL, cmd_config_get},
-    {"secret", "del", "delete", "NAME", "delete the reference to a secret", true, NULL,
+    {"secrets", "get", NULL, "NAME", "show where a secret is to be had", true, NULL,
+     cmd_config_get},
+    {"secrets", "del", "delete", "NAME", "delete the reference to a secret", true, NULL,
      cmd_config_del},
     {"claims", "sign", NULL, "FILE", "sign a component", false, claims_sign_options,
      cmd_claims_sign},
@@ -672,9 +673,9 @@ const struct command commands[] = {
      cmd_ctx_edit},
     {"drain", NULL, NULL, "all|oci|lib|dev|downloads",
      "empty the image cache of what is not in use", false, drain_options, cmd_drain},
-    {"key", "gen", NULL, "TYPE", "make a key", false, NULL, cmd_keys_gen},
-    {"key", "get", NULL, "NAME", "the seed of a stored key", false, keys_options, cmd_keys_get},
-    {"key", "list", NULL, "", "names of stored keys", false, keys_options, cmd_keys_list},
+    {"keys", "gen", NULL, "TYPE", "make a key", false, NULL, cmd_keys_gen},
+    {"keys", "get", NULL, "NAME", "the seed of a stored key", false, keys_options, cmd_keys_get},
+    {"keys", "list", NULL, "", "names of stored keys", false, keys_options, cmd_keys_list},
 };
 
 const size_t ncommands = ARRAY_LEN(commands);
