@@ -344,27 +344,76 @@ bool cmd_stop_component(struct ctl *c, struct err *e)
     return true;
 }
 
+/* ---- update --------------------------------------------------------------------------------------- */
+
+static bool update_on(struct ctl *c, const struct running *r, struct str ref, bool wait,
+                      struct err *e)
+{
+    struct proto_update u = {.host_id = r->host_id,
+                             .component_id = str_of(word(c, 0)),
+                             .new_component_ref = ref,
+                             .annotations = r->annotations};
+    struct outcome o = {.c = c,
+                        .host_id = r->host_id,
+                        .id = u.component_id,
+                        .good = PROTO_EVENT_COMPONENT_SCALED,
+                        .bad = PROTO_EVENT_COMPONENT_SCALE_FAILED};
+    if (str_eq(image_name(ref), image_name(r->ref))) {
+        result_say(c, "Component [%s] is already updated to [%s] on host [%.*s]", word(c, 0),
+                   word(c, 1), STR_ARG(r->host_id));
+        return true;
+    }
+    bool ok = (!wait || listen(&o, e)) &&
+              session_await(c, proto_component_update(c->client, &u, on_ack, c, NULL, e), e) &&
+              (!wait || await_outcome(&o, COMPONENT_WAIT_MS, e));
+    bus_unsubscribe(&o.sub);
+    if (!ok)
+        return err_wrap(e, "component '%s'", word(c, 0));
+    result_say(c, "Component [%s] %s to [%s] on host [%.*s]", word(c, 0),
+               wait ? "updated" : "updating", word(c, 1), STR_ARG(r->host_id));
+    return true;
+}
+
+/* Host by host: the next one only when the one before runs it. */
+static bool update_everywhere(struct ctl *c, struct str ref, struct err *e)
+{
+    struct host_list hosts = {0};
+    uint32_t running = 0;
+    bool ok = hosts_collect(c, &hosts, e);
+    for (uint32_t i = 0; ok && i < hosts.n; i++) {
+        struct running r = {0};
+        ok = look_at(c, hosts.v[i].id, str_of(word(c, 0)), true, &r, e) &&
+             (!r.hosts || update_on(c, &r, ref, true, e));
+        running += r.hosts;
+    }
+    if (!ok && c->text.n)
+        notice(c, "done before that: %.*s", STR_ARG(str_trim(buf_view(&c->text))));
+    if (ok && !running)
+        return err_set(e, ERR_NOT_FOUND, "no component '%s' runs anywhere on lattice '%.*s'",
+                       word(c, 0), STR_ARG(session_lattice(c)));
+    if (ok)
+        result_set(c, "result", json_str(str_trim(buf_view(&c->text)))); /* a line for each */
+    return ok;
+}
+
 bool cmd_update_component(struct ctl *c, struct err *e)
 {
     struct running r;
-    struct proto_update u = {.component_id = str_of(word(c, 0))};
-    if (!id_ok(word(c, 0), e) || !reference(c, word(c, 1), &u.new_component_ref, e) ||
-        !session_open(c, e) || !find_running(c, word(c, 0), true, &r, e))
+    struct str ref;
+    bool all = option_flag(c, "all-hosts");
+    if (all && option_text(c, "host-id"))
+        return err_set(e, ERR_INVALID, "--host-id and --all-hosts: only one of them");
+    if (!id_ok(word(c, 0), e) || !reference(c, word(c, 1), &ref, e) || !session_open(c, e))
+        return false;
+    if (all)
+        return update_everywhere(c, ref, e);
+    if (!find_running(c, word(c, 0), true, &r, e))
         return false;
     if (r.hosts > 1)
-        return err_set(e, ERR_INVALID, "component '%s' runs on %u hosts: say which with --host-id",
+        return err_set(e, ERR_INVALID,
+                       "component '%s' runs on %u hosts: say which with --host-id, or --all-hosts",
                        word(c, 0), r.hosts);
-    if (str_eq(image_name(u.new_component_ref), image_name(r.ref))) {
-        result_say(c, "Component [%s] is already updated to [%s]", word(c, 0), word(c, 1));
-        return true;
-    }
-    u.host_id = r.host_id;
-    u.annotations = r.annotations;
-    if (!session_await(c, proto_component_update(c->client, &u, on_ack, c, NULL, e), e))
-        return err_wrap(e, "component '%s'", word(c, 0));
-    result_say(c, "Component [%s] updated to [%s] on host [%.*s]", word(c, 0), word(c, 1),
-               STR_ARG(r.host_id));
-    return true;
+    return update_on(c, &r, ref, option_flag(c, "wait"), e);
 }
 
 /* ---- providers ------------------------------------------------------------------------------------ */

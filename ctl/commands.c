@@ -179,7 +179,12 @@ static const struct option start_provider_options[] = {
     {0},
 };
 static const struct option stop_options[] = {HOST_ID, SKIP_WAIT, {0}};
-static const struct option update_options[] = {HOST_ID, {0}};
+static const struct option update_options[] = {
+    HOST_ID,
+    {.name = "all-hosts", .kind = OPTION_FLAG, .help = "on one after the other, waiting for each"},
+    {.name = "wait", .kind = OPTION_FLAG, .help = "until the host runs it"},
+    {0},
+};
 static const struct option scale_options[] = {
     MAX_INSTANCES('c', "4294967295"),
     {.name = "annotations",

@@ -104,6 +104,28 @@ class Hostctl(unittest.TestCase):
             done = lat.ctl("start", "component", "hello.wasm", "b", check=False, cwd=lat.dir)
             self.assertIn("does not run that id yet", done.stderr)
 
+    def test_an_update_of_every_host(self):
+        """One after the other; when the command returns, the new image runs. What one host refuses ends it."""
+        with Lattice() as lat:
+            lat.start("y", "z")
+            for name in ("old", "new"):
+                shutil.copy(HELLO, lat.dir / f"{name}.wasm")
+            (lat.dir / "bad.wasm").write_text("no component")
+            nothing = lat.ctl("update", "component", "a", "new.wasm", "--all-hosts", check=False, cwd=lat.dir)
+            self.assertIn("no component 'a' runs anywhere", nothing.stderr)
+            for host in lat.host_ids():
+                lat.ctl("start", "component", "old.wasm", "a", "--host-id", host, cwd=lat.dir)
+            one = lat.ctl("update", "component", "a", "new.wasm", check=False, cwd=lat.dir)
+            self.assertIn("runs on 2 hosts", one.stderr)
+            said = json.loads(lat.ctl("update", "component", "a", "new.wasm", "--all-hosts", "-o", "json", cwd=lat.dir).stdout)
+            self.assertEqual(said["result"].count("updated to [new.wasm] on host"), 2)
+            images = [c["image_ref"] for i in lat.inventory().values() for c in i["components"]]
+            self.assertEqual([i.rpartition("/")[2] for i in images], ["new.wasm"] * 2)
+            for args in (("--all-hosts",), ("--wait", "--host-id", lat.host_ids()[0])):
+                bad = lat.ctl("update", "component", "a", "bad.wasm", *args, check=False, cwd=lat.dir)
+                self.assertEqual((bad.returncode, bad.stdout), (1, ""))
+                self.assertIn("not a WebAssembly binary", bad.stderr)
+
     def test_labels(self):
         with Lattice() as lat:
             lat.start("z")
