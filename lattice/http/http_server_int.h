@@ -266,6 +266,7 @@ struct http_server {
     uint32_t nconns, nexchanges;
     struct address_count *addresses;
     struct wheel wheel;
+    struct loop_late *flush; /* of the connections that were touched */
     struct http_conn **dirty;
     size_t ndirty, dirty_cap;
     struct buf body; /* scratch of h2.c, during one input */
@@ -283,19 +284,16 @@ struct http_server {
 bool server_admit(struct http_server *s, struct str peer, struct address_count **out);
 void server_forget(struct http_server *s, struct http_conn *c);
 void server_touch(struct http_server *s, struct http_conn *c);
-void server_flush(struct http_server *s); /* every touched connection */
 struct str server_date(struct http_server *s);
 
 /* ---- carriers ---- */
 
 bool tcp_listen(struct http_server *s, struct str address, struct err *e);
-void tcp_unlisten(struct http_server *s);   /* no new connections */
-void tcp_close(struct http_server *s);      /* frees the listener; connections are gone already */
-void tcp_want_flush(struct http_server *s); /* server_flush before the loop sleeps */
+void tcp_unlisten(struct http_server *s); /* no new connections */
+void tcp_close(struct http_server *s);    /* frees the listener; connections are gone already */
 
 bool sim_listen(struct http_server *s, struct str address, struct err *e);
 void sim_unlisten(struct http_server *s);
 void sim_close(struct http_server *s);
-void sim_want_flush(struct http_server *s);
 
 #endif

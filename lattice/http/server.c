@@ -22,6 +22,8 @@ static struct http_limits with_defaults(const struct http_limits *given)
     return limits;
 }
 
+static void on_flush(void *user);
+
 bool http_server_open(struct loop *loop, const struct http_server_opts *opts,
                       struct http_server **out, struct err *e)
 {
@@ -37,6 +39,7 @@ bool http_server_open(struct loop *loop, const struct http_server_opts *opts,
         free(s);
         return err_wrap(e, "listen on %.*s", STR_ARG(opts->address));
     }
+    s->flush = loop_late_new(loop, on_flush, s);
     *out = s;
     return true;
 }
@@ -137,19 +140,16 @@ void server_touch(struct http_server *s, struct http_conn *c)
         s->dirty_cap = s->dirty_cap ? s->dirty_cap * 2 : 16;
         s->dirty = xrealloc(s->dirty, s->dirty_cap * sizeof(struct http_conn *));
     }
-    if (s->ndirty == 0) {
-        if (loop_is_sim(s->loop))
-            sim_want_flush(s);
-        else
-            tcp_want_flush(s);
-    }
+    if (s->ndirty == 0)
+        loop_late_arm(s->flush);
     s->dirty[s->ndirty++] = c;
     c->dirty_at = s->ndirty;
 }
 
-/* Flushing may touch connections again; they are reached by the same walk. */
-void server_flush(struct http_server *s)
+/* At the end of the loop's turn. */
+static void on_flush(void *user)
 {
+    struct http_server *s = user;
     for (size_t i = 0; i < s->ndirty; i++) {
         struct http_conn *c = s->dirty[i];
         if (!c)
@@ -211,6 +211,7 @@ void http_server_close(struct http_server *s)
         sim_close(s);
     else
         tcp_close(s);
+    loop_late_free(&s->flush);
     free(s->dirty);
     buf_fini(&s->body);
     free(s);

@@ -22,7 +22,7 @@ struct http_sim_client {
 struct sim_listener {
     struct sim_listener *next;
     struct http_server *server;
-    bool listening, flush_posted;
+    bool listening;
 };
 
 static struct sim_listener *listeners;
@@ -214,39 +214,12 @@ void sim_unlisten(struct http_server *s)
     ((struct sim_listener *)s->listener)->listening = false;
 }
 
-static void free_listener(struct sim_listener *l)
-{
-    struct sim_listener **at = &listeners;
-    while (*at != l)
-        at = &(*at)->next;
-    *at = l->next;
-    free(l);
-}
-
 void sim_close(struct http_server *s)
 {
-    struct sim_listener *l = s->listener;
-    l->listening = false;
-    l->server = NULL;
+    struct sim_listener **at = &listeners;
+    while (*at != s->listener)
+        at = &(*at)->next;
+    *at = (*at)->next;
+    free(s->listener);
     s->listener = NULL;
-    if (!l->flush_posted)
-        free_listener(l);
-}
-
-static void flush_now(void *user)
-{
-    struct sim_listener *l = user;
-    l->flush_posted = false;
-    if (l->server)
-        server_flush(l->server);
-    else
-        free_listener(l);
-}
-
-void sim_want_flush(struct http_server *s)
-{
-    struct sim_listener *l = s->listener;
-    if (!l->flush_posted)
-        loop_post(s->loop, flush_now, l);
-    l->flush_posted = true;
 }

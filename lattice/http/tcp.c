@@ -21,10 +21,9 @@
 
 struct tcp_listener {
     uv_tcp_t socket;
-    uv_prepare_t flush;
     struct http_server *server; /* NULL once the server is gone */
     uint8_t *read_buffer;
-    unsigned open; /* handles */
+    unsigned refs; /* the server's, the socket's */
     bool listening;
 };
 
@@ -404,13 +403,17 @@ static bool listen_error(int failed, struct err *e)
     }
 }
 
-static void on_listener_closed(uv_handle_t *h)
+static void listener_unref(struct tcp_listener *l)
 {
-    struct tcp_listener *l = h->data;
-    if (--l->open > 0)
+    if (--l->refs > 0)
         return;
     free(l->read_buffer);
     free(l);
+}
+
+static void on_listener_closed(uv_handle_t *h)
+{
+    listener_unref(h->data);
 }
 
 static void bound_address(const uv_tcp_t *socket, char *out, size_t cap)
@@ -426,28 +429,18 @@ static void bound_address(const uv_tcp_t *socket, char *out, size_t cap)
         snprintf(out, cap, "%s:%u", ip, ntohs(((const struct sockaddr_in *)&a)->sin_port));
 }
 
-static void on_prepare(uv_prepare_t *h)
-{
-    struct tcp_listener *l = h->data;
-    uv_prepare_stop(h);
-    if (l->server)
-        server_flush(l->server);
-}
-
 bool tcp_listen(struct http_server *s, struct str address, struct err *e)
 {
     struct sockaddr_storage a = {0};
     if (!parse_address(address, &a, e))
         return false;
     signal(SIGPIPE, SIG_IGN); /* a client that left is an error of its connection only */
-    uv_loop_t *uv = loop_uv(s->loop);
     struct tcp_listener *l = xnew(struct tcp_listener);
     l->server = s;
-    l->open = 2;
+    l->refs = 2;
     l->read_buffer = xalloc(READ_BYTES);
-    uv_prepare_init(uv, &l->flush);
-    uv_tcp_init(uv, &l->socket);
-    l->flush.data = l->socket.data = l;
+    uv_tcp_init(loop_uv(s->loop), &l->socket);
+    l->socket.data = l;
     s->listener = l;
     int failed = uv_tcp_bind(&l->socket, (const struct sockaddr *)&a, 0);
     if (!failed)
@@ -475,12 +468,6 @@ void tcp_close(struct http_server *s)
     struct tcp_listener *l = s->listener;
     l->server = NULL;
     tcp_unlisten(s);
-    uv_close((uv_handle_t *)&l->flush, on_listener_closed);
+    listener_unref(l);
     s->listener = NULL;
-}
-
-void tcp_want_flush(struct http_server *s)
-{
-    struct tcp_listener *l = s->listener;
-    uv_prepare_start(&l->flush, on_prepare);
 }
