@@ -81,7 +81,7 @@ static bool nats_publish(struct bus *base, const struct bus_msg *m, struct err *
 static size_t nats_unsent(const struct bus *base)
 {
     const struct nats_bus *b = (const struct nats_bus *)base;
-    return b->conn.wire ? nats_wire_unsent(b->conn.wire) : b->outbox.n;
+    return b->conn.phase == NATS_READY ? nats_wire_unsent(b->conn.wire) : b->outbox.n;
 }
 
 /* ---- subscriptions -------------------------------------------------------------------------------- */
@@ -183,6 +183,8 @@ void nats_up(struct nats_bus *b)
     buf_put(nats_wire_out(b->conn.wire), b->outbox.p, b->outbox.n);
     nats_wire_send(b->conn.wire);
     buf_fini(&b->outbox);
+    nats_wire_expect_room(
+        b->conn.wire); /* who waited for the lost one to take more must hear of this one */
     nats_state(b, BUS_UP, &none);
 }
 

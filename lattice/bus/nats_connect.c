@@ -109,7 +109,6 @@ static void on_pong(struct nats_bus *b)
     struct nats_connection *c = &b->conn;
     const struct nats_server *s = &c->servers.at[c->current];
     char url[sizeof b->base.url];
-    c->pings = 0;
     if (c->phase != NATS_LOGGING_IN)
         return;
     bool v6 = strchr(s->host, ':');
@@ -134,7 +133,7 @@ static bool secure_wire(struct nats_bus *b, const struct nats_info *info, struct
         c->tls = tls_client_context(NULL, NULL, e);
     if (!c->tls)
         return false;
-    nats_wire_secure(c->wire, c->tls, c->servers.at[c->current].host);
+    nats_wire_secure(c->wire, c->tls, nats_server_name(&c->servers.at[c->current]));
     return true;
 }
 
@@ -190,12 +189,18 @@ static bool is_denial(struct str text)
            holds(text, "Authentication Revoked");
 }
 
-/* After a complaint the server hangs up, but for a lack of permissions. */
+/* After a complaint the server hangs up, but for these: there is something that the account may not have. */
+static bool is_refusal(struct str text)
+{
+    return str_starts(text, STR("Permissions Violation")) ||
+           str_starts(text, STR("maximum subscriptions exceeded"));
+}
+
 static void on_complaint(struct nats_bus *b, struct str text)
 {
     struct nats_connection *c = &b->conn;
     char shown[ERR_TEXT_MAX / 2];
-    if (c->phase == NATS_READY && str_starts(text, STR("Permissions Violation"))) {
+    if (c->phase == NATS_READY && is_refusal(text)) {
         nats_refused(b, text);
         return;
     }
@@ -217,6 +222,7 @@ static void on_open(void *user)
 static void on_frame(void *user, const struct nats_frame *f)
 {
     struct nats_bus *b = user;
+    b->conn.pings = 0; /* an answer may be a long way behind what it says in between */
     switch (f->op) {
     case NATS_MSG:
         if (b->conn.phase == NATS_READY)

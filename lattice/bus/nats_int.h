@@ -19,7 +19,8 @@ struct nats_server {
     char *host;
     uint16_t port;
     char *user, *password; /* from its URL; NULL: none. A user without a password is a token */
-    bool found;            /* other servers told of it */
+    char *known_as;        /* what its certificate may say instead of host; NULL: nothing else */
+    bool found;            /* another server told of it */
 };
 
 struct nats_servers {
@@ -30,9 +31,12 @@ struct nats_servers {
 
 /* URLs separated by commas, put into an order by chance. */
 bool nats_servers_parse(struct nats_servers *s, struct str urls, struct err *e);
-/* Replaces those that were found, but for the current one, by these "host:port". */
+/* Replaces those that were found, but for the current one, which told of these "host:port". It says no more of them:
+ * users and certificates are those of a cluster, so they are taken to be as its own. */
 void nats_servers_found(struct nats_servers *s, size_t *current, const struct str *addresses,
                         size_t n);
+/* What the certificate of one must say. */
+const char *nats_server_name(const struct nats_server *server);
 void nats_servers_fini(struct nats_servers *s);
 
 /* ---- nats_login.c --------------------------------------------------------------------------------- */
@@ -76,7 +80,7 @@ struct nats_connection {
     size_t current;         /* of servers */
     uint32_t attempts;      /* that failed since we were ready last */
     uint32_t denials;       /* in a row */
-    uint32_t pings;         /* without an answer */
+    uint32_t pings;         /* since the server said something */
     bool was_ready;
     struct err why;           /* what the server complained of last on this wire */
     struct loop_timer *timer; /* the next attempt; the end of this one's patience; the next ping */

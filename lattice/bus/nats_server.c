@@ -2,6 +2,7 @@
 /* Where the servers are: those that the owner named, and those that a server of a cluster tells of. */
 #include "lattice/bus/nats_int.h"
 
+#include <arpa/inet.h>
 #include <netdb.h>
 #include "lattice/base/alloc.h"
 #include "lattice/base/num.h"
@@ -73,6 +74,7 @@ static bool parse_scheme(struct str *rest, bool *secure)
 static void server_fini(struct nats_server *s)
 {
     free(s->host);
+    free(s->known_as);
     free_secret(s->user);
     free_secret(s->password);
 }
@@ -135,6 +137,27 @@ static bool is_known(const struct nats_servers *s, const struct nats_server *ser
     return false;
 }
 
+static bool is_address(const char *host)
+{
+    struct in6_addr ignored;
+    return inet_pton(AF_INET, host, &ignored) == 1 || inet_pton(AF_INET6, host, &ignored) == 1;
+}
+
+const char *nats_server_name(const struct nats_server *server)
+{
+    return server->known_as ? server->known_as : server->host;
+}
+
+/* Servers tell each other's addresses, seldom names. */
+static void inherit(struct nats_server *to, const struct nats_server *from)
+{
+    const char *name = nats_server_name(from);
+    to->found = true;
+    to->user = from->user ? str_dup(str_of(from->user)) : NULL;
+    to->password = from->password ? str_dup(str_of(from->password)) : NULL;
+    to->known_as = is_address(to->host) && !is_address(name) ? str_dup(str_of(name)) : NULL;
+}
+
 void nats_servers_found(struct nats_servers *s, size_t *current, const struct str *addresses,
                         size_t n)
 {
@@ -150,13 +173,15 @@ void nats_servers_found(struct nats_servers *s, size_t *current, const struct st
     s->n = kept;
     *current = now;
     for (size_t i = 0; i < n && s->n < NATS_SERVERS_MAX; i++) {
-        struct nats_server one = {.found = true};
+        struct nats_server one = {.host = NULL};
         if (!parse_address(addresses[i], &one))
             continue;
-        if (is_known(s, &one))
+        if (is_known(s, &one)) {
             server_fini(&one);
-        else
-            s->at[s->n++] = one;
+            continue;
+        }
+        inherit(&one, &s->at[*current]);
+        s->at[s->n++] = one;
     }
 }
 

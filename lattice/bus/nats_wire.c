@@ -57,7 +57,7 @@ struct nats_wire {
     uint8_t *in; /* READ_BYTES */
     struct nats_parser parser;
     struct queue out;
-    bool crowded; /* more than WRITE_EAGER was unsent since the last `room` */
+    bool crowded; /* `room` is due: more than WRITE_EAGER was unsent since the last one */
 
     struct tls_session *tls; /* NULL: without */
     struct queue cipher;
@@ -75,14 +75,15 @@ static struct span queue_span(const struct queue *q, size_t max)
     return (struct span){q->bytes.p + q->at, MIN(queue_size(q), max)};
 }
 
+/* What is gone gives way when it is more than what is left: a queue that never gets empty must not grow for that. */
 static void queue_drop(struct queue *q, size_t n)
 {
     q->at += n;
-    if (q->at < q->bytes.n)
+    if (q->at <= queue_size(q))
         return;
+    buf_drop(&q->bytes, q->at);
     q->at = 0;
-    buf_clear(&q->bytes);
-    if (q->bytes.cap > KEPT_BYTES)
+    if (q->bytes.n == 0 && q->bytes.cap > KEPT_BYTES)
         buf_fini(&q->bytes);
 }
 
@@ -211,6 +212,12 @@ void nats_wire_send(struct nats_wire *w)
         w->crowded = true;
     if (!w->blocked)
         loop_late_arm(w->late);
+}
+
+void nats_wire_expect_room(struct nats_wire *w)
+{
+    w->crowded = true;
+    loop_late_arm(w->late);
 }
 
 /* ---- reading -------------------------------------------------------------------------------------- */

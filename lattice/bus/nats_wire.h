@@ -32,6 +32,8 @@ void nats_wire_secure(struct nats_wire *w, struct ssl_ctx_st *context, const cha
 /* For appending; nats_wire_send afterwards. */
 struct buf *nats_wire_out(struct nats_wire *w);
 void nats_wire_send(struct nats_wire *w);
+/* `room` is told once all is sent, however little it is. */
+void nats_wire_expect_room(struct nats_wire *w);
 size_t nats_wire_unsent(const struct nats_wire *w);
 
 /* Blocks until the server has dealt with everything and hung up, at most timeout_ms. Close then. */

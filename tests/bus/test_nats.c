@@ -255,6 +255,30 @@ START_TEST(permissions_that_lack_are_told)
 }
 END_TEST
 
+/* So is a subscription that the account has no place for. */
+START_TEST(subscriptions_too_many_are_told)
+{
+    struct refusals r = {0};
+    struct heard h = {0};
+    struct bus *a = NULL;
+    struct err e = ERR_INIT;
+    env_server_stop();
+    env.settings = "max_subscriptions: 2\n";
+    env_server_start();
+    struct bus_opts o = {.url = env.url, .on_refused = on_refused, .user = &r};
+    ck_assert_msg(bus_nats_open(env.loop, &o, &a, &e), "%s", e.text);
+    env_wait(env_up, a, "a connection");
+    subscribe(a, "one", NULL, on_heard, &h); /* beside the inbox */
+    env_flush(a);
+    ck_assert_int_eq(r.n, 0);
+    subscribe(a, "another", NULL, on_heard, &h);
+    env_wait(was_refused, &r, "a word about it");
+    ck_assert_ptr_nonnull(strstr(r.text, "maximum subscriptions exceeded"));
+    ck_assert_int_eq(bus_state(a), BUS_UP);
+    bus_close(a);
+}
+END_TEST
+
 /* Another client's word, past our own checks. */
 static void publish_raw(const char *text)
 {
@@ -327,6 +351,7 @@ int main(void)
     tcase_add_test(faults, closing_without_a_server);
     tcase_add_test(faults, wrong_credentials);
     tcase_add_test(faults, permissions_that_lack_are_told);
+    tcase_add_test(faults, subscriptions_too_many_are_told);
     tcase_add_test(faults, subjects_that_are_too_long);
     tcase_add_test(faults, options_are_checked);
     suite_add_tcase(s, core);

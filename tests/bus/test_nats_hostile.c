@@ -5,6 +5,8 @@
 #include <poll.h>
 #include <pthread.h>
 #include "core_cases.h"
+#include "lattice/base/num.h"
+#include "lattice/bus/nats_int.h"
 
 #define INFO "INFO {\"headers\":true,\"max_payload\":1048576}\r\n"
 #define CONNECTIONS_MAX 8
@@ -12,8 +14,8 @@
 struct act {
     const char *greeting; /* NULL: none */
     const char *answer;   /* to the first PING */
-    bool hang_up;         /* then */
     bool deaf;            /* reads no more then, until `hear` is set */
+    bool hang_up;         /* then */
 };
 
 struct fake {
@@ -24,6 +26,8 @@ struct fake {
     int stop[2]; /* a pipe */
     _Atomic int accepted;
     _Atomic size_t heard; /* bytes */
+    char said
+        [2048]; /* the beginning of what the last client said; read it when the fake has answered */
     _Atomic bool hear, pong;
 };
 
@@ -54,6 +58,8 @@ static void fake_play(struct fake *f, const struct act *act, int s)
             usleep(1000);
             continue;
         }
+        if (asked && act->hang_up)
+            return;
         ssize_t got = recv(s, text + n, sizeof text - 1 - n, 0);
         if (got <= 0)
             return;
@@ -63,8 +69,9 @@ static void fake_play(struct fake *f, const struct act *act, int s)
         f->pong |= strstr(text, "PONG\r\n") != NULL;
         if (!asked && strstr(text, "PING\r\n")) {
             asked = true;
+            memcpy(f->said, text, MIN(n, sizeof f->said - 1));
             fake_say(s, act->answer);
-            if (act->hang_up)
+            if (act->hang_up && !act->deaf)
                 return;
         }
         if (asked)
@@ -370,6 +377,67 @@ START_TEST(a_deaf_server_bounds_what_is_published)
 }
 END_TEST
 
+/* Who waits for room at a server that is gone hears of it from the next one, even if nothing else is to be sent. */
+START_TEST(there_is_room_at_the_next_server)
+{
+    static uint8_t data[1 << 20];
+    struct fake f = {
+        .acts = {{INFO, "PONG\r\n", .deaf = true, .hang_up = true}, {INFO, "PONG\r\n"}},
+        .nacts = 2};
+    struct member m = {.up = 0};
+    struct err e = ERR_INIT;
+    fake_start(&f);
+    member_open(&m, &f);
+    env_wait(member_up, &m, "a connection");
+    bus_on_room(m.bus, on_room, &m);
+    for (int i = 0; i < 16; i++)
+        ck_assert(
+            bus_publish(m.bus, STR("x"), STR_NONE, NULL, 0, (struct span){data, sizeof data}, &e));
+    ck_assert_uint_gt(bus_unsent(m.bus), 0);
+    f.hear = true;
+    env_wait(env_is_set, &m.room, "room");
+    ck_assert_int_eq(m.up, 2);
+    bus_close(m.bus);
+    fake_stop(&f);
+}
+END_TEST
+
+struct backlog {
+    struct member m;
+    size_t sent, longest;
+};
+
+/* Always 4 MiB or more under way, never an empty queue. */
+static bool backlog_done(void *user)
+{
+    static uint8_t data[1 << 20];
+    struct backlog *b = user;
+    struct err e = ERR_INIT;
+    const struct nats_bus *bus = (const struct nats_bus *)b->m.bus;
+    while (bus_unsent(b->m.bus) < 4 * sizeof data) {
+        ck_assert(bus_publish(b->m.bus, STR("x"), STR_NONE, NULL, 0,
+                              (struct span){data, sizeof data}, &e));
+        b->sent++;
+    }
+    b->longest = MAX(b->longest, nats_wire_out(bus->conn.wire)->n);
+    return b->sent >= 100;
+}
+
+/* What is sent makes way, also while there is always more to send. */
+START_TEST(a_slow_server_costs_no_more_than_is_unsent)
+{
+    struct fake f = {.acts = {{INFO, "PONG\r\n"}}, .nacts = 1};
+    struct backlog b = {.sent = 0};
+    fake_start(&f);
+    member_open(&b.m, &f);
+    env_wait(member_up, &b.m, "a connection");
+    env_wait(backlog_done, &b, "the end of the data");
+    ck_assert_uint_le(b.longest, 12u << 20);
+    bus_close(b.m.bus);
+    fake_stop(&f);
+}
+END_TEST
+
 /* Closing waits for such a server, but not for long. */
 START_TEST(a_deaf_server_does_not_keep_us)
 {
@@ -415,6 +483,58 @@ START_TEST(servers_that_were_told_of_are_used)
 }
 END_TEST
 
+/* The users of a cluster are known to each of its servers, but servers tell addresses only. */
+START_TEST(servers_that_were_told_of_learn_who_we_are)
+{
+    struct fake b = {.acts = {{INFO, "PONG\r\n"}}, .nacts = 1};
+    struct member m = {.up = 0};
+    fake_start(&b);
+    AUTO_FREE char *info =
+        xasprintf("INFO {\"headers\":true,\"connect_urls\":[\"127.0.0.1:%d\"]}\r\n", b.port);
+    struct fake a = {.acts = {{info, "PONG\r\n", .hang_up = true}, {.greeting = "gone\r\n"}},
+                     .nacts = 2};
+    fake_start(&a);
+    snprintf(env.url, sizeof env.url, "nats://me:se%%2Fcret@127.0.0.1:%d", a.port);
+    m.bus = env_open_with(on_member_state, &m);
+    m.up = -1; /* the second time counts */
+    env_wait(member_up, &m, "the other server");
+    bus_close(m.bus);
+    fake_stop(&a);
+    fake_stop(&b);
+    ck_assert_msg(strstr(b.said, "\"user\":\"me\",\"pass\":\"se/cret\""), "%s", b.said);
+}
+END_TEST
+
+/* Of a cluster that is known by a name, addresses are told: their certificates are for the name, too. */
+START_TEST(servers_that_were_told_of_go_by_the_name)
+{
+    static const struct {
+        const char *url, *told, *name;
+    } cases[] = {
+        {"tls://nats.example:1", "10.0.0.2:2", "nats.example"},
+        {"tls://nats.example:1", "[fd00::2]:2", "nats.example"},
+        {"tls://nats.example:1", "other.example:2", "other.example"},
+        {"tls://10.0.0.1:1", "10.0.0.2:2", "10.0.0.2"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct nats_servers s = {.n = 0};
+        struct err e = ERR_INIT;
+        struct str told = str_of(cases[i].told);
+        size_t current = 0;
+        ck_assert(nats_servers_parse(&s, str_of(cases[i].url), &e));
+        nats_servers_found(&s, &current, &told, 1);
+        ck_assert_uint_eq(s.n, 2);
+        ck_assert_str_eq(nats_server_name(&s.at[1]), cases[i].name);
+        current = 1; /* hands it on */
+        nats_servers_found(&s, &current, (struct str[]){STR("10.0.0.3:3")}, 1);
+        ck_assert_uint_eq(s.n, 3);
+        ck_assert_str_eq(nats_server_name(&s.at[2]),
+                         strstr(cases[i].name, "example") ? cases[i].name : "10.0.0.3");
+        nats_servers_fini(&s);
+    }
+}
+END_TEST
+
 static void start(void)
 {
     env = (struct env){.real = true, .loop = loop_new()};
@@ -442,8 +562,12 @@ int main(void)
     tcase_add_test(t, a_state_may_close_the_bus);
     tcase_add_test(t, a_callback_may_unsubscribe);
     tcase_add_test(t, a_deaf_server_bounds_what_is_published);
+    tcase_add_test(t, there_is_room_at_the_next_server);
+    tcase_add_test(t, a_slow_server_costs_no_more_than_is_unsent);
     tcase_add_test(t, a_deaf_server_does_not_keep_us);
     tcase_add_test(t, servers_that_were_told_of_are_used);
+    tcase_add_test(t, servers_that_were_told_of_learn_who_we_are);
+    tcase_add_test(t, servers_that_were_told_of_go_by_the_name);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);
