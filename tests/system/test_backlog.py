@@ -33,12 +33,13 @@ class Backlog(unittest.TestCase):
 
     def busy(self, ms):
         """The one instance is, from when this returns on."""
-        begun = threading.Event()
-        self.peer().subscribe("default.bench.wrpc.>", lambda *_: begun.set())
+        sleeping = []  # of each call that went by
+        self.peer().subscribe("default.bench.wrpc.>", lambda _, __, data, ___: sleeping.append(b"/sleep/" in data))
+        until(lambda: self.lat.http(self.port, "/") and sleeping, 10, self.host.tail)
         sleep = threading.Thread(target=lambda: self.lat.http(self.port, f"/sleep/{ms}"))
         sleep.start()
         self.addCleanup(sleep.join)
-        self.assertTrue(begun.wait(20))
+        until(lambda: True in sleeping, 10, self.host.tail)
 
     def test_an_upload_to_a_busy_component_arrives_whole(self):
         self.open()

@@ -54,8 +54,7 @@ class Departure(unittest.TestCase):
         cls.peer = Peer(cls.lat.nats_port)
         for name in cls.calls:
             cls.peer.subscribe(f"default.{name}.wrpc.>", lambda *_, name=name: cls.count(name))
-        cls.lat.http(cls.port, "/")
-        until(lambda: cls.calls["bench"], 10, cls.host.tail)
+        until(lambda: cls.ask(b"ever") and all(cls.calls.values()), 10, cls.host.tail)  # both subscriptions are there
 
     @classmethod
     def count(cls, name):
