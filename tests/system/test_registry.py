@@ -10,7 +10,7 @@ import socket
 import tarfile
 import unittest
 
-from lattice import BIN, HELLO, Lattice, children_of, free_port, main, until
+from lattice import BIN, HELLO, ROOT, Lattice, children_of, free_port, main, until
 from registry import FakeRegistry, digest, read, start_registry
 
 
@@ -89,7 +89,7 @@ class Registry(unittest.TestCase):
             self.assertIn("\npackage wasi:io@0.2", world)
             there = lat.ctl_json("inspect", "--world", f"{r.authority}/acme/hello:1.0", "--insecure")
             self.assertEqual(there, {"success": True, "wit": world})
-            for what, words in ((make_archive(lat), "provider archive"), (BIN / "hostctl", "not a WebAssembly file")):
+            for what, words in ((make_archive(lat), "provider archive"), (ROOT / "README.md", "not a WebAssembly file")):
                 done = lat.ctl("inspect", "--wit", what, check=False)
                 self.assertEqual((done.returncode, done.stdout), (1, ""))
                 self.assertTrue(words in done.stderr and str(what) in done.stderr, done.stderr)
