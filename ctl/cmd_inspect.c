@@ -158,13 +158,10 @@ static bool show_token(struct ctl *c, struct span content, struct err *e)
     return ok;
 }
 
-static bool show_world(struct ctl *c, struct span content, struct err *e)
+static bool show_wit(struct ctl *c, struct span wasm, struct err *e)
 {
     struct buf text = {.max = WORLD_TEXT_MAX};
-    if (par_looks_like(content))
-        return err_set(e, ERR_UNSUPPORTED, "'%s' is a provider archive: --wit tells of components",
-                       word(c, 0));
-    struct comp *comp = comp_load(content, NULL, e);
+    struct comp *comp = comp_load(wasm, NULL, e);
     bool ok = comp && comp_world_text(comp, &text, e);
     comp_unref(comp);
     if (ok) {
@@ -172,6 +169,19 @@ static bool show_world(struct ctl *c, struct span content, struct err *e)
         result_set(c, "wit", json_str(buf_view(&text)));
     }
     buf_fini(&text);
+    return ok;
+}
+
+/* An archive may carry the provider's package. */
+static bool show_world(struct ctl *c, struct span content, struct err *e)
+{
+    struct par par = {.token = STR_NONE};
+    bool archive = par_looks_like(content);
+    bool ok = !archive || par_read(content, ARTIFACT_BYTES_MAX, PAR_NONE, &par, e);
+    if (ok && archive && !par.world.n)
+        ok = err_set(e, ERR_NOT_FOUND, "this provider archive carries no WIT package");
+    ok = ok && show_wit(c, archive ? par.world : content, e);
+    par_fini(&par);
     return ok || err_wrap(e, "'%s'", word(c, 0));
 }
 

@@ -48,7 +48,8 @@ const struct wit_iface *comp_import(const struct comp *c, uint32_t i);
 uint32_t comp_nexports(const struct comp *c);
 const struct wit_iface *comp_export(const struct comp *c, uint32_t i);
 
-/* Appends imports and exports as WIT text: a world, and the packages of its interfaces. `out` needs a ceiling, for few
+/* Appends imports and exports as WIT text: a world, and the packages of its interfaces. Of a WIT package in its binary
+ * form, which is a component, too: what it declares, and the packages that this uses. `out` needs a ceiling, for few
  * bytes can stand for long types. ERR_UNSUPPORTED: WIT cannot say it. */
 bool comp_world_text(const struct comp *c, struct buf *out, struct err *e);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The world of a component: which interfaces it imports and exports, which types each declares or uses from another,
- * and in which order packages can be told.
+/* The world of a component, or what a package declares: which interfaces it imports and exports, which types each
+ * declares or uses from another, and in which order packages can be told.
  * The binary form has no `use`: that a type is another's is seen by the naming it was made from (visible.c), and of
  * resources by their identity. An interface that is both imported and exported is one, with what both sides have.
  * Spec: component-model WIT.md, "Package format"; Explainer.md, "Import and Export Definitions". */
@@ -208,7 +208,7 @@ static bool order_package(struct world *w, struct world_package *p, uint32_t dep
     return true;
 }
 
-/* ---- the world ---- */
+/* ---- worlds ---- */
 
 static bool add_item(struct world *w, struct world_item ***end, struct str name,
                      const struct world_iface *iface, const struct world_func *func, struct err *e)
@@ -222,34 +222,42 @@ static bool add_item(struct world *w, struct world_item ***end, struct str name,
     return true;
 }
 
+static struct world_iface *read_instance(struct world *w, const struct named *n, struct err *e)
+{
+    struct world_iface *i = iface_of(w, n->name, e);
+    if (i && add_things(w, i, n->thing.inst, e))
+        return i;
+    err_wrap(e, "interface \"%.*s\"", STR_ARG(n->name));
+    return NULL;
+}
+
 static bool add_instance(struct world *w, struct world_item ***end, const struct named *n,
                          struct err *e)
 {
-    struct world_iface *i = iface_of(w, n->name, e);
-    return (i && add_things(w, i, n->thing.inst, e) && add_item(w, end, n->name, i, NULL, e)) ||
-           err_wrap(e, "interface \"%.*s\"", STR_ARG(n->name));
+    struct world_iface *i = read_instance(w, n, e);
+    return i && add_item(w, end, n->name, i, NULL, e);
 }
 
 /* Core modules and components are no part of a world. */
-static bool add_import(struct world *w, const struct named *n, struct err *e)
+static bool add_import(struct world *w, struct world_scope *s, const struct named *n, struct err *e)
 {
     switch (n->thing.sort) {
     case S_INSTANCE:
-        return add_instance(w, &w->imports_end, n, e);
+        return add_instance(w, &s->imports_end, n, e);
     case S_FUNC:
-        return add_func(w, &w->own, n, e);
+        return add_func(w, &s->own, n, e);
     case S_TYPE:
-        return add_type(w, &w->own, n, e);
+        return add_type(w, &s->own, n, e);
     default:
         return true;
     }
 }
 
-static bool add_export(struct world *w, const struct named *n, struct err *e)
+static bool add_export(struct world *w, struct world_scope *s, const struct named *n, struct err *e)
 {
     struct extern_name parsed;
     if (n->thing.sort == S_INSTANCE)
-        return add_instance(w, &w->exports_end, n, e);
+        return add_instance(w, &s->exports_end, n, e);
     if (n->thing.sort != S_FUNC)
         return no_words(n->name, "a world exports functions and interfaces", e);
     if (!extern_name_parse(n->name, &parsed, e))
@@ -257,23 +265,89 @@ static bool add_export(struct world *w, const struct named *n, struct err *e)
     if (parsed.kind != NAME_LABEL)
         return no_words(n->name, "its resource is not declared beside it", e);
     const struct world_func *f = new_func(w, n, &parsed, e);
-    return f && add_item(w, &w->exports_end, n->name, NULL, f, e);
+    return f && add_item(w, &s->exports_end, n->name, NULL, f, e);
+}
+
+static bool read_scope(struct world *w, struct str name, const struct comp_type *c, struct err *e)
+{
+    struct world_scope *s = arena_new(&w->arena, struct world_scope);
+    if (!s)
+        return arena_full(&w->arena, e);
+    s->name = name;
+    s->imports_end = &s->imports;
+    s->exports_end = &s->exports;
+    iface_begin(&s->own);
+    *w->scopes_end = s;
+    w->scopes_end = &s->next;
+    for (uint32_t i = 0; i < c->nimports; i++)
+        if (!add_import(w, s, &c->imports[i], e))
+            return false;
+    for (uint32_t i = 0; i < c->nexports; i++)
+        if (!add_export(w, s, &c->exports[i], e))
+            return false;
+    return true;
+}
+
+/* ---- packages in their binary form ---- */
+
+/* A component that exports types of components only: one for each interface and world. */
+static bool is_package(const struct comp_type *c)
+{
+    for (uint32_t i = 0; i < c->nexports; i++)
+        if (c->exports[i].thing.sort != S_TYPE || c->exports[i].thing.def.kind != DEF_COMPONENT)
+            return false;
+    return c->nimports == 0 && c->nexports > 0;
+}
+
+static bool set_main(struct world *w, struct str name, struct wit_name *parsed, struct err *e)
+{
+    if (!wit_name_parse(name, parsed))
+        return no_words(name, "not the name of an interface or world", e);
+    struct world_package *p = package_of(w, parsed, e);
+    if (p && w->main && p != w->main)
+        return no_words(name, "it belongs to another package than what comes before", e);
+    w->main = p;
+    return p != NULL;
+}
+
+/* Its one export says what it is: an instance, the interface; or a component, the world. */
+static bool read_declared(struct world *w, const struct named *item, struct err *e)
+{
+    const struct comp_type *c = item->thing.def.comp;
+    struct wit_name *name = arena_new(&w->arena, struct wit_name);
+    if (!name)
+        return arena_full(&w->arena, e);
+    if (c->nexports != 1)
+        return no_words(item->name, "it declares not one thing", e);
+    const struct named *n = &c->exports[0];
+    if (!set_main(w, n->name, name, e))
+        return false;
+    if (n->thing.sort == S_COMPONENT)
+        return read_scope(w, name->iface, n->thing.comp, e);
+    for (uint32_t i = 0; i < c->nimports; i++)
+        if (c->imports[i].thing.sort == S_INSTANCE && !read_instance(w, &c->imports[i], e))
+            return false;
+    return n->thing.sort == S_INSTANCE ? read_instance(w, n, e) != NULL
+                                       : no_words(n->name, sort_name[n->thing.sort], e);
+}
+
+static bool read_package(struct world *w, const struct comp_type *c, struct err *e)
+{
+    for (uint32_t i = 0; i < c->nexports; i++)
+        if (!read_declared(w, &c->exports[i], e))
+            return false;
+    w->main->ordered = true; /* it comes first by itself */
+    return true;
 }
 
 bool world_read(struct world *w, const struct comp_type *c, struct err *e)
 {
     *w = (struct world){0};
     arena_init(&w->arena, WORLD_ARENA_MAX);
-    iface_begin(&w->own);
-    w->imports_end = &w->imports;
-    w->exports_end = &w->exports;
+    w->scopes_end = &w->scopes;
     w->order_end = &w->order;
-    for (uint32_t i = 0; i < c->nimports; i++)
-        if (!add_import(w, &c->imports[i], e))
-            return false;
-    for (uint32_t i = 0; i < c->nexports; i++)
-        if (!add_export(w, &c->exports[i], e))
-            return false;
+    if (!(is_package(c) ? read_package(w, c, e) : read_scope(w, STR("root"), c, e)))
+        return false;
     for (uint32_t i = 0; i < w->npackages; i++)
         if (!order_package(w, w->packages[i], 1, e))
             return false;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Private to hostd/component: a component's world, as world.c finds it and world_text.c writes it down. All of it lies
+/* Private to hostd/component: a component's world, or the interfaces and worlds of a package in its binary form, as
+ * world.c finds it and world_text.c writes it down. All of it lies
  * in one arena; lists are in the order in which the component names things. */
 #ifndef HOSTD_COMPONENT_WORLD_H
 #define HOSTD_COMPONENT_WORLD_H
@@ -53,13 +54,21 @@ struct world_item {
     struct world_item *next;
 };
 
-struct world {
-    struct arena arena;
-    struct world_iface own; /* types and functions that the world imports by themselves */
+/* One world: of a component, or of a package. */
+struct world_scope {
+    struct str name;
+    struct world_iface own; /* types and functions that it imports by themselves */
     struct world_item *imports, **imports_end; /* interfaces */
     struct world_item *exports, **exports_end; /* interfaces and functions */
-    struct world_package *order, **order_end;
-    struct ptr_map type_of; /* naming or resource -> world_type */
+    struct world_scope *next;
+};
+
+struct world {
+    struct arena arena;
+    struct world_package *main; /* which all is about; NULL: a component */
+    struct world_scope *scopes, **scopes_end;
+    struct world_package *order, **order_end; /* the others */
+    struct ptr_map type_of;                   /* naming or resource -> world_type */
     struct name_map iface_at, package_at;
     struct world_type **types;
     struct world_iface **ifaces;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A component's world as WIT text: the world, whose name no component tells, and then the packages of the interfaces
- * that it mentions, laid out as `wasm-tools component wit` does.
+ * that it mentions, laid out as `wasm-tools component wit` does. Of a package: what it declares, and then the others.
  * Keeps: types are written by name where they have one, so that only those without are written out; the ceiling of the
  * text ends the walk, too.
  * Spec: component-model WIT.md. */
@@ -10,7 +10,7 @@
 
 struct writer {
     const struct world *world;
-    const struct world_package *package; /* that we are in; NULL: in the world */
+    const struct world_package *package; /* that we are in; NULL: a component's */
     struct buf *out;
     uint32_t indent;
     bool items; /* something stands in this block, so a blank line comes before what follows */
@@ -356,25 +356,50 @@ static void put_world_item(struct writer *w, const char *verb, const struct worl
     }
 }
 
-static void put_world(struct writer *w)
+static void put_scope(struct writer *w, const struct world_scope *s)
 {
-    const struct world *world = w->world;
-    put(w, "package root:component;\n\nworld root");
+    put(w, "world ");
+    put_name(w, s->name);
     block_open(w);
-    for (const struct world_item *it = world->imports; it && !stopped(w); it = it->next) {
+    w->items = false;
+    for (const struct world_item *it = s->imports; it && !stopped(w); it = it->next) {
         put_world_item(w, "import ", it);
         w->items = true;
     }
-    put_types(w, &world->own);
-    for (const struct world_func *f = world->own.funcs.first; f && !stopped(w); f = f->next) {
+    put_types(w, &s->own);
+    for (const struct world_func *f = s->own.funcs.first; f && !stopped(w); f = f->next) {
         put_world_item(w, "import ", &(struct world_item){.func = f});
         w->items = true;
     }
-    if (world->exports && w->items)
+    if (s->exports && w->items)
         put(w, "\n");
-    for (const struct world_item *it = world->exports; it && !stopped(w); it = it->next)
+    for (const struct world_item *it = s->exports; it && !stopped(w); it = it->next)
         put_world_item(w, "export ", it);
     block_close(w);
+}
+
+static void put_declared(struct writer *w, const struct world_iface *i)
+{
+    begin_line(w);
+    put(w, "interface ");
+    put_name(w, i->name.iface);
+    put_iface(w, i);
+}
+
+static void put_main(struct writer *w)
+{
+    static const struct wit_name component = {.ns = STR_INIT("root"), .pkg = STR_INIT("component")};
+    const struct world_package *p = w->package = w->world->main;
+    put(w, "package ");
+    put_package(w, p ? p->name : &component);
+    put_version(w, p ? p->name : &component);
+    put(w, ";\n\n");
+    for (const struct world_iface *i = p ? p->ifaces : NULL; i && !stopped(w); i = i->next) {
+        put_declared(w, i);
+        put(w, "\n");
+    }
+    for (const struct world_scope *s = w->world->scopes; s && !stopped(w); s = s->next)
+        put_scope(w, s);
 }
 
 static void put_packages(struct writer *w)
@@ -385,12 +410,8 @@ static void put_packages(struct writer *w)
         put_package(w, p->name);
         put_version(w, p->name);
         block_open(w);
-        for (const struct world_iface *i = p->ifaces; i && !stopped(w); i = i->next) {
-            begin_line(w);
-            put(w, "interface ");
-            put_name(w, i->name.iface);
-            put_iface(w, i);
-        }
+        for (const struct world_iface *i = p->ifaces; i && !stopped(w); i = i->next)
+            put_declared(w, i);
         block_close(w);
     }
 }
@@ -398,7 +419,7 @@ static void put_packages(struct writer *w)
 bool world_write(const struct world *world, struct buf *out, struct err *e)
 {
     struct writer w = {.world = world, .out = out, .e = e};
-    put_world(&w);
+    put_main(&w);
     put_packages(&w);
     return !w.failed && buf_ok(out, e);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Worlds as WIT text: byte for byte what the public tool prints (tests/component/data/NAME.text), and components made
- * to have much more text than bytes. */
+/* Worlds and packages as WIT text: byte for byte what the public tool prints (tests/component/data/NAME.text), and
+ * components made to have much more text than bytes. */
 #include <check.h>
 #include <stdlib.h>
 #include "lattice/base/num.h"
@@ -18,7 +18,7 @@ static bool text_of(struct span wasm, struct buf *out, struct err *e)
     return ok;
 }
 
-static const char *const golden[] = {"world", "resources", "compose", "async"};
+static const char *const golden[] = {"world", "package", "resources", "compose", "async"};
 
 START_TEST(test_golden)
 {

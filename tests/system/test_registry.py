@@ -89,7 +89,14 @@ class Registry(unittest.TestCase):
             self.assertIn("\npackage wasi:io@0.2", world)
             there = lat.ctl_json("inspect", "--world", f"{r.authority}/acme/hello:1.0", "--insecure")
             self.assertEqual(there, {"success": True, "wit": world})
-            for what, words in ((make_archive(lat), "provider archive"), (ROOT / "README.md", "not a WebAssembly file")):
+            archive, carries = make_archive(lat), lat.dir / "carries.par"
+            package = ROOT / "tests/component/data/package"
+            with tarfile.open(archive) as old, tarfile.open(carries, "w") as new:
+                for entry in old:
+                    new.addfile(entry, old.extractfile(entry))
+                new.add(f"{package}.wasm", "world.wasm")
+            self.assertEqual(lat.ctl("inspect", "--wit", carries).stdout, read(f"{package}.text").decode())
+            for what, words in ((archive, "carries no WIT package"), (ROOT / "README.md", "not a WebAssembly file")):
                 done = lat.ctl("inspect", "--wit", what, check=False)
                 self.assertEqual((done.returncode, done.stdout), (1, ""))
                 self.assertTrue(words in done.stderr and str(what) in done.stderr, done.stderr)
