@@ -31,7 +31,7 @@
 #define COMP_NAME_MAX 1024
 #define COMP_ARENA_MAX ((size_t)256 << 20)
 #define COMP_VALUE_SIZE_MAX (1u << 28)
-#define COMP_HANDLES_MAX 100000                /* per component instance */
+#define COMP_HANDLES_MAX 100000                /* of one guest */
 #define COMP_CALL_BYTES_MAX ((size_t)64 << 20) /* values of one call */
 #define COMP_CALLS_MAX 256                     /* calls in progress in one guest */
 #define COMP_CONTEXT_SLOTS 2                   /* by spec */

@@ -162,7 +162,7 @@ struct handle {
 };
 struct handles {
     struct handle *at; /* [0] is never used */
-    uint32_t n, cap, free, live;
+    uint32_t n, cap, free;
 };
 
 /* A host object that the guest owns: from when it is handed in until it leaves or is dropped, wherever in the
@@ -273,6 +273,7 @@ struct comp_inst {
     struct wasm_vm *vm;
     struct cores *cores;
     struct instance *instances;
+    uint32_t nhandles, nplaces; /* in their tables: in use, and in use or free again */
     struct owned *owned;
     struct frame **frames; /* all ever used; the first nframes are live */
     uint32_t nframes, cap_frames;

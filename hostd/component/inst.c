@@ -282,9 +282,7 @@ static uint64_t own_memory_bytes(struct wasm_inst *inst)
 
 struct comp_inst_stats comp_inst_stats(const struct comp_inst *g)
 {
-    struct comp_inst_stats s = {.fuel_used = wasm_vm_fuel_used(g->vm)};
-    for (uint32_t i = 0; i < g->plan->ninstances; i++)
-        s.handles += g->instances[i].handles.live;
+    struct comp_inst_stats s = {.fuel_used = wasm_vm_fuel_used(g->vm), .handles = g->nhandles};
     for (uint32_t i = 0; i < g->cores->n; i++)
         if (g->cores->inst[i])
             s.memory_bytes += own_memory_bytes(g->cores->inst[i]);

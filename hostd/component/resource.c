@@ -11,13 +11,23 @@
 
 /* ---- tables ---- */
 
-static struct handle *handle_new(struct handles *t, uint32_t *index)
+#define PLACES_KEPT 64u /* of a table that was cleared; more are given back */
+
+/* NULL: no place is left. The limits are of all tables together, however many instances a guest is made of: so many
+ * handles, and twice as many places, for a table keeps those that are free again. */
+static struct handle *handle_new(struct comp_inst *g, struct handles *t, uint32_t *index)
 {
+    uint32_t max = g->linked->comp->limits.handles_max;
+    if (g->nhandles == max)
+        return NULL;
     if (t->free) {
         *index = t->free;
         t->free = t->at[t->free].scope;
         return &t->at[*index];
     }
+    if (g->nplaces == 2 * max)
+        return NULL;
+    g->nplaces++;
     if (t->n == t->cap) {
         t->cap = t->cap ? t->cap * 2 : 8;
         t->at = xrealloc(t->at, t->cap * sizeof *t->at);
@@ -31,11 +41,12 @@ static struct handle *handle_new(struct handles *t, uint32_t *index)
 bool handle_add(struct comp_inst *g, uint32_t instance, struct handle h, uint32_t *out)
 {
     struct handles *t = &g->instances[instance].handles;
-    if (t->live >= g->linked->comp->limits.handles_max)
+    struct handle *place = handle_new(g, t, out);
+    if (!place)
         return guest_trap(g, "resource table has no free entries: limit is %u handles",
                           g->linked->comp->limits.handles_max);
-    *handle_new(t, out) = h;
-    t->live++;
+    *place = h;
+    g->nhandles++;
     return true;
 }
 
@@ -65,7 +76,7 @@ void handle_remove(struct comp_inst *g, uint32_t instance, uint32_t index)
     assert(index < t->n && t->at[index].resource != NONE);
     t->at[index] = (struct handle){.resource = NONE, .scope = t->free};
     t->free = index;
-    t->live--;
+    g->nhandles--;
 }
 
 bool handle_lend(struct comp_inst *g, struct frame *f, uint32_t instance, uint32_t index)
@@ -237,8 +248,11 @@ void handles_clear(struct comp_inst *g)
     }
     for (uint32_t i = 0; i < g->plan->ninstances; i++) {
         struct handles *t = &g->instances[i].handles;
-        t->n = t->free = t->live = 0;
+        if (t->cap > PLACES_KEPT)
+            free(MOVE(t->at));
+        *t = (struct handles){.at = t->at, .cap = t->at ? t->cap : 0};
     }
+    g->nplaces = g->nhandles = 0;
 }
 
 void handles_free(struct comp_inst *g)

@@ -2,6 +2,7 @@
 /* Calls between components of a composition, and resources of guests and of the host. */
 #include <check.h>
 #include <stdlib.h>
+#include "hostd/component/guest.h"
 #include "lattice/base/alloc.h"
 #include "lattice/base/num.h"
 #include "tests/component/data.h"
@@ -142,6 +143,34 @@ START_TEST(test_handle_limit)
     }
     ck_assert_uint_eq(comp_inst_stats(g.inst).handles, 10);
     ck_assert_trap(&g, "leak", NULL, "limit is 10 handles");
+    guest_free(&g);
+}
+END_TEST
+
+START_TEST(test_handle_limit_is_of_all_instances_together)
+{
+    const struct handle h = {.own = true};
+    struct err e = ERR_INIT;
+    struct comp_limits limits = {.handles_max = 10};
+    struct guest g = {.comp = comp_load(data_read("compose"), &limits, &e)};
+    uint32_t index;
+    g.linked = comp_link(g.comp, &log_linker, &e);
+    g.inst = comp_inst_new(g.linked, NULL, &e);
+    ck_assert_uint_gt(g.inst->plan->ninstances, 1);
+    for (uint32_t i = 0; i < 10; i++)
+        ck_assert(handle_add(g.inst, i % 2, h, &index));
+    ck_assert(!handle_add(g.inst, 1, h, &index));
+    handle_remove(g.inst, 0, 3);
+    ck_assert(handle_add(g.inst, 0, h, &index));
+    ck_assert_uint_eq(index, 3);
+    for (uint32_t i = 1; i <= 5; i++)
+        handle_remove(g.inst, 0, i);
+    for (uint32_t i = 0; i < 5; i++)
+        ck_assert(handle_add(g.inst, 1, h, &index)); /* beside the places that are free */
+    handles_clear(g.inst);
+    ck_assert_uint_eq(comp_inst_stats(g.inst).handles, 0);
+    ck_assert(handle_add(g.inst, 1, h, &index));
+    ck_assert_uint_eq(index, 1);
     guest_free(&g);
 }
 END_TEST
@@ -430,6 +459,7 @@ int main(void)
     tcase_add_test(t, test_handles_made_at_start);
     tcase_add_test(t, test_backpressure_ends_with_the_call);
     tcase_add_test(t, test_handle_limit);
+    tcase_add_test(t, test_handle_limit_is_of_all_instances_together);
     tcase_add_test(t, test_missing_import_is_named);
     suite_add_tcase(s, t);
     t = tcase_create("host resources");

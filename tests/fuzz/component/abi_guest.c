@@ -73,6 +73,7 @@ void abi_guest_reset(struct abi_guest *g, enum encoding encoding, uint32_t handl
     memset(g->memory, 0xa5, PAGE_BYTES);
     free(g->instance.handles.at);
     g->instance = (struct instance){.may_leave = true, .may_enter = true};
+    g->inst.nhandles = g->inst.nplaces = 0;
     g->comp.limits.handles_max = handles_max;
     g->opts.encoding = encoding;
     wasm_vm_reset(g->inst.vm);
