@@ -381,11 +381,15 @@ static void dial(struct nats_wire *w, int errnum)
     }
 }
 
+static void look_up(struct lookup *l, int flags)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = flags};
+    l->failed = getaddrinfo(l->host, l->port, &hints, &l->found);
+}
+
 static void lookup_work(void *user)
 {
-    struct lookup *l = user;
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
-    l->failed = getaddrinfo(l->host, l->port, &hints, &l->found);
+    look_up(user, 0);
 }
 
 static void lookup_done(void *user)
@@ -426,7 +430,11 @@ struct nats_wire *nats_wire_open(struct loop *loop, const char *host, uint16_t p
     w->lookup->wire = w;
     w->lookup->host = str_dup(str_of(host));
     snprintf(w->lookup->port, sizeof w->lookup->port, "%u", port);
-    loop_work(loop, lookup_work, lookup_done, w->lookup);
+    look_up(w->lookup, AI_NUMERICHOST); /* an address needs no thread */
+    if (w->lookup->failed)
+        loop_work(loop, lookup_work, lookup_done, w->lookup);
+    else
+        lookup_done(w->lookup);
     return w;
 }
 
