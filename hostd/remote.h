@@ -6,7 +6,7 @@
 
 #include "hostd/component/component.h"
 
-#define REMOTE_BYTES_MAX 4096u /* of one handle */
+#define REMOTE_BYTES_MAX 1024u /* of one handle; a guest has COMP_HANDLES_MAX at most */
 
 void *remote_new(struct span bytes);        /* an object */
 void remote_drop(void *user, void *object); /* of its class */
