@@ -117,6 +117,11 @@ size_t code_offset(struct func_code *code, enum exec_kind kind, const uint64_t *
     X(STEPS)        /* two integer operations in one */                                   \
     X(INCREMENTS)   /* increment, compare and branch in one */                            \
     X(MOVES)        /* two moves in one */                                                \
+    X(POINTERS)     /* two loads in one, the second through what the first reads */       \
+    X(BUMPS)        /* load, add a constant and store in one */                           \
+    X(LOAD_BRANCHES) /* load, compare and branch in one */                                \
+    X(MASKS)        /* mask, compare and branch in one */                                 \
+    X(JUMPS)        /* set a local to a constant or a sum and branch in one */            \
     X(PINS)         /* a loop's most used locals lie in registers as well */
 enum technique {
 #define X(name) TECHNIQUE_##name,

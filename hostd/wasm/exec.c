@@ -55,6 +55,16 @@ static inline struct wasm_table *table_of(const struct wasm_vm *vm, uint32_t ind
     acc = ea
 #define PRODUCE_FAR_S PRODUCE_FAR(GET_i32_S(1))
 #define PRODUCE_FAR_A PRODUCE_FAR(GET_i32_A(1))
+#define PRODUCE_BUMP(x)                             \
+    const uint64_t at = (uint64_t)(x) + imm32(pc); \
+    uint32_t v;                                    \
+    READ_MEMORY(v, at);                            \
+    v += WORD_i32;                                 \
+    WRITE_MEMORY(v, at);                           \
+    SET_i32(v)
+#define PRODUCE_BUMP_S PRODUCE_BUMP(GET_i32_S(1))
+#define PRODUCE_BUMP_A PRODUCE_BUMP(GET_i32_A(1))
+#define PRODUCE_BUMP_L PRODUCE_BUMP(GET_i32_L(1))
 #define PRODUCE_MEMORY_SIZE SET_i64(vm->inst->memories[imm32(pc)]->size_bytes / WASM_PAGE)
 #define PRODUCE_MEMORY_GROW                    \
     acc = grow_memory(vm, imm32(pc), SLOT(1)); \
@@ -173,6 +183,12 @@ HANDLER(MOVE_PIN)
     SLOT(0) = pin = SLOT(1);
     NEXT(2);
 }
+HANDLER(MOVE_MOVE_PIN)
+{
+    SLOT(0) = SLOT(1);
+    SLOT(2) = pin = SLOT(3);
+    NEXT(2);
+}
 HANDLER(MOVE_FPIN)
 {
     SLOT(0) = SLOT(1);
@@ -208,6 +224,28 @@ HANDLER(BR_BACK)
 {
     BRANCH_BACK;
 }
+HANDLER(CONST_BR)
+{
+    SLOT(0) = pc[2];
+    BRANCH;
+}
+HANDLER(CONST_BR_BACK)
+{
+    USE_FUEL;
+    SLOT(0) = pc[2];
+    BRANCH;
+}
+HANDLER(ADD_BR)
+{
+    SLOT(0) = as_u32(GET_i32_S(1) + WORD_i32);
+    BRANCH;
+}
+HANDLER(ADD_BR_BACK)
+{
+    USE_FUEL;
+    SLOT(0) = as_u32(GET_i32_S(1) + WORD_i32);
+    BRANCH;
+}
 #define BRANCH_HANDLER(name, condition, go) \
     HANDLER(name)                           \
     {                                       \
@@ -225,7 +263,7 @@ BRANCH_HANDLER(BR_UNLESS_S_BACK, !GET_i32_S(0), BRANCH_BACK)
 BRANCH_HANDLER(BR_UNLESS_A_BACK, !GET_i32_A(0), BRANCH_BACK)
 
 #define BRANCH_TABLE(index)                                 \
-    const uint32_t wanted = (index), n = imm32(pc);         \
+    const uint32_t wanted = (index) + GET_i32_K16(1), n = imm32(pc); \
     const uint64_t way = pc[2 + (wanted < n ? wanted : n)]; \
     if (way >> 32)                                          \
         USE_FUEL;                                           \
@@ -709,8 +747,6 @@ HANDLER(ELEM_DROP)
         }                                \
         TRAP(WASM_TRAP_TABLE);           \
     }
-#define LOW(word) ((uint32_t)(word))
-#define HIGH(word) ((uint32_t)((word) >> 32))
 BULK_HANDLER(MEMORY_COPY, 3,
              bulk_memory_copy(vm, LOW(pc[2]), HIGH(pc[2]), &SLOT(0), &SLOT(1), &SLOT(2)))
 BULK_HANDLER(MEMORY_FILL, 3, bulk_memory_fill(vm, LOW(pc[2]), &SLOT(0), SLOT(1), &SLOT(2)))

@@ -11,49 +11,17 @@
  *
  * One walk over the rows makes every handler, whatever is printed of it: names, numbers, bodies
  * and shapes cannot disagree. Not part of the library; handlers.cmake builds and runs it. */
+#include "hostd/wasm/gen_ops.h"
+
 #include <assert.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
-enum family {
-    F_BINARY,
-    F_COMPARE,
-    F_DIVIDE,
-    F_UNARY,
-    F_TRUNCATE,
-    F_LOAD,
-    F_STORE,
-    F_VECTOR2,
-    F_VECTOR3,
-    F_SHIFT,
-    F_EXTRACT,
-    F_REPLACE,
-    F_SAME,
-    F_TEST,
-    F_STEP,
-    F_PRODUCER,
-    F_PLAIN
-};
-
 static const char *const family_names[] = {"BINARY",   "COMPARE", "DIVIDE",  "UNARY",
                                            "TRUNCATE", "LOAD",    "STORE",   "VECTOR2",
                                            "VECTOR3",  "SHIFT",   "EXTRACT", "REPLACE"};
-
-struct row {
-    enum family family;
-    const char *name;
-    const char *from, *to; /* types */
-    const char *inverse, *mirror;
-    const char *check; /* overflow, fits, type in memory or in a lane */
-    const char *expr;
-    const char *fields; /* of a cell, and its length: handlers written by hand */
-    int words;
-    const char *classes; /* VECTOR2: list of ops.def */
-    int bits;            /* of a lane */
-    int commutes;        /* SAME: operands are exchanged */
-};
 
 static const struct row rows[] = {
 #define BINARY(op, type, commutes_, e) \
@@ -74,6 +42,9 @@ static const struct row rows[] = {
 #define SHIFT(op, shape, bits_, e) {F_SHIFT, #op, #shape, "v128", .expr = #e, .bits = bits_},
 #define EXTRACT(op, lane, to_, e) {F_EXTRACT, #op, "v128", #to_, .check = #lane, .expr = #e},
 #define REPLACE(op, lane, from_, e) {F_REPLACE, #op, #from_, "v128", .check = #lane, .expr = #e},
+#define LOADED(op, stored, e) {F_LOADED, #op, .check = #stored, .expr = #e},
+#define LOAD_BRANCH(op, stored, e) {F_LOAD_BRANCH, #op, .check = #stored, .expr = #e},
+#define MASKED(op, e) {F_MASKED, #op, .expr = #e},
 #define SAME(op, other, exchanged) {F_SAME, #op, .mirror = #other, .commutes = exchanged},
 #define PRODUCER(id, bank, words_, fields_) \
     {F_PRODUCER, #id, .expr = #bank, .words = words_, .fields = fields_},
@@ -124,7 +95,7 @@ static struct {
     bool vector;
 } h;
 
-static void __attribute__((format(printf, 1, 2))) begin(const char *fmt, ...)
+void begin(const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
@@ -138,7 +109,7 @@ static void __attribute__((format(printf, 1, 2))) begin(const char *fmt, ...)
     memcpy(h.fields, "....", sizeof h.fields);
 }
 
-static void __attribute__((format(printf, 1, 2))) text(const char *fmt, ...)
+void text(const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
@@ -148,9 +119,19 @@ static void __attribute__((format(printf, 1, 2))) text(const char *fmt, ...)
     h.n += (size_t)n;
 }
 
-static void means(int field, const char *meaning)
+void means(int field, const char *meaning)
 {
     memcpy(h.fields + field, meaning, strlen(meaning));
+}
+
+void means_third(char meaning)
+{
+    h.third = meaning;
+}
+
+void touches_memory(void)
+{
+    h.twice = true;
 }
 
 static enum output body_output(void)
@@ -158,7 +139,7 @@ static enum output body_output(void)
     return h.twice ? OUT_TWICE : h.vector ? OUT_VECTORS : OUT_SHARED;
 }
 
-static void finish(int words)
+void finish(int words)
 {
     switch (output) {
     case OUT_LIST:
@@ -180,7 +161,7 @@ static void finish(int words)
     }
 }
 
-static void finish_next(int words)
+void finish_next(int words)
 {
     text("    NEXT(%d);\n", words);
     finish(words);
@@ -199,8 +180,7 @@ static bool is_vector(const char *type)
     return strchr(type, 'x') || strcmp(type, "v128") == 0;
 }
 
-/* Where a result goes; no local of v128 is pinned. */
-static const char *const results[] = {"", "_d", "_p"};
+const char *const results[] = {"", "_d", "_p"};
 
 static int forms(const char *type)
 {
@@ -221,7 +201,7 @@ static const char *c_type(const char *type)
     return strcmp(type, "i32") == 0 ? "uint32_t" : "uint64_t";
 }
 
-static const char *list_of(const char *name)
+const char *list_of(const char *name)
 {
     for (int i = 0; lists[i]; i += 2)
         if (strcmp(lists[i], name) == 0)
@@ -230,15 +210,12 @@ static const char *list_of(const char *name)
     return "";
 }
 
-/* Steps through a list of classes, n letters each. */
-static const char *next_class(const char *list, size_t n)
+const char *next_class(const char *list, size_t n)
 {
     return list[n] ? list + n + 1 : list + n;
 }
 
-/* "GET_i32_S(1)": the operand of a class, in field n of the cell when it is a slot, in imm32 (of
- * f64: in a word of its own) when it is a constant. */
-static const char *get(const char *type, char class, int field)
+const char *get(const char *type, char class, int field)
 {
     static char out[2][32];
     static int turn;
@@ -285,7 +262,7 @@ static int words_of(const char *type, char class)
     return class == 'K' && strcmp(type, "f64") == 0 ? 3 : 2;
 }
 
-static void keep(const char *type, const char *suffix, const char *indent)
+void keep(const char *type, const char *suffix, const char *indent)
 {
     if (!suffix[0])
         return;
@@ -651,6 +628,15 @@ static void handlers(const struct row *r)
         break;
     case F_SAME:
         break;
+    case F_LOADED:
+        loaded(r);
+        break;
+    case F_LOAD_BRANCH:
+        load_branch(r);
+        break;
+    case F_MASKED:
+        masked(r);
+        break;
     case F_PRODUCER:
         producer(r);
         break;
@@ -666,10 +652,10 @@ static const char *first_class(const struct row *r)
     return single ? "S" : r->family == F_VECTOR3 ? "SSS" : "SS";
 }
 
-static bool has_test(const struct row *r)
+static bool has_row(enum family family, const char *name)
 {
     for (size_t i = 0; i < NROWS; i++)
-        if (rows[i].family == F_TEST && strcmp(rows[i].name, r->name) == 0)
+        if (rows[i].family == family && strcmp(rows[i].name, name) == 0)
             return true;
     return false;
 }
@@ -699,7 +685,7 @@ static void op_row(const struct row *r)
            "H_%s_%s, .list = CLASSES_%s, .commutes = %d, .exchanged = %d",
            name, family_names[r->family], value_type(r->from), value_type(r->to), r->name,
            first_class(r), values_list(r), r->commutes, exchanged);
-    if (r->family == F_COMPARE || has_test(r))
+    if (r->family == F_COMPARE || has_row(F_TEST, r->name))
         printf(", .branch = H_IF_%s_SS", r->name);
     if (r->family == F_COMPARE) {
         printf(", .mirror = OP_%s", r->mirror);
@@ -708,6 +694,12 @@ static void op_row(const struct row *r)
         if (strcmp(r->inverse, "NONE") != 0)
             printf(", .inverse = OP_%s", r->inverse);
     }
+    if (r->family == F_LOAD && has_row(F_LOADED, r->name))
+        printf(", .loaded = H_LOADED_%s_S", r->name);
+    if (r->family == F_LOAD && has_row(F_LOAD_BRANCH, r->name))
+        printf(", .load_branch = H_IF_%s_EQ_S", r->name);
+    if (r->family == F_COMPARE && has_row(F_MASKED, r->name))
+        printf(", .masked = H_IF_MASKED_%s_S", r->name);
     if (r->family == F_LOAD || r->family == F_STORE)
         address_row(r);
     printf("},\n");

@@ -2,7 +2,7 @@
 # dispatch needs (sibling calls even in debug builds, no stack frames in handlers).
 set(HANDLERS_DIR ${CMAKE_BINARY_DIR}/generated)
 file(MAKE_DIRECTORY ${HANDLERS_DIR}/hostd/wasm)
-add_executable(gen_ops ${CMAKE_SOURCE_DIR}/hostd/wasm/gen_ops.c)
+add_executable(gen_ops ${CMAKE_SOURCE_DIR}/hostd/wasm/gen_ops.c ${CMAKE_SOURCE_DIR}/hostd/wasm/gen_fused.c)
 if(FUZZ)
   target_compile_options(gen_ops PRIVATE -fno-sanitize=fuzzer-no-link) # it links no fuzzer
 endif()

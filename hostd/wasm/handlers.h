@@ -58,6 +58,9 @@ static inline v128 with_f64(v128 v, double x)
 
 /* ---- shorthands of the generated text ---- */
 
+#define LOW(word) ((uint32_t)(word))
+#define HIGH(word) ((uint32_t)((word) >> 32))
+
 #define SLOT(n) fp[field(pc, n)]
 #define GET_i32_S(n) ((uint32_t)SLOT(n))
 #define GET_i64_S(n) SLOT(n)

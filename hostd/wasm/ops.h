@@ -68,6 +68,9 @@ struct op_row {
     uint16_t increment;              /* of a comparison: first of those of a sum */
     uint16_t inverse;                /* opcode with the opposite result; 0: none */
     uint16_t mirror;                 /* opcode for exchanged operands */
+    uint16_t loaded;                 /* of a load: first of those through a pointer in memory */
+    uint16_t load_branch;            /* of a load: first of those that branch on its result */
+    uint16_t masked;                 /* of a comparison: first of those of a mask */
 };
 uint32_t result_forms(const struct op_row *row);
 const struct op_row *op_row(uint32_t op); /* family OPS_NONE: not a simple instruction */
@@ -86,7 +89,7 @@ uint16_t op_step(const struct op_row *first, const struct op_row *second);
  *   n  how many                       halves, 1 << 32 set in those of backward branches */
 struct handler_shape {
     char fields[5];
-    char third;    /* word 2 in the same letters, when it is a slot */
+    char third;    /* slot in word 2: r is the lower half, w the lowest field */
     uint8_t words; /* length; of a branch table without what follows. 0: never in code */
 };
 const struct handler_shape *handler_shape(enum handler h);

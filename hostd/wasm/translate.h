@@ -50,12 +50,31 @@ struct bank {
     uint32_t slots;       /* that the value in it takes */
 };
 
+/* What the last cell, or the last two, leave in the int accumulator, where a cell that does more may
+ * take their place (translate_fuse.c). All are of i32. */
+enum made_kind {
+    MADE_OTHER, /* nothing of the kind */
+    MADE_LOAD,  /* what lies at x + offset */
+    MADE_SUM,   /* the same plus k; the load's result is nowhere else */
+    MADE_MASK   /* x + k & mask */
+};
+struct made {
+    enum made_kind kind;
+    uint32_t cell; /* the first of them */
+    const struct op_row *row; /* of the load */
+    struct operand x;
+    uint32_t offset, k, mask;
+    uint32_t slot; /* where the result is as well, and how; or NONE and RESULT_ACC */
+    uint32_t form;
+};
+
 /* row of x and y; after a first operation with constant k on x if there is a step. */
 struct tail {
     const struct op_row *row; /* NULL: nothing to fuse with */
     const struct op_row *first;
     struct operand x, y;
     uint64_t k;
+    struct made made; /* x, if y is a constant */
 };
 
 /* A cell that has added a small constant to a slot: see fuse_increment. */
@@ -100,6 +119,7 @@ struct translation {
     uint32_t n, cap;
     uint32_t last;
     struct tail tail; /* the last cell, as long as its result is in the accumulator only */
+    struct made made;
     struct increment increment;
     bool negate; /* the condition on top is to be negated by the branch that follows */
 
@@ -138,6 +158,7 @@ bool uses(enum technique technique); /* translate.c */
 
 uint32_t emit(struct translation *t, enum handler h, uint32_t words);
 void unemit(struct translation *t); /* takes the last cell back */
+bool is_last(const struct translation *t, enum handler h);
 void set_field(struct translation *t, uint32_t cell, uint32_t field, uint32_t v);
 void put_vector(struct translation *t, uint32_t cell, uint64_t bytes); /* words 2, 3 */
 void set_imm32(struct translation *t, uint32_t cell, uint32_t v);
@@ -197,6 +218,8 @@ uint32_t emit_binary(struct translation *t, const struct op_row *row, struct ope
                      struct operand *y, enum handler *h);
 uint32_t emit_step(struct translation *t, const struct tail *steps, enum handler *h);
 void simple(struct translation *t, const struct op_row *row);
+/* The last cell has left x in the int accumulator, and nowhere else. */
+bool is_tail(const struct translation *t, uint32_t pos);
 bool other(struct translation *t,
            uint32_t op); /* variables, memories, tables; false: not one of these */
 /* The operand is about to be an index into the table: handlers look at 32 bits of it. */
@@ -208,6 +231,21 @@ struct memarg {
     uint64_t offset;
 };
 struct memarg read_memarg(struct translation *t);
+
+/* ---- translate_fuse.c ---- */
+/* Pops the condition and branches if it is sense, or not; the caller aims the cell. */
+uint32_t branch_on_top(struct translation *t, bool sense, bool back);
+uint32_t branch(struct translation *t, bool back); /* likewise, always */
+/* The operand at pos is what the cells `made` describes have left. */
+bool is_made(struct translation *t, uint32_t pos, enum made_kind kind);
+void note_load(struct translation *t, uint32_t cell, const struct op_row *row,
+               const struct operand *x, uint32_t offset);
+/* The last cell is row of x and a constant y; `before` is what was made when it began. */
+void note_binary(struct translation *t, uint32_t cell, const struct made *before);
+/* A load whose address a load has made; a store of a sum to where its first term was read. False:
+ * not so. */
+bool fuse_pointer(struct translation *t, const struct op_row *row, uint32_t offset);
+bool fuse_bump(struct translation *t, const struct op_row *row, uint32_t offset);
 
 /* ---- translate_simd.c ---- */
 void vector(struct translation *t, const struct op_row *row);

@@ -100,8 +100,6 @@ void read_block_type(struct translation *t, struct label *l)
     }
 }
 
-static uint32_t branch_on_top(struct translation *t, bool sense, bool back);
-
 static void block(struct translation *t, uint8_t op)
 {
     struct label *l = push_label(t, op);
@@ -130,7 +128,7 @@ static void open_else(struct translation *t)
         return;
     if (!t->dead) {
         flush(t, 0);
-        aim(t, l, emit(t, H_BR, 2), 0);
+        aim(t, l, branch(t, false), 0);
     }
     shrink(t, l->height);
     aim_here(t, l->else_cell);
@@ -202,107 +200,6 @@ void open_function(struct translation *t)
 
 /* ---- branches ---- */
 
-static void branch_operands(struct translation *t, uint32_t cell, const struct operand *x,
-                            const struct operand *y)
-{
-    if (x->class == 'S')
-        set_field(t, cell, 0, x->slot);
-    if (y->class == 'S')
-        set_field(t, cell, 1, y->slot);
-    else if (y->class == 'K')
-        t->code[cell + 2] = y->k;
-}
-
-static uint32_t fused_branch(struct translation *t, bool sense, bool back)
-{
-    const struct op_row *row = t->tail.row;
-    struct operand x = t->tail.x, y = t->tail.y;
-    uint32_t per_pair = row->inverse ? 2 : 4; /* those without an inverse have both senses */
-    if (!sense && row->inverse)
-        row = op_row(row->inverse);
-    uint32_t h = row->branch + (uint32_t)settle_pair(CLASSES_BRANCH, &x, &y) * per_pair + back;
-    if (!sense && !row->inverse)
-        h += 2;
-    unemit(t);
-    t->banks[BANK_INT].producer = NONE;
-    if (y.class == 'K' && row->from == WASM_I64)
-        y.k = (uint64_t)(int64_t)(int32_t)(uint32_t)y.k;
-    uint32_t cell = emit(t, (enum handler)h, y.class == 'K' ? 3 : 2);
-    branch_operands(t, cell, &x, &y);
-    return cell;
-}
-
-static bool can_fuse(const struct translation *t)
-{
-    return uses(TECHNIQUE_BRANCHES) && t->tail.row && !t->tail.first && t->tail.row->branch &&
-           t->stack[t->sp - 1].place == IN_ACC && t->banks[BANK_INT].producer == t->last &&
-           bank_of(t->stack[t->sp - 1].type) == BANK_INT;
-}
-
-/* The last cell, or the last but a comparison, has added to what is compared: one cell does it all.
- * NONE: not so. */
-static uint32_t fuse_increment(struct translation *t, bool sense)
-{
-    const struct increment inc = t->increment;
-    const struct op_row *row = NULL;
-    struct operand x = operand(t, t->sp - 1, 0), y = {'K', NONE, 0};
-    if (inc.cell == NONE || !uses(TECHNIQUE_INCREMENTS))
-        return NONE;
-    if (t->last == inc.cell && x.slot == inc.slot) {
-        row = op_row(OP_I32_NE);
-    } else if (can_fuse(t) && t->last == inc.cell + 2 && t->tail.row->increment) {
-        row = t->tail.row;
-        x = t->tail.x;
-        y = t->tail.y;
-        if (x.slot != inc.slot && y.slot == inc.slot && x.class != 'K') {
-            y = x;
-            x = t->tail.y;
-            row = op_row(row->mirror);
-        }
-    }
-    if (!row || x.slot != inc.slot || y.class == 'A' || y.slot == inc.slot)
-        return NONE;
-    if (!sense)
-        row = op_row(row->inverse);
-    x.class = inc.class;
-    enum handler h =
-        (enum handler)(row->increment + (uint32_t)settle_pair(CLASSES_INCREMENT, &x, &y));
-    pop(t);
-    t->last = inc.cell;
-    unemit(t);
-    uint32_t cell = emit(t, h, 3);
-    set_field(t, cell, 0, inc.slot);
-    set_field(t, cell, 1, inc.k);
-    t->code[cell + 2] = y.class == 'S' ? y.slot : y.k;
-    struct bank *bank = &t->banks[BANK_INT];
-    bank->producer = NONE;
-    bank->mirror = inc.slot;
-    t->increment.cell = NONE;
-    return cell;
-}
-
-/* Pops the condition; the caller aims the branch. */
-static uint32_t branch_on_top(struct translation *t, bool sense, bool back)
-{
-    sense ^= t->negate;
-    t->negate = false;
-    uint32_t cell = back ? fuse_increment(t, sense) : NONE;
-    if (cell != NONE)
-        return cell;
-    if (can_fuse(t)) {
-        pop(t);
-        return fused_branch(t, sense, back);
-    }
-    struct operand c = operand(t, t->sp - 1, 0);
-    settle(CLASSES_BY_HAND, &c);
-    pop(t);
-    enum handler h = sense ? H_BR_IF_S : H_BR_UNLESS_S;
-    cell = emit(t, (enum handler)(h + (c.class == 'A') + 2 * back), 2);
-    if (c.class == 'S')
-        set_field(t, cell, 0, c.slot);
-    return cell;
-}
-
 static bool in_place(const struct translation *t, const struct label *l)
 {
     return arity(l) == 0 || t->sp - arity(l) == l->height;
@@ -349,7 +246,7 @@ static void write_branch(struct translation *t, struct label *l)
         return;
     }
     move_values(t, l);
-    aim(t, l, emit(t, l->op == OP_LOOP ? H_BR_BACK : H_BR, 2), 0);
+    aim(t, l, branch(t, l->op == OP_LOOP), 0);
 }
 
 static void branch_if(struct translation *t, struct label *l)
@@ -425,6 +322,24 @@ static void aim_table(struct translation *t, struct label *l, uint32_t table, ui
     write_distance(t, &(struct fix){.cell = table, .word = word}, l->stub);
 }
 
+/* The index on top, less a constant that is added to it last. */
+static struct operand table_operand(struct translation *t, uint32_t *bias)
+{
+    struct operand index = operand(t, t->sp - 1, 0);
+    const struct tail tail = t->tail;
+    if (is_tail(t, t->sp - 1) && !tail.first && tail.row == op_row(OP_I32_ADD) &&
+        tail.y.class == 'K' && (int32_t)(uint32_t)tail.y.k == (int16_t)tail.y.k &&
+        uses(TECHNIQUE_STEPS)) {
+        unemit(t);
+        t->banks[BANK_INT].producer = NONE;
+        *bias = (uint16_t)tail.y.k;
+        index = tail.x;
+    }
+    if (index.slot != NONE)
+        index.class = 'S';
+    return index;
+}
+
 static void branch_table(struct translation *t)
 {
     uint32_t n = leb_u32(t);
@@ -433,9 +348,8 @@ static void branch_table(struct translation *t)
     t->p = targets;
     for (uint32_t i = t->sp - 1 - values; i < t->sp - 1; i++)
         force_home(t, i);
-    struct operand index = operand(t, t->sp - 1, 0);
-    if (index.slot != NONE)
-        index.class = 'S';
+    uint32_t bias = 0;
+    struct operand index = table_operand(t, &bias);
     pop(t);
     for (int b = 0; b < BANKS; b++)
         if (t->banks[b].entry != NONE)
@@ -443,6 +357,7 @@ static void branch_table(struct translation *t)
     uint32_t table = emit(t, index.class == 'A' ? H_BR_TABLE_A : H_BR_TABLE_S, 2 + n + 1);
     if (index.class == 'S')
         set_field(t, table, 0, index.slot);
+    set_field(t, table, 1, bias);
     set_imm32(t, table, n);
     for (uint32_t i = 0; i <= n; i++)
         aim_table(t, label_at(t, leb_u32(t)), table, table + 2 + i);

@@ -167,6 +167,8 @@ void load(struct translation *t, const struct op_row *row)
         return;
     }
     struct address a = {.offset = near_offset(t, (uint32_t)arg.offset, row->width)};
+    if (fuse_pointer(t, row, a.offset))
+        return;
     const struct value *v = &t->stack[t->sp - 1];
     if (v->place == AT_SUM ? !address_of_sum(t, row, v, &a)
                            : !address_of_constant(v, &a) && !address_of_tail(t, row, &a)) {
@@ -187,6 +189,8 @@ void load(struct translation *t, const struct op_row *row)
             set_field(t, cell, 2, a.y.slot);
         set_field(t, cell, 3, a.offset);
     }
+    if (a.mode == ADDRESS_PLAIN)
+        note_load(t, cell, row, &a.x, a.offset);
     end_result(t, cell, h, row->to);
 }
 
@@ -212,6 +216,8 @@ void store(struct translation *t, const struct op_row *row)
         return;
     }
     uint32_t offset = (uint32_t)arg.offset;
+    if (fuse_bump(t, row, offset))
+        return;
     if ((uint64_t)offset + row->width > GUARD_BYTES) {
         force_home(t, t->sp - 1);
         struct value v = pop(t);

@@ -77,8 +77,7 @@ static bool is_small(const struct op_row *row, uint64_t k)
     return v == (int16_t)v;
 }
 
-/* Is the value at pos the result of the last cell, and in the accumulator only? */
-static bool is_tail(const struct translation *t, uint32_t pos)
+bool is_tail(const struct translation *t, uint32_t pos)
 {
     return t->tail.row && t->stack[pos].place == IN_ACC && t->banks[BANK_INT].entry == pos &&
            t->banks[BANK_INT].producer == t->last;
@@ -103,10 +102,18 @@ static bool fuse_step(struct translation *t, const struct op_row *row, uint32_t 
     enum handler h;
     uint32_t cell = emit_step(t, &steps, &h);
     struct tail made = t->tail;
+    note_binary(t, cell, &(struct made){.kind = MADE_OTHER});
     end_result(t, cell, h, row->to);
     if (t->last == cell && uses(TECHNIQUE_ACCUMULATORS))
         t->tail = made;
     return true;
+}
+
+/* A comparison becomes part of the branch that follows: then its constant has a word of its own. */
+static bool branches_next(const struct translation *t)
+{
+    return (next_is(t, OP_BR_IF) || next_is(t, OP_IF)) && uses(TECHNIQUE_BRANCHES) &&
+           uses(TECHNIQUE_ACCUMULATORS);
 }
 
 static void binary(struct translation *t, const struct op_row *row)
@@ -129,7 +136,10 @@ static void binary(struct translation *t, const struct op_row *row)
     if (fuse_step(t, row, px, py))
         return;
     bool k_first = row->list == CLASSES_FBINARY && t->stack[py].place != CONSTANT;
-    struct operand y = operand(t, py, 32), x = operand(t, px, k_first ? 32 : 0);
+    bool any_k = compare && row->from == WASM_I64 && branches_next(t);
+    if (any_k)
+        flush(t, 2);
+    struct operand y = operand(t, py, any_k ? 64 : 32), x = operand(t, px, k_first ? 32 : 0);
     shrink(t, t->sp - 2);
     begin_result(t, row->to);
     if (row == op_row(OP_I32_SUB) && y.class == 'K') {
@@ -137,7 +147,9 @@ static void binary(struct translation *t, const struct op_row *row)
         y.k = (uint32_t)(0 - y.k);
     }
     enum handler h;
+    const struct made before = t->made;
     uint32_t cell = emit_binary(t, row, &x, &y, &h);
+    note_binary(t, cell, &before);
     end_result(t, cell, h, row->to);
 }
 

@@ -24,6 +24,7 @@ uint32_t emit(struct translation *t, enum handler h, uint32_t words)
     t->n += words;
     t->last = cell;
     t->tail.row = NULL;
+    t->made.kind = MADE_OTHER;
     return cell;
 }
 
@@ -33,7 +34,13 @@ void unemit(struct translation *t)
     t->n = t->last;
     t->last = NONE;
     t->tail.row = NULL;
+    t->made.kind = MADE_OTHER;
     t->increment.cell = NONE;
+}
+
+bool is_last(const struct translation *t, enum handler h)
+{
+    return t->last != NONE && t->code[t->last] == (uint64_t)(uintptr_t)t->exec->handlers[h];
 }
 
 void set_field(struct translation *t, uint32_t cell, uint32_t field, uint32_t v)
@@ -89,6 +96,7 @@ void forget(struct translation *t)
     }
     t->last = NONE;
     t->tail.row = NULL;
+    t->made.kind = MADE_OTHER;
     t->increment.cell = NONE;
 }
 
@@ -120,6 +128,8 @@ static void store_by_producer(struct translation *t, struct bank *bank, uint32_t
     if (t->last == bank->producer) {
         note_increment(t, t->last, slot);
         t->tail.row = NULL; /* somebody needs its result: no fusing */
+        t->made.slot = slot;
+        t->made.form = form;
     }
     bank->producer = NONE;
     bank->mirror = slot;
@@ -147,20 +157,25 @@ static void constant(struct translation *t, uint8_t type, uint32_t slot, uint64_
     wrote_slots(t, slot, type_slots(type));
 }
 
+/* Makes h of a last cell that is a move. */
+static bool append_move(struct translation *t, enum handler h, uint32_t to, uint32_t from)
+{
+    if (!is_last(t, H_MOVE) || !uses(TECHNIQUE_MOVES))
+        return false;
+    t->code[t->last] = (uint64_t)(uintptr_t)t->exec->handlers[h];
+    set_field(t, t->last, 2, to);
+    set_field(t, t->last, 3, from);
+    wrote_slots(t, to, 1);
+    return true;
+}
+
 static void move(struct translation *t, uint8_t type, uint32_t to, uint32_t from)
 {
     assert(has_slot(t, from));
     if (to == from)
         return;
-    uint64_t single = (uint64_t)(uintptr_t)t->exec->handlers[H_MOVE];
-    if (t->last != NONE && t->code[t->last] == single && type != WASM_V128 &&
-        uses(TECHNIQUE_MOVES)) {
-        t->code[t->last] = (uint64_t)(uintptr_t)t->exec->handlers[H_MOVE_TWO];
-        set_field(t, t->last, 2, to);
-        set_field(t, t->last, 3, from);
-        wrote_slots(t, to, 1);
+    if (type != WASM_V128 && append_move(t, H_MOVE_TWO, to, from))
         return;
-    }
     uint32_t cell = emit(t, type == WASM_V128 ? H_MOVE_V128 : H_MOVE, 2);
     set_field(t, cell, 0, to);
     set_field(t, cell, 1, from);
@@ -286,6 +301,8 @@ static bool fits(uint8_t type, uint64_t v, uint32_t bits)
         return s == (int16_t)s;
     case 32: /* f64 constants take a word of their own */
         return s == (int32_t)s || type == WASM_F64;
+    case 64:
+        return true;
     default:
         return false;
     }
@@ -396,6 +413,8 @@ static void move_to_pinned(struct translation *t, uint32_t pos, uint32_t slot)
                      : v.type == WASM_F64 ? H_STORE_F64_PIN
                                           : H_STORE_ACC_PIN;
     uint32_t from = v.place == IN_ACC ? NONE : force_slot(t, pos);
+    if (from != NONE && !is_float && append_move(t, H_MOVE_MOVE_PIN, slot, from))
+        return;
     if (from != NONE)
         h = is_float ? H_MOVE_FPIN : H_MOVE_PIN;
     uint32_t cell = emit(t, h, 2);

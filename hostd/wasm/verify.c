@@ -267,8 +267,10 @@ static bool check_cell(struct verifier *v)
     for (uint32_t i = 0; i < 4; i++)
         if (!check_field(v, fields, i))
             return false;
-    if (handler_shape(v->handler)->third == 'r' &&
-        !check_slots(v, (uint32_t)v->code->cells[v->cell + 2], 1))
+    char third = handler_shape(v->handler)->third;
+    if (third == 'r' && !check_slots(v, (uint32_t)v->code->cells[v->cell + 2], 1))
+        return false;
+    if (third == 'w' && !check_slots(v, (uint16_t)v->code->cells[v->cell + 2], 1))
         return false;
     return check_indices(v) && check_pointers(v);
 }
@@ -280,7 +282,7 @@ static bool check_last(struct verifier *v)
         H_BR,          H_BR_BACK,   H_BR_TABLE_S,    H_BR_TABLE_A,  H_UNREACHABLE,
         H_RETURN,      H_RETURN_S,  H_RETURN_A,      H_RETURN_F32,  H_RETURN_F64,
         H_THROW,       H_THROW_REF, H_RETURN_V128_S, H_RETURN_V128, H_RETURN_MANY,
-        H_RETURN_CALL,
+        H_RETURN_CALL, H_CONST_BR,  H_CONST_BR_BACK, H_ADD_BR,      H_ADD_BR_BACK,
     };
     for (size_t i = 0; i < ARRAY_LEN(ends); i++)
         if (v->handler == ends[i])

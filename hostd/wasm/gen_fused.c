@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Part of the program that expands ops.def: the families that do the work of cells that follow each
+ * other. All are of i32, and in the order translate_fuse.c counts in. */
+#include "hostd/wasm/gen_ops.h"
+
+static const char *const senses[] = {"EQ", "NE"};
+static const char *const directions[] = {"", "_BACK"};
+
+/* The pointer's offset in field 2, that of what it points to in field 3. */
+void loaded(const struct row *r)
+{
+    for (const char *c = list_of("LOADED"); *c; c = next_class(c, 1)) {
+        for (int d = 0; d < 3; d++) {
+            begin("LOADED_%s_%c%s", r->name, *c, results[d]);
+            touches_memory();
+            means(2, "kk");
+            text("    uint32_t pointer;\n    %s v;\n", r->check);
+            text("    READ_MEMORY(pointer, (uint64_t)%s + field(pc, 2));\n", get("i32", *c, 1));
+            text("    READ_MEMORY(v, (uint64_t)pointer + field(pc, 3));\n");
+            text("    SET_i32(%s);\n", r->expr);
+            keep("i32", results[d], "");
+            finish_next(2);
+        }
+    }
+}
+
+/* What a cell that may run out of fuel does when it branches, and when it does not: nothing is
+ * changed before the fuel is there. */
+static void branch_keeping(const char *condition, const char *form, int back)
+{
+    text("    if (%s) {\n", condition);
+    if (back)
+        text("        USE_FUEL;\n");
+    text("        SET_i32(x);\n");
+    keep("i32", form, "    ");
+    text("        BRANCH;\n    }\n    SET_i32(x);\n");
+    keep("i32", form, "");
+}
+
+/* Offset and constant are the halves of word 2. */
+void load_branch(const struct row *r)
+{
+    for (const char *c = list_of("LOADED"); *c; c = next_class(c, 1)) {
+        for (int i = 0; i < 3 * 2 * 2; i++) {
+            const char *form = results[i / 4], *sense = senses[i / 2 % 2];
+            begin("IF_%s_%s_%c%s%s", r->name, sense, *c, form, directions[i % 2]);
+            touches_memory();
+            means(2, "bb");
+            text("    %s v;\n    READ_MEMORY(v, (uint64_t)%s + LOW(pc[2]));\n", r->check,
+                 get("i32", *c, 1));
+            text("    const uint32_t x = %s;\n", r->expr);
+            branch_keeping(i / 2 % 2 ? "x != HIGH(pc[2])" : "x == HIGH(pc[2])", form, i % 2);
+            finish_next(3);
+        }
+    }
+}
+
+/* Fields of word 2: slot of the result, mask, and the constant in its upper half. */
+void masked(const struct row *r)
+{
+    for (const char *c = list_of("LOADED"); *c; c = next_class(c, 1)) {
+        for (int i = 0; i < 2 * 2; i++) {
+            begin("IF_MASKED_%s_%c%s%s", r->name, *c, results[i / 2], directions[i % 2]);
+            text("    const uint32_t x = (%s + GET_i32_K16(1)) & (LOW(pc[2]) >> 16);\n",
+                 get("i32", *c, 0));
+            text("    const uint32_t y = HIGH(pc[2]);\n");
+            means(1, "kbb");
+            if (i / 2)
+                means_third('w');
+            text("    if (%s) {\n%s        SET_i32(x);\n%s        BRANCH;\n    }\n", r->expr,
+                 i % 2 ? "        USE_FUEL;\n" : "",
+                 i / 2 ? "        fp[(uint16_t)pc[2]] = x;\n" : "");
+            text("    SET_i32(x);\n%s", i / 2 ? "    fp[(uint16_t)pc[2]] = x;\n" : "");
+            finish_next(3);
+        }
+    }
+}
