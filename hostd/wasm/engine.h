@@ -308,6 +308,7 @@ struct trap_note {
 struct wasm_vm {
     uint64_t fuel_used;
     _Atomic uint64_t fuel_stop; /* pausing writes 0 here, from any thread */
+    const uint64_t *loop; /* where the last backward branch went (BRANCH_BACK) */
     struct wasm_inst *inst;
     struct func_code *code; /* the running function; NULL at an entry from the host */
     uint64_t mem_size;      /* of inst's memory */

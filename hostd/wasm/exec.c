@@ -233,7 +233,7 @@ HANDLER(CONST_BR_BACK)
 {
     USE_FUEL;
     SLOT(0) = pc[2];
-    BRANCH;
+    BRANCH_AGAIN;
 }
 HANDLER(ADD_BR)
 {
@@ -244,7 +244,7 @@ HANDLER(ADD_BR_BACK)
 {
     USE_FUEL;
     SLOT(0) = as_u32(GET_i32_S(1) + WORD_i32);
-    BRANCH;
+    BRANCH_AGAIN;
 }
 #define BRANCH_HANDLER(name, condition, go) \
     HANDLER(name)                           \

@@ -5,6 +5,7 @@
 
 static const char *const senses[] = {"EQ", "NE"};
 static const char *const directions[] = {"", "_BACK"};
+static const char *const ways[] = {"BRANCH", "BRANCH_AGAIN"};
 
 /* The pointer's offset in field 2, that of what it points to in field 3. */
 void loaded(const struct row *r)
@@ -33,7 +34,7 @@ static void branch_keeping(const char *condition, const char *form, int back)
         text("        USE_FUEL;\n");
     text("        SET_i32(x);\n");
     keep("i32", form, "    ");
-    text("        BRANCH;\n    }\n    SET_i32(x);\n");
+    text("        %s;\n    }\n    SET_i32(x);\n", ways[back]);
     keep("i32", form, "");
 }
 
@@ -67,9 +68,9 @@ void masked(const struct row *r)
             means(1, "kbb");
             if (i / 2)
                 means_third('w');
-            text("    if (%s) {\n%s        SET_i32(x);\n%s        BRANCH;\n    }\n", r->expr,
+            text("    if (%s) {\n%s        SET_i32(x);\n%s        %s;\n    }\n", r->expr,
                  i % 2 ? "        USE_FUEL;\n" : "",
-                 i / 2 ? "        fp[(uint16_t)pc[2]] = x;\n" : "");
+                 i / 2 ? "        fp[(uint16_t)pc[2]] = x;\n" : "", ways[i % 2]);
             text("    SET_i32(x);\n%s", i / 2 ? "    fp[(uint16_t)pc[2]] = x;\n" : "");
             finish_next(3);
         }

@@ -365,7 +365,7 @@ static void increment_branch(const struct row *r)
             operand_or_word('y', "i32", c[1], 0);
         }
         const char *set = c[0] == 'L' ? "SET_i32(x), KEEP_i32, PIN_i32" : "SET_i32(x), KEEP_i32";
-        text("    if (%s) {\n        USE_FUEL;\n        %s;\n        BRANCH;\n    }\n", r->expr,
+        text("    if (%s) {\n        USE_FUEL;\n        %s;\n        BRANCH_AGAIN;\n    }\n", r->expr,
              set);
         text("    %s;\n", set);
         finish_next(3);

@@ -132,10 +132,23 @@ static inline v128 with_f64(v128 v, double x)
 #endif
 
 #define BRANCH NEXT((int32_t)imm32(pc))
-#define BRANCH_BACK \
-    do {            \
-        USE_FUEL;   \
-        BRANCH;     \
+/* Backward, after USE_FUEL. Where it goes is most often where the last one went: taken from there,
+ * pc depends on no load that depends on pc, so that the processor starts the next round of a loop
+ * before the distance is there. It must not see that both are equal. */
+#define BRANCH_AGAIN                                                \
+    do {                                                            \
+        const uint64_t *const target = pc + (int32_t)imm32(pc);     \
+        pc = vm->loop;                                              \
+        if (UNLIKELY(pc != target))                                 \
+            pc = vm->loop = target;                                 \
+        else                                                        \
+            __asm__("" : "+r"(pc));                                 \
+        GO;                                                         \
+    } while (0)
+#define BRANCH_BACK   \
+    do {              \
+        USE_FUEL;     \
+        BRANCH_AGAIN; \
     } while (0)
 
 #ifdef CHECK_BOUNDS
