@@ -117,6 +117,7 @@ size_t code_offset(struct func_code *code, enum exec_kind kind, const uint64_t *
     X(STEPS)        /* two integer operations in one */                                   \
     X(INCREMENTS)   /* increment, compare and branch in one */                            \
     X(MOVES)        /* two moves in one */                                                \
+    X(TRIPLES)      /* two operations of three operands in one */                         \
     X(POINTERS)     /* two loads in one, the second through what the first reads */       \
     X(BUMPS)        /* load, add a constant and store in one */                           \
     X(LOAD_BRANCHES) /* load, compare and branch in one */                                \

@@ -7,6 +7,51 @@ static const char *const senses[] = {"EQ", "NE"};
 static const char *const directions[] = {"", "_BACK"};
 static const char *const ways[] = {"BRANCH", "BRANCH_AGAIN"};
 
+static const char *const once_or_twice[] = {"INCREMENT", "INCREMENTS"};
+
+/* x + constant, which becomes x, compared with y; backward. A pinned x is in a slot too. INCREMENTS do
+ * the same to another slot first: it and its constant are the upper fields of word 2. */
+void increment(const struct row *r)
+{
+    for (const char *c = list_of("INCREMENT"); *c; c = next_class(c, 2)) {
+        for (int two = 0; two < 2; two++) {
+            const char *set =
+                c[0] == 'L' ? "SET_i32(x), KEEP_i32, PIN_i32" : "SET_i32(x), KEEP_i32";
+            const char *other = two ? "*other = z, " : "";
+            begin("%s_%s_%.2s", once_or_twice[two], r->name, c);
+            text("    const uint32_t x = %s + GET_i32_K16(1);\n", get("i32", c[0], 0));
+            text("    const uint32_t y = %s;\n", c[1] == 'S'   ? "(uint32_t)fp[(uint16_t)pc[2]]"
+                                                 : c[1] == 'K' ? "WORD_i32"
+                                                               : "(uint32_t)pin");
+            if (two)
+                text("    uint64_t *const other = &fp[(uint16_t)HIGH(pc[2])];\n"
+                     "    const uint32_t z = (uint32_t)*other + (uint32_t)((int64_t)pc[2] >> "
+                     "48);\n");
+            means(0, "mkbb");
+            means_third("r.xm"[two * 2 + (c[1] != 'S')]);
+            text("    if (%s) {\n        USE_FUEL;\n        %s%s;\n        BRANCH_AGAIN;\n    }\n",
+                 r->expr, other, set);
+            text("    %s%s;\n", other, set);
+            finish_next(3);
+        }
+    }
+}
+
+/* (x first y) second z, z in a slot. */
+void triple(const struct row *r, const struct row *first, const struct row *second)
+{
+    for (const char *c = list_of("TRIPLE"); *c; c = next_class(c, 2)) {
+        for (int d = 0; d < 3; d++) {
+            begin("%s_%.2sS%s", r->name, c, results[d]);
+            text("    uint32_t x = %s, y = %s;\n", get("i32", c[0], 1), get("i32", c[1], 2));
+            text("    x = %s;\n    y = %s;\n", first->expr, get("i32", 'S', 3));
+            text("    SET_i32(%s);\n", second->expr);
+            keep("i32", results[d], "");
+            finish_next(2);
+        }
+    }
+}
+
 /* The pointer's offset in field 2, that of what it points to in field 3. */
 void loaded(const struct row *r)
 {

@@ -42,6 +42,8 @@ static const struct row rows[] = {
 #define SHIFT(op, shape, bits_, e) {F_SHIFT, #op, #shape, "v128", .expr = #e, .bits = bits_},
 #define EXTRACT(op, lane, to_, e) {F_EXTRACT, #op, "v128", #to_, .check = #lane, .expr = #e},
 #define REPLACE(op, lane, from_, e) {F_REPLACE, #op, #from_, "v128", .check = #lane, .expr = #e},
+#define TRIPLE(first, second, type) \
+    {F_TRIPLE, #first "_" #second, #type, #type, .inverse = #first, .mirror = #second},
 #define LOADED(op, stored, e) {F_LOADED, #op, .check = #stored, .expr = #e},
 #define LOAD_BRANCH(op, stored, e) {F_LOAD_BRANCH, #op, .check = #stored, .expr = #e},
 #define MASKED(op, e) {F_MASKED, #op, .expr = #e},
@@ -351,27 +353,6 @@ static void compare_branch(const struct row *r)
     }
 }
 
-/* x + constant, which becomes x, compared with y; i32, backward. A pinned x is in a slot too. */
-static void increment_branch(const struct row *r)
-{
-    for (const char *c = list_of("INCREMENT"); *c; c = next_class(c, 2)) {
-        begin("INCREMENT_%s_%.2s", r->name, c);
-        text("    const uint32_t x = %s + GET_i32_K16(1);\n", get("i32", c[0], 0));
-        means(0, "mkbb");
-        if (c[1] == 'S') {
-            text("    const uint32_t y = (uint32_t)fp[pc[2]];\n");
-            h.third = 'r';
-        } else {
-            operand_or_word('y', "i32", c[1], 0);
-        }
-        const char *set = c[0] == 'L' ? "SET_i32(x), KEEP_i32, PIN_i32" : "SET_i32(x), KEEP_i32";
-        text("    if (%s) {\n        USE_FUEL;\n        %s;\n        BRANCH_AGAIN;\n    }\n", r->expr,
-             set);
-        text("    %s;\n", set);
-        finish_next(3);
-    }
-}
-
 static void unary(const struct row *r)
 {
     for (const char *c = list_of(values_list(r)); *c; c = next_class(c, 1)) {
@@ -588,7 +569,7 @@ static void handlers(const struct row *r)
     case F_COMPARE:
         compare_branch(r);
         if (strcmp(r->from, "i32") == 0)
-            increment_branch(r);
+            increment(r);
         binary(r);
         break;
     case F_TEST:
@@ -627,6 +608,9 @@ static void handlers(const struct row *r)
         replace(r);
         break;
     case F_SAME:
+        break;
+    case F_TRIPLE:
+        triple(r, row_of(r->inverse), row_of(r->mirror));
         break;
     case F_LOADED:
         loaded(r);
@@ -707,8 +691,9 @@ static void op_row(const struct row *r)
 
 static void step_row(const struct row *r)
 {
-    if (r->family == F_STEP)
-        printf("{OP_%s, OP_%s, H_%s_SS},\n", r->inverse, r->mirror, r->name);
+    if (r->family == F_STEP || r->family == F_TRIPLE)
+        printf("{OP_%s, OP_%s, H_%s_SS%s, %d},\n", r->inverse, r->mirror, r->name,
+               r->family == F_TRIPLE ? "S" : "", r->family == F_TRIPLE);
 }
 
 int main(int argc, char **argv)

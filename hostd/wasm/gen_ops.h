@@ -21,6 +21,7 @@ enum family {
     F_SAME,
     F_TEST,
     F_STEP,
+    F_TRIPLE,
     F_LOADED,
     F_LOAD_BRANCH,
     F_MASKED,
@@ -48,7 +49,7 @@ struct row {
 void begin(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void text(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void means(int field, const char *meaning);
-void means_third(char meaning); /* word 2 */
+void means_third(char meaning); /* word 2: ops.h */
 void touches_memory(void);      /* so it exists once per exec_kind */
 void finish(int words);
 void finish_next(int words); /* the next cell lies behind so many words */
@@ -65,6 +66,8 @@ const char *next_class(const char *list, size_t n); /* n letters each */
 
 /* ---- gen_fused.c ---- */
 
+void increment(const struct row *r);
+void triple(const struct row *r, const struct row *first, const struct row *second);
 void loaded(const struct row *r);
 void load_branch(const struct row *r);
 void masked(const struct row *r);

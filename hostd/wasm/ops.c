@@ -46,14 +46,16 @@ uint32_t result_forms(const struct op_row *row)
 
 static const struct {
     uint16_t first, second, base;
+    bool triple;
 } steps[] = {
 #include "hostd/wasm/ops_steps.inc"
 };
 
-uint16_t op_step(const struct op_row *first, const struct op_row *second)
+uint16_t op_step(const struct op_row *first, const struct op_row *second, bool triple)
 {
     for (size_t i = 0; i < ARRAY_LEN(steps); i++)
-        if (op_row(steps[i].first) == first && op_row(steps[i].second) == second)
+        if (steps[i].triple == triple && op_row(steps[i].first) == first &&
+            op_row(steps[i].second) == second)
             return steps[i].base;
     return 0;
 }

@@ -65,7 +65,7 @@ struct op_row {
     uint16_t base;                   /* first handler of the family */
     uint16_t address[ADDRESS_MODES]; /* of a load or store: first handler; 0: not there */
     uint16_t branch;                 /* first of those on its result; 0: none */
-    uint16_t increment;              /* of a comparison: first of those of a sum */
+    uint16_t increment;              /* of a comparison: first of those of sums, by pairs */
     uint16_t inverse;                /* opcode with the opposite result; 0: none */
     uint16_t mirror;                 /* opcode for exchanged operands */
     uint16_t loaded;                 /* of a load: first of those through a pointer in memory */
@@ -74,8 +74,8 @@ struct op_row {
 };
 uint32_t result_forms(const struct op_row *row);
 const struct op_row *op_row(uint32_t op); /* family OPS_NONE: not a simple instruction */
-/* First handler of (x first K) second y; 0: there is none. */
-uint16_t op_step(const struct op_row *first, const struct op_row *second);
+/* First handler of (x first K) second y, or of (x first y) second z; 0: there is none. */
+uint16_t op_step(const struct op_row *first, const struct op_row *second, bool triple);
 
 /* What a cell consists of: the four 16-bit fields of its second word, a letter each.
  *
@@ -89,7 +89,7 @@ uint16_t op_step(const struct op_row *first, const struct op_row *second);
  *   n  how many                       halves, 1 << 32 set in those of backward branches */
 struct handler_shape {
     char fields[5];
-    char third;    /* slot in word 2: r is the lower half, w the lowest field */
+    char third;    /* slots in word 2: r lowest field read, w written; m field 2 both; x r and m */
     uint8_t words; /* length; of a branch table without what follows. 0: never in code */
 };
 const struct handler_shape *handler_shape(enum handler h);

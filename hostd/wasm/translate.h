@@ -81,7 +81,9 @@ struct tail {
 struct increment {
     uint32_t cell; /* NONE: none since the last label */
     uint32_t slot, k;
-    char class; /* 'L' when the slot is a pinned local's */
+    char class;         /* 'L' when the slot is a pinned local's */
+    uint32_t other;     /* what the cell before it has added to, if it was one of these, else NONE */
+    uint32_t other_k;
 };
 
 struct label {

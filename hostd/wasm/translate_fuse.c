@@ -140,15 +140,17 @@ static uint32_t fuse_increment(struct translation *t, bool sense)
     if (!sense)
         row = op_row(row->inverse);
     x.class = inc.class;
-    enum handler h =
-        (enum handler)(row->increment + (uint32_t)settle_pair(CLASSES_INCREMENT, &x, &y));
+    bool two = inc.other != NONE && inc.other != y.slot;
+    uint32_t pair = (uint32_t)settle_pair(CLASSES_INCREMENT, &x, &y);
     pop(t);
-    t->last = inc.cell;
+    t->last = two ? inc.cell - 2 : inc.cell;
     unemit(t);
-    uint32_t cell = emit(t, h, 3);
+    uint32_t cell = emit(t, (enum handler)(row->increment + pair * 2 + two), 3);
     set_field(t, cell, 0, inc.slot);
     set_field(t, cell, 1, inc.k);
-    t->code[cell + 2] = y.class == 'S' ? y.slot : y.k;
+    t->code[cell + 2] = y.class == 'S' ? y.slot : (uint32_t)y.k;
+    if (two)
+        t->code[cell + 2] |= (uint64_t)inc.other << 32 | (uint64_t)inc.other_k << 48;
     struct bank *bank = &t->banks[BANK_INT];
     bank->producer = NONE;
     bank->mirror = inc.slot;

@@ -86,12 +86,20 @@ struct address {
     uint32_t offset; /* or the constant of the mode */
 };
 
+/* Has the last cell read less than 32 bits into the local, so that it is small? */
+static bool is_narrow(const struct translation *t, uint32_t local)
+{
+    return t->made.kind == MADE_LOAD && t->made.slot == local_slot(t, local) &&
+           (t->made.row == op_row(OP_I32_LOAD8_U) || t->made.row == op_row(OP_I32_LOAD16_U));
+}
+
 /* The sum on the symbolic stack, as the mode it makes; false, and nothing changed: none does. */
 static bool address_of_sum(const struct translation *t, const struct op_row *row,
                            const struct value *v, struct address *a)
 {
     bool plain = v->shift == 0, scaled = v->shift == row->shift;
-    if ((!plain && !scaled) || (v->other == NONE ? a->offset != 0 : a->offset > UINT16_MAX))
+    bool no_wrap = a->offset == 0 || (v->k == 0 && is_narrow(t, (uint32_t)v->v));
+    if ((!plain && !scaled) || (v->other == NONE ? !no_wrap : a->offset > UINT16_MAX))
         return false;
     enum address_mode mode = v->other == NONE ? (plain ? ADDRESS_OFFSET : ADDRESS_SCALED)
                                               : (plain ? ADDRESS_SUM : ADDRESS_INDEXED);
@@ -103,7 +111,7 @@ static bool address_of_sum(const struct translation *t, const struct op_row *row
         a->y = a->x;
         a->x = local_operand(t, v->other);
     } else {
-        a->offset = v->k;
+        a->offset += v->k;
     }
     return true;
 }

@@ -58,7 +58,7 @@ uint32_t emit_binary(struct translation *t, const struct op_row *row, struct ope
 uint32_t emit_step(struct translation *t, const struct tail *steps, enum handler *h)
 {
     struct tail s = *steps;
-    *h = of_pair(op_step(s.first, s.row), CLASSES_STEP, &s.x, &s.y, RESULT_FORMS);
+    *h = of_pair(op_step(s.first, s.row, false), CLASSES_STEP, &s.x, &s.y, RESULT_FORMS);
     uint32_t cell = emit(t, *h, 2);
     if (s.x.class == 'S')
         set_field(t, cell, 1, s.x.slot);
@@ -90,7 +90,7 @@ static bool fuse_step(struct translation *t, const struct op_row *row, uint32_t 
     uint32_t other = is_tail(t, px) ? py : px;
     bool fits = is_tail(t, px) || (row->commutes && is_tail(t, py));
     if (!fits || !uses(TECHNIQUE_STEPS) || t->tail.first || t->tail.y.class != 'K' ||
-        !is_small(row, t->tail.y.k) || op_step(t->tail.row, row) == 0)
+        !is_small(row, t->tail.y.k) || op_step(t->tail.row, row, false) == 0)
         return false;
     const struct value *v = &t->stack[other];
     bool constant = v->place == CONSTANT && is_small(row, v->v) && uses(TECHNIQUE_CONSTANTS);
@@ -116,6 +116,32 @@ static bool branches_next(const struct translation *t)
            uses(TECHNIQUE_ACCUMULATORS);
 }
 
+/* Likewise with an operand of the last cell that is no constant; the other one lies in a slot. */
+static bool fuse_triple(struct translation *t, const struct op_row *row, uint32_t px, uint32_t py)
+{
+    uint32_t other = is_tail(t, px) ? py : px;
+    const struct value *v = &t->stack[other];
+    struct operand x = t->tail.x, y = t->tail.y;
+    if ((!is_tail(t, px) && !is_tail(t, py)) || t->tail.first || y.class == 'K' ||
+        !uses(TECHNIQUE_TRIPLES) || (v->place != AT_HOME && v->place != AT_LOCAL))
+        return false;
+    uint32_t base = op_step(t->tail.row, row, true);
+    if (base == 0)
+        return false;
+    enum handler h = of_pair(base, CLASSES_TRIPLE, &x, &y, RESULT_FORMS);
+    uint32_t z = force_slot(t, other);
+    shrink(t, t->sp - 2);
+    unemit(t);
+    uint32_t cell = emit(t, h, 2);
+    if (x.class == 'S')
+        set_field(t, cell, 1, x.slot);
+    if (y.class == 'S')
+        set_field(t, cell, 2, y.slot);
+    set_field(t, cell, 3, z);
+    end_result(t, cell, h, row->to);
+    return true;
+}
+
 static void binary(struct translation *t, const struct op_row *row)
 {
     if (make_sum(t, row))
@@ -133,7 +159,7 @@ static void binary(struct translation *t, const struct op_row *row)
         if (compare)
             row = op_row(row->mirror);
     }
-    if (fuse_step(t, row, px, py))
+    if (fuse_step(t, row, px, py) || fuse_triple(t, row, px, py))
         return;
     bool k_first = row->list == CLASSES_FBINARY && t->stack[py].place != CONSTANT;
     bool any_k = compare && row->from == WASM_I64 && branches_next(t);

@@ -114,7 +114,17 @@ static void note_increment(struct translation *t, uint32_t cell, uint32_t slot)
         tail->x.slot != slot || (int32_t)(uint32_t)tail->y.k != (int16_t)tail->y.k)
         return;
     bool pinned = t->pins[BANK_INT] != NONE && local_slot(t, t->pins[BANK_INT]) == slot;
-    t->increment = (struct increment){cell, slot, (uint16_t)tail->y.k, pinned ? 'L' : 'S'};
+    const struct increment before = t->increment;
+    t->increment = (struct increment){.cell = cell,
+                                      .slot = slot,
+                                      .k = (uint16_t)tail->y.k,
+                                      .class = pinned ? 'L' : 'S',
+                                      .other = NONE};
+    if (before.cell != NONE && before.cell + 2 == cell && before.class == 'S' &&
+        before.slot != slot) {
+        t->increment.other = before.slot;
+        t->increment.other_k = before.k;
+    }
 }
 
 /* Makes the producer of the bank's value store it in slot as well. */

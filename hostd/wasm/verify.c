@@ -268,9 +268,9 @@ static bool check_cell(struct verifier *v)
         if (!check_field(v, fields, i))
             return false;
     char third = handler_shape(v->handler)->third;
-    if (third == 'r' && !check_slots(v, (uint32_t)v->code->cells[v->cell + 2], 1))
+    if (strchr("rwx", third) && !check_slots(v, (uint16_t)v->code->cells[v->cell + 2], 1))
         return false;
-    if (third == 'w' && !check_slots(v, (uint16_t)v->code->cells[v->cell + 2], 1))
+    if (strchr("mx", third) && !check_slots(v, (uint16_t)(v->code->cells[v->cell + 2] >> 32), 1))
         return false;
     return check_indices(v) && check_pointers(v);
 }
