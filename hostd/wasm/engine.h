@@ -106,24 +106,25 @@ size_t code_offset(struct func_code *code, enum exec_kind kind, const uint64_t *
 
 /* What makes translated code fast; each can be switched off, which changes speed and nothing
  * else. For tests and measurements: not while other threads translate. */
-#define TECHNIQUES(X)                                                                     \
-    X(ACCUMULATORS) /* a value that the next instruction uses stays in the accumulator */ \
-    X(CONSTANTS)    /* constants are operands */                                          \
-    X(PICKING)      /* bytes of vectors are picked by pshufb, where there is one */       \
-    X(FOLDED_SETS)  /* local.set is where its value's producer stores it */               \
-    X(REMEMBERING)  /* a slot is known to equal the accumulator */                        \
-    X(BRANCHES)     /* compare and branch in one */                                       \
-    X(ADDRESSES)    /* sums of locals and constants are part of loads and stores */       \
-    X(STEPS)        /* two integer operations in one */                                   \
-    X(INCREMENTS)   /* increment, compare and branch in one */                            \
-    X(MOVES)        /* two moves in one */                                                \
-    X(TRIPLES)      /* two operations of three operands in one */                         \
-    X(POINTERS)     /* two loads in one, the second through what the first reads */       \
-    X(BUMPS)        /* load, add a constant and store in one */                           \
-    X(LOAD_BRANCHES) /* load, compare and branch in one */                                \
-    X(MASKS)        /* mask, compare and branch in one */                                 \
-    X(JUMPS)        /* set a local to a constant or a sum and branch in one */            \
-    X(PINS)         /* a loop's most used locals lie in registers as well */
+#define TECHNIQUES(X)                                                                       \
+    X(ACCUMULATORS)   /* a value that the next instruction uses stays in the accumulator */ \
+    X(CONSTANTS)      /* constants are operands */                                          \
+    X(PICKING)        /* bytes of vectors are picked by pshufb, where there is one */       \
+    X(FOLDED_SETS)    /* local.set is where its value's producer stores it */               \
+    X(REMEMBERING)    /* a slot is known to equal the accumulator */                        \
+    X(BRANCHES)       /* compare and branch in one */                                       \
+    X(ADDRESSES)      /* sums of locals and constants are part of loads and stores */       \
+    X(STEPS)          /* two integer operations in one */                                   \
+    X(INCREMENTS)     /* increment, compare and branch in one */                            \
+    X(MOVES)          /* two moves in one */                                                \
+    X(TRIPLES)        /* two operations of three operands in one */                         \
+    X(POINTERS)       /* two loads in one, the second through what the first reads */       \
+    X(BUMPS)          /* load, add a constant and store in one */                           \
+    X(LOAD_BRANCHES)  /* load, compare and branch in one */                                 \
+    X(STORE_BRANCHES) /* store, and branch on what the accumulator has, in one */           \
+    X(MASKS)          /* mask, compare and branch in one */                                 \
+    X(JUMPS)          /* set a local to a constant or a sum and branch in one */            \
+    X(PINS)           /* a loop's most used locals lie in registers as well */
 enum technique {
 #define X(name) TECHNIQUE_##name,
     TECHNIQUES(X)
@@ -309,7 +310,7 @@ struct trap_note {
 struct wasm_vm {
     uint64_t fuel_used;
     _Atomic uint64_t fuel_stop; /* pausing writes 0 here, from any thread */
-    const uint64_t *loop; /* where the last backward branch went (BRANCH_BACK) */
+    const uint64_t *loop;       /* where the last backward branch went (BRANCH_BACK) */
     struct wasm_inst *inst;
     struct func_code *code; /* the running function; NULL at an entry from the host */
     uint64_t mem_size;      /* of inst's memory */

@@ -55,7 +55,7 @@ static inline struct wasm_table *table_of(const struct wasm_vm *vm, uint32_t ind
     acc = ea
 #define PRODUCE_FAR_S PRODUCE_FAR(GET_i32_S(1))
 #define PRODUCE_FAR_A PRODUCE_FAR(GET_i32_A(1))
-#define PRODUCE_BUMP(x)                             \
+#define PRODUCE_BUMP(x)                            \
     const uint64_t at = (uint64_t)(x) + imm32(pc); \
     uint32_t v;                                    \
     READ_MEMORY(v, at);                            \
@@ -262,11 +262,11 @@ BRANCH_HANDLER(BR_UNLESS_A, !GET_i32_A(0), BRANCH)
 BRANCH_HANDLER(BR_UNLESS_S_BACK, !GET_i32_S(0), BRANCH_BACK)
 BRANCH_HANDLER(BR_UNLESS_A_BACK, !GET_i32_A(0), BRANCH_BACK)
 
-#define BRANCH_TABLE(index)                                 \
+#define BRANCH_TABLE(index)                                          \
     const uint32_t wanted = (index) + GET_i32_K16(1), n = imm32(pc); \
-    const uint64_t way = pc[2 + (wanted < n ? wanted : n)]; \
-    if (way >> 32)                                          \
-        USE_FUEL;                                           \
+    const uint64_t way = pc[2 + (wanted < n ? wanted : n)];          \
+    if (way >> 32)                                                   \
+        USE_FUEL;                                                    \
     NEXT((int32_t)(uint32_t)way)
 HANDLER(BR_TABLE_S)
 {

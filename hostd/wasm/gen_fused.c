@@ -101,6 +101,29 @@ void load_branch(const struct row *r)
     }
 }
 
+/* The offset is in word 2. Without fuel for the branch the cell runs again: then nothing is stored yet,
+ * but what the store would trap of comes first. */
+void store_branch(const struct row *r)
+{
+    for (const char *c = list_of("STORE_BRANCH"); *c; c = next_class(c, 2)) {
+        for (int i = 0; i < 2 * 2; i++) {
+            begin("%s_%s_%.2s%s", r->name, i / 2 ? "UNLESS" : "IF", c, directions[i % 2]);
+            touches_memory();
+            means(2, "bb");
+            text("    const %s v = (%s)%s;\n", r->check, r->check, get("i32", c[1], 1));
+            text("    const uint64_t at = (uint64_t)%s + LOW(pc[2]);\n", get("i32", c[0], 0));
+            text("    const bool taken = %s(uint32_t)acc;\n", i / 2 ? "!" : "!!");
+            if (i % 2)
+                text("    if (UNLIKELY(OUT_OF_FUEL) && taken) {\n        TOUCH_MEMORY(v, at);\n"
+                     "        LEAVE(EXIT_FUEL);\n    }\n");
+            text("    WRITE_MEMORY(v, at);\n");
+            text("    if (taken) {\n%s        %s;\n    }\n", i % 2 ? "        COUNT_FUEL;\n" : "",
+                 ways[i % 2]);
+            finish_next(3);
+        }
+    }
+}
+
 /* Fields of word 2: slot of the result, mask, and the constant in its upper half. */
 void masked(const struct row *r)
 {

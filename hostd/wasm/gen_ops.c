@@ -46,6 +46,7 @@ static const struct row rows[] = {
     {F_TRIPLE, #first "_" #second, #type, #type, .inverse = #first, .mirror = #second},
 #define LOADED(op, stored, e) {F_LOADED, #op, .check = #stored, .expr = #e},
 #define LOAD_BRANCH(op, stored, e) {F_LOAD_BRANCH, #op, .check = #stored, .expr = #e},
+#define STORE_BRANCH(op, stored) {F_STORE_BRANCH, #op, .check = #stored},
 #define MASKED(op, e) {F_MASKED, #op, .expr = #e},
 #define SAME(op, other, exchanged) {F_SAME, #op, .mirror = #other, .commutes = exchanged},
 #define PRODUCER(id, bank, words_, fields_) \
@@ -618,6 +619,9 @@ static void handlers(const struct row *r)
     case F_LOAD_BRANCH:
         load_branch(r);
         break;
+    case F_STORE_BRANCH:
+        store_branch(r);
+        break;
     case F_MASKED:
         masked(r);
         break;
@@ -682,6 +686,8 @@ static void op_row(const struct row *r)
         printf(", .loaded = H_LOADED_%s_S", r->name);
     if (r->family == F_LOAD && has_row(F_LOAD_BRANCH, r->name))
         printf(", .load_branch = H_IF_%s_EQ_S", r->name);
+    if (r->family == F_STORE && has_row(F_STORE_BRANCH, r->name))
+        printf(", .store_branch = H_%s_IF_SS", r->name);
     if (r->family == F_COMPARE && has_row(F_MASKED, r->name))
         printf(", .masked = H_IF_MASKED_%s_S", r->name);
     if (r->family == F_LOAD || r->family == F_STORE)

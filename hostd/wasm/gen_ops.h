@@ -24,6 +24,7 @@ enum family {
     F_TRIPLE,
     F_LOADED,
     F_LOAD_BRANCH,
+    F_STORE_BRANCH,
     F_MASKED,
     F_PRODUCER,
     F_PLAIN
@@ -70,6 +71,7 @@ void increment(const struct row *r);
 void triple(const struct row *r, const struct row *first, const struct row *second);
 void loaded(const struct row *r);
 void load_branch(const struct row *r);
+void store_branch(const struct row *r);
 void masked(const struct row *r);
 
 #endif

@@ -121,13 +121,15 @@ static inline v128 with_f64(v128 v, double x)
 
 #define OUT_OF_FUEL (vm->fuel_used >= atomic_load_explicit(&vm->fuel_stop, memory_order_relaxed))
 #ifdef WITHOUT_FUEL /* a build that shows what fuel costs: nothing stops its guests */
+#define COUNT_FUEL (void)0
 #define USE_FUEL (void)0
 #else
+#define COUNT_FUEL (vm->fuel_used++)
 #define USE_FUEL                   \
     do {                           \
         if (UNLIKELY(OUT_OF_FUEL)) \
             LEAVE(EXIT_FUEL);      \
-        vm->fuel_used++;           \
+        COUNT_FUEL;                \
     } while (0)
 #endif
 
@@ -135,15 +137,15 @@ static inline v128 with_f64(v128 v, double x)
 /* Backward, after USE_FUEL. Where it goes is most often where the last one went: taken from there,
  * pc depends on no load that depends on pc, so that the processor starts the next round of a loop
  * before the distance is there. It must not see that both are equal. */
-#define BRANCH_AGAIN                                                \
-    do {                                                            \
-        const uint64_t *const target = pc + (int32_t)imm32(pc);     \
-        pc = vm->loop;                                              \
-        if (UNLIKELY(pc != target))                                 \
-            pc = vm->loop = target;                                 \
-        else                                                        \
-            __asm__("" : "+r"(pc));                                 \
-        GO;                                                         \
+#define BRANCH_AGAIN                                            \
+    do {                                                        \
+        const uint64_t *const target = pc + (int32_t)imm32(pc); \
+        pc = vm->loop;                                          \
+        if (UNLIKELY(pc != target))                             \
+            pc = vm->loop = target;                             \
+        else                                                    \
+            __asm__("" : "+r"(pc));                             \
+        GO;                                                     \
     } while (0)
 #define BRANCH_BACK   \
     do {              \
@@ -188,6 +190,14 @@ static inline v128 with_f64(v128 v, double x)
             (void)*(const volatile uint8_t *)(mem + ea + sizeof(v) - 1); \
         memcpy(mem + ea, &(v), sizeof(v));                               \
         ACCESSED;                                                        \
+    } while (0)
+/* Traps as the write would. */
+#define TOUCH_MEMORY(v, address)                                     \
+    do {                                                             \
+        const uint64_t ea = (address);                               \
+        CHECK_ACCESS(ea, sizeof(v));                                 \
+        (void)*(const volatile uint8_t *)(mem + ea + sizeof(v) - 1); \
+        ACCESSED;                                                    \
     } while (0)
 
 /* Of the v128 in slot 1, the lane that field 2 says. */

@@ -70,6 +70,7 @@ struct op_row {
     uint16_t mirror;                 /* opcode for exchanged operands */
     uint16_t loaded;                 /* of a load: first of those through a pointer in memory */
     uint16_t load_branch;            /* of a load: first of those that branch on its result */
+    uint16_t store_branch;           /* of a store: first of those that branch on the accumulator */
     uint16_t masked;                 /* of a comparison: first of those of a mask */
 };
 uint32_t result_forms(const struct op_row *row);

@@ -56,13 +56,14 @@ enum made_kind {
     MADE_OTHER, /* nothing of the kind */
     MADE_LOAD,  /* what lies at x + offset */
     MADE_SUM,   /* the same plus k; the load's result is nowhere else */
-    MADE_MASK   /* x + k & mask */
+    MADE_MASK,  /* x + k & mask */
+    MADE_STORE  /* nothing: x + offset is where y has been stored; the accumulator is as it was */
 };
 struct made {
     enum made_kind kind;
-    uint32_t cell; /* the first of them */
-    const struct op_row *row; /* of the load */
-    struct operand x;
+    uint32_t cell;            /* the first of them */
+    const struct op_row *row; /* of the load or store */
+    struct operand x, y;
     uint32_t offset, k, mask;
     uint32_t slot; /* where the result is as well, and how; or NONE and RESULT_ACC */
     uint32_t form;
@@ -81,8 +82,8 @@ struct tail {
 struct increment {
     uint32_t cell; /* NONE: none since the last label */
     uint32_t slot, k;
-    char class;         /* 'L' when the slot is a pinned local's */
-    uint32_t other;     /* what the cell before it has added to, if it was one of these, else NONE */
+    char class;     /* 'L' when the slot is a pinned local's */
+    uint32_t other; /* what the cell before it has added to, if it was one of these, else NONE */
     uint32_t other_k;
 };
 
@@ -242,6 +243,8 @@ uint32_t branch(struct translation *t, bool back); /* likewise, always */
 bool is_made(struct translation *t, uint32_t pos, enum made_kind kind);
 void note_load(struct translation *t, uint32_t cell, const struct op_row *row,
                const struct operand *x, uint32_t offset);
+void note_store(struct translation *t, uint32_t cell, const struct op_row *row,
+                const struct operand operands[2], uint32_t offset);
 /* The last cell is row of x and a constant y; `before` is what was made when it began. */
 void note_binary(struct translation *t, uint32_t cell, const struct made *before);
 /* A load whose address a load has made; a store of a sum to where its first term was read. False:

@@ -36,6 +36,21 @@ void note_load(struct translation *t, uint32_t cell, const struct op_row *row,
                                 .form = RESULT_ACC};
 }
 
+void note_store(struct translation *t, uint32_t cell, const struct op_row *row,
+                const struct operand operands[2], uint32_t offset)
+{
+    const struct operand *x = &operands[0], *y = &operands[1];
+    if (row->store_branch && x->class != 'K' && y->class != 'K')
+        t->made = (struct made){.kind = MADE_STORE,
+                                .cell = cell,
+                                .row = row,
+                                .x = *x,
+                                .y = *y,
+                                .offset = offset,
+                                .slot = NONE,
+                                .form = RESULT_ACC};
+}
+
 static bool is_mask(const struct operand *y)
 {
     return y->class == 'K' && (uint32_t)y->k <= UINT16_MAX;
@@ -46,7 +61,8 @@ void note_binary(struct translation *t, uint32_t cell, const struct made *before
     struct tail *tail = &t->tail;
     if (tail->y.class != 'K')
         return;
-    if (!tail->first && before->kind != MADE_OTHER && from_made(&tail->x, before))
+    if (!tail->first && before->kind != MADE_OTHER && before->kind != MADE_STORE &&
+        from_made(&tail->x, before))
         tail->made = *before;
     if (tail->row == op_row(OP_I32_AND) && is_mask(&tail->y) &&
         (!tail->first || tail->first == op_row(OP_I32_ADD)))
@@ -189,6 +205,29 @@ static uint32_t fuse_load_branch(struct translation *t, bool sense, bool back)
     return cell;
 }
 
+/* The last cell has stored something, and the condition is in the accumulator since before. */
+static uint32_t fuse_store_branch(struct translation *t, bool sense, bool back)
+{
+    struct made made = t->made;
+    if (made.kind != MADE_STORE || !uses(TECHNIQUE_STORE_BRANCHES))
+        return NONE;
+    struct operand c = operand(t, t->sp - 1, 0);
+    if (c.class != 'A' || t->made.kind != MADE_STORE)
+        return NONE;
+    uint32_t place = (uint32_t)settle_pair(CLASSES_STORE_BRANCH, &made.x, &made.y);
+    uint32_t mirror = t->banks[BANK_INT].mirror;
+    pop(t);
+    made.slot = mirror;
+    uint32_t cell = replace_made(
+        t, &made, (enum handler)(made.row->store_branch + place * 4 + !sense * 2u + back), 3);
+    if (made.x.class == 'S')
+        set_field(t, cell, 0, made.x.slot);
+    if (made.y.class == 'S')
+        set_field(t, cell, 1, made.y.slot);
+    t->code[cell + 2] = made.offset;
+    return cell;
+}
+
 /* Likewise what it has masked. A mask alone that nobody else needs is a test (ops.def). */
 static uint32_t fuse_masked(struct translation *t, bool sense, bool back)
 {
@@ -230,6 +269,8 @@ uint32_t branch_on_top(struct translation *t, bool sense, bool back)
         cell = fuse_load_branch(t, sense, back);
     if (cell == NONE)
         cell = fuse_masked(t, sense, back);
+    if (cell == NONE)
+        cell = fuse_store_branch(t, sense, back);
     if (cell != NONE)
         return cell;
     if (can_fuse(t)) {

@@ -257,4 +257,6 @@ void store(struct translation *t, const struct op_row *row)
     else if (value.class == 'K')
         set_field(t, cell, 1, (uint16_t)value.k);
     set_imm32(t, cell, a.offset);
+    if (a.mode == ADDRESS_PLAIN)
+        note_store(t, cell, row, (const struct operand[]){a.x, value}, a.offset);
 }
