@@ -161,6 +161,8 @@ bool uses(enum technique technique); /* translate.c */
 
 uint32_t emit(struct translation *t, enum handler h, uint32_t words);
 void unemit(struct translation *t); /* takes the last cell back */
+void seal(
+    struct translation *t); /* what is there now stays: none of it is folded into what follows */
 bool is_last(const struct translation *t, enum handler h);
 void set_field(struct translation *t, uint32_t cell, uint32_t field, uint32_t v);
 void put_vector(struct translation *t, uint32_t cell, uint64_t bytes); /* words 2, 3 */

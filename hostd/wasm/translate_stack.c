@@ -28,14 +28,19 @@ uint32_t emit(struct translation *t, enum handler h, uint32_t words)
     return cell;
 }
 
-void unemit(struct translation *t)
+void seal(struct translation *t)
 {
-    assert(t->last != NONE);
-    t->n = t->last;
     t->last = NONE;
     t->tail.row = NULL;
     t->made.kind = MADE_OTHER;
     t->increment.cell = NONE;
+}
+
+void unemit(struct translation *t)
+{
+    assert(t->last != NONE);
+    t->n = t->last;
+    seal(t);
 }
 
 bool is_last(const struct translation *t, enum handler h)
@@ -94,10 +99,7 @@ void forget(struct translation *t)
         assert(t->banks[b].entry == NONE);
         t->banks[b] = (struct bank){NONE, NONE, H_COUNT, NONE, 1};
     }
-    t->last = NONE;
-    t->tail.row = NULL;
-    t->made.kind = MADE_OTHER;
-    t->increment.cell = NONE;
+    seal(t);
 }
 
 static uint32_t pinned_slot(const struct translation *t, const struct bank *bank)

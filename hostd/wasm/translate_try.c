@@ -21,13 +21,6 @@ static void *room(void *array, uint32_t n, uint32_t *cap, size_t size)
     return xrealloc(array, *cap * size);
 }
 
-/* No cell of one side is folded into one of the other. */
-static void barrier(struct translation *t)
-{
-    t->last = NONE;
-    t->tail.row = NULL;
-}
-
 static uint32_t open_region(struct translation *t)
 {
     t->regions = room(t->regions, t->nregions, &t->regions_cap, sizeof *t->regions);
@@ -35,7 +28,7 @@ static uint32_t open_region(struct translation *t)
     t->regions[region] =
         (struct try_region){.start = t->n, .end = t->n, .parent = t->region, .first = t->nclauses};
     t->region = region;
-    barrier(t);
+    seal(t); /* no cell of one side is folded into one of the other */
     return region;
 }
 
@@ -44,7 +37,7 @@ void close_region(struct translation *t, uint32_t region)
     assert(region == t->region);
     t->regions[region].end = t->n;
     t->region = t->regions[region].parent;
-    barrier(t);
+    seal(t); /* no cell of one side is folded into one of the other */
 }
 
 /* The labels are counted from outside of the block, which is open by now. */
