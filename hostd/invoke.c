@@ -11,6 +11,7 @@
 #include "lattice/base/loop.h"
 
 #define ROOT_BYTES_MAX (8u << 20) /* encoded parameters */
+#define PARAMS_MS 10000           /* from their first byte to their last; bodies do not count */
 
 /* ---- its end ---- */
 
@@ -85,6 +86,23 @@ static void on_gone(void *user)
 
 /* ---- parameters ---- */
 
+/* They must not keep an instance waiting for the whole time that the invocation has. */
+static void params_are_late(struct invocation *v)
+{
+    invoke_refuse(v, HTTP_RESPONSE_TIMEOUT, "parameters did not come in time");
+}
+
+/* e: what is wrong with them; ERR_NONE: they are not complete. */
+static void params_not_taken(struct invocation *v, const struct err *e)
+{
+    if (e->code != ERR_NONE)
+        invoke_refuse(v, HTTP_PROTOCOL_ERROR, e->text);
+    else if (v->root_ended)
+        invoke_refuse(v, HTTP_PROTOCOL_ERROR, "the parameters ended too early");
+    else if (v->params_due)
+        params_are_late(v);
+}
+
 static void start_guest(struct invocation *v, const struct wit_value *args)
 {
     struct err e = ERR_INIT;
@@ -101,13 +119,9 @@ static void take_http_root(struct invocation *v)
     struct err e = ERR_INIT;
     struct http_request request;
     struct wit_value *args = arena_array(a, struct wit_value, 2);
-    if (!http_request_decode(buf_span(&v->root), a, &request, &e)) {
-        if (e.code != ERR_NONE || v->root_ended)
-            invoke_refuse(v, HTTP_PROTOCOL_ERROR,
-                          e.code == ERR_NONE ? "the request ended too early" : e.text);
-        return; /* else more has to come */
-    }
-    if (!wasi_http_args(guest_world(v->guest), &request, args, &e))
+    if (!http_request_decode(buf_span(&v->root), a, &request, &e))
+        params_not_taken(v, &e);
+    else if (!wasi_http_args(guest_world(v->guest), &request, args, &e))
         invoke_refuse(v, HTTP_REQUEST_HEADER_SECTION_SIZE, e.text);
     else
         start_guest(v, args);
@@ -121,12 +135,10 @@ static void take_root(struct invocation *v)
     struct wit_value *args = arena_array(a, struct wit_value, n);
     struct wit_pendings pend = {0};
     size_t used;
+    if (!args)
+        err_set(&e, ERR_LIMIT, "out of call memory");
     if (!args || !wit_decode(v->f->param_types, n, buf_span(&v->root), a, args, &used, &pend, &e)) {
-        if (!args || e.code != ERR_NONE || v->root_ended)
-            invoke_refuse(v, HTTP_PROTOCOL_ERROR,
-                          !args                ? "out of call memory"
-                          : e.code == ERR_NONE ? "the parameters ended too early"
-                                               : e.text);
+        params_not_taken(v, &e);
         return;
     }
     struct str link_name = wrpc_inv_header(v->inv, STR("link-name"));
@@ -181,10 +193,29 @@ static void on_deadline(void *user)
     v->deadline = NULL;
     if (v->started)
         guest_cancel(v->guest, WASM_TRAP_DEADLINE);
+    else if (v->guest)
+        params_are_late(v);
     else
-        invoke_refuse(v, HTTP_RESPONSE_TIMEOUT,
-                      v->guest ? "parameters did not come in time"
-                               : "no instance became free in time");
+        invoke_refuse(v, HTTP_RESPONSE_TIMEOUT, "no instance became free in time");
+}
+
+/* Of those that wait for an instance nobody knows yet whether they are complete. */
+static void on_params_due(void *user)
+{
+    struct invocation *v = user;
+    uint64_t max = v->s->opts.execution_ms_max;
+    v->params_due = true;
+    v->deadline = max ? loop_after(v->s->opts.host->loop, max - PARAMS_MS, on_deadline, v) : NULL;
+    if (v->guest && !v->started)
+        params_are_late(v);
+}
+
+static void set_deadline(struct invocation *v)
+{
+    struct loop *loop = v->s->opts.host->loop;
+    uint64_t max = v->s->opts.execution_ms_max;
+    v->deadline = max && max <= PARAMS_MS ? loop_after(loop, max, on_deadline, v)
+                                          : loop_after(loop, PARAMS_MS, on_params_due, v);
 }
 
 void invoke_begin(struct invocation *v)
@@ -210,7 +241,7 @@ void invoke_begin(struct invocation *v)
                               .config = s->opts.config ? grant_config_now(s->opts.config)
                                                        : s->last_config};
     v->guest = guest_new(&opts, inst);
-    if (v->root.n || v->root_ended)
+    if (v->root.n || v->root_ended || v->params_due)
         take_params(v); /* may end v */
 }
 
@@ -271,8 +302,7 @@ void invoke_take(void *user, struct wrpc_inv *inv)
         invoke_refuse(v, HTTP_CONNECTION_LIMIT_REACHED, "the component's queue is full");
         return;
     }
-    if (s->opts.execution_ms_max)
-        v->deadline = loop_after(s->opts.host->loop, s->opts.execution_ms_max, on_deadline, v);
+    set_deadline(v);
     if (read_params(v) && ask_policy(v))
         serving_run_next(s);
 }

@@ -34,7 +34,7 @@ struct invocation {
     bool gone;   /* nobody reads the answer any more */
     bool *freed; /* set when it is freed while one of our functions is at work on it */
     struct buf root;
-    bool root_ended;
+    bool root_ended, params_due;
     struct loop_timer *deadline;
     char request_id[ULID_LEN + 1];
     /* HTTP */

@@ -8,6 +8,7 @@ import socket
 import unittest
 
 from lattice import WORKBENCH, Lattice, free_port, main, until
+from peer import Nats
 
 SLOW = "/sleep/2500"
 
@@ -40,6 +41,19 @@ def scale(lat, host, count, limits=None):
 
 
 class Limits(unittest.TestCase):
+    def test_parameters_that_never_end_keep_no_instance(self):
+        with Lattice() as lat:
+            host, = lat.start("us-east-1")
+            port = lat.deploy(WORKBENCH, count=1, spread={"us-east-1": 100})
+            until(lambda: lat.answers(port), 20, host.tail)
+            peer = Nats(lat.nats_port)
+            peer.subscribe("half.>", lambda *_: None)
+            for i in range(3):
+                peer.publish("default.app.wrpc.0.0.1.wrpc:http/incoming-handler@0.1.0.handle", b"\0", f"half.{i}")
+            until(lambda: lat.answers(port), 20, host.tail)
+            until(lambda: host.text().count("parameters did not come in time") == 3, 20, host.tail)
+            peer.close()
+
     def test_an_execution_limit_outlives_updates_and_can_be_changed(self):
         with Lattice() as lat:
             host, = lat.start("us-east-1")
