@@ -241,6 +241,7 @@ static void open_sidecars(struct host *h)
                                 .rpc_url = bus_url(h->opts.rpc),
                                 .rpc_jwt = str_of(s->rpc_jwt),
                                 .rpc_seed = str_of(s->rpc_seed),
+                                .rpc_creds = str_of(s->rpc_creds),
                                 .rpc_ca_file = str_of(s->rpc_ca_file),
                                 .rpc_timeout_ms = s->rpc_timeout_ms,
                                 .shutdown_ms = s->provider_shutdown_ms,

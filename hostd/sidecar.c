@@ -488,8 +488,9 @@ struct sidecars *sidecars_open(const struct sidecar_opts *opts)
     ss->loop = bus_loop(opts->rpc);
     ss->env = pick_env(environ, opts->rpc_ca_file);
     arena_init(&ss->arena, SIDECAR_BYTES_MAX);
-    struct str *const texts[] = {&ss->opts.lattice, &ss->opts.host_id,  &ss->opts.rpc_url,
-                                 &ss->opts.rpc_jwt, &ss->opts.rpc_seed, &ss->opts.log_level};
+    struct str *const texts[] = {&ss->opts.lattice,  &ss->opts.host_id,  &ss->opts.rpc_url,
+                                 &ss->opts.rpc_jwt,  &ss->opts.rpc_seed, &ss->opts.rpc_creds,
+                                 &ss->opts.log_level};
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         *texts[i] = arena_str(&ss->arena, *texts[i]);
     return ss;

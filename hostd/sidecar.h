@@ -44,6 +44,7 @@ struct sidecar_opts {
     struct str lattice, host_id;    /* all texts are copied */
     const struct id_key *host_xkey; /* outlives the sidecars */
     struct str rpc_url, rpc_jwt, rpc_seed; /* for host data */
+    struct str rpc_creds;                  /* the file that has both, read at every start */
     struct str rpc_ca_file;                /* for our own providers: PROTO_CA_FILE_ENV */
     uint64_t rpc_timeout_ms, shutdown_ms;
     struct str log_level;

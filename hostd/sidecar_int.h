@@ -66,6 +66,7 @@ struct link_slot {
     uint32_t failures;          /* to resolve it, in a row: it is tried again */
     struct bus_request *taking; /* sent, and nobody said yet that nobody listens */
     uint32_t unheard;           /* how often nobody did */
+    bool early;                 /* sent before the provider's first answer */
 };
 
 struct sidecar {

@@ -186,14 +186,16 @@ static void send_ended(struct link_slot *slot)
     slot_free(slot);
 }
 
-/* Providers do not answer: only that nobody listens is said. */
+/* Providers do not answer: only that nobody listens is said. Not even that, if somebody listens to all that passes:
+ * what was sent before the first answer to a health check is sent again, for providers ignore what they have. */
 static void on_link_taken(void *user, const struct bus_msg *msg, const struct err *e)
 {
     struct link_slot *slot = user;
     struct sidecar *s = slot->s;
     slot->taking = NULL;
     bool unheard = !msg && e->code == ERR_NO_RESPONDERS;
-    if (unheard && (!s->answered || slot->unheard < LINK_UNHEARD_MAX)) {
+    bool unsure = slot->early && !msg && e->code == ERR_TIMEOUT;
+    if (unsure || (unheard && (!s->answered || slot->unheard < LINK_UNHEARD_MAX))) {
         retry_later(s, LINK_UNHEARD_MIN_MS, ++slot->unheard);
         return;
     }
@@ -236,6 +238,7 @@ static void on_send_link(void *user, const struct proto_link_def *def, const str
         loop_timer_stop(&s->health_timer);
         health_next(s, HEALTH_LINKED_MS);
     }
+    slot->early = !s->answered;
     if (!request_taking(slot, def, &mine)) {
         log_warn("link not passed on", LS("provider", s->spec.id), LE(&mine));
         send_ended(slot);
@@ -344,15 +347,19 @@ bool sidecar_host_data(struct sidecar *s, struct buf *line, struct err *e)
     char instance[UUID_LEN + 1], host_xkey[ID_PUBLIC_LEN + 1], own_xkey[ID_SEED_LEN + 1];
     const struct secret_set *secrets = config_secrets(grant_config_now(s->config));
     struct buf json = {.secret = true};
+    AUTO_FREE_SECRET char *jwt = NULL;
+    AUTO_FREE_SECRET char *seed = NULL;
     struct arena a;
+    if (o->rpc_creds.n && !bus_creds_read(o->rpc_creds.p, &jwt, &seed, e))
+        return false;
     arena_init(&a, SIDECAR_BYTES_MAX);
     rand_uuid(instance);
     struct proto_host_data d = {
         .host_id = o->host_id,
         .lattice_rpc_prefix = o->lattice,
         .link_name = STR("default"),
-        .lattice_rpc_user_jwt = o->rpc_jwt,
-        .lattice_rpc_user_seed = o->rpc_seed,
+        .lattice_rpc_user_jwt = jwt ? str_of(jwt) : o->rpc_jwt,
+        .lattice_rpc_user_seed = seed ? str_of(seed) : o->rpc_seed,
         .lattice_rpc_url = o->rpc_url,
         .provider_key = s->spec.id,
         .instance_id = str_of(instance),

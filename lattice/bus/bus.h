@@ -67,6 +67,9 @@ struct bus_opts {
     void *user;
 };
 
+/* What a credentials file holds; free_secret both, also after a failure. */
+bool bus_creds_read(const char *path, char **jwt, char **seed, struct err *e);
+
 /* Connecting goes on in the background; on_state says when it is up. Publishing while down is buffered up to a
  * bound, then ERR_LIMIT. */
 bool bus_nats_open(struct loop *loop, const struct bus_opts *opts, struct bus **out, struct err *e);

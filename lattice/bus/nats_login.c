@@ -71,7 +71,7 @@ static char *block_of(struct str text, const char *what)
     return NULL;
 }
 
-static bool read_creds(const char *path, char **jwt, char **seed, struct err *e)
+bool bus_creds_read(const char *path, char **jwt, char **seed, struct err *e)
 {
     char text[CREDS_BYTES_MAX];
     FILE *f = fopen(path, "re");
@@ -109,7 +109,7 @@ bool nats_login_init(struct nats_login *l, const struct bus_opts *opts, struct e
     struct id_key key;
     if (!opts->jwt != !opts->seed)
         return err_set(e, ERR_INVALID, "NATS JWT and seed go together: only one of them was given");
-    if (opts->creds && !read_creds(opts->creds, &jwt, &seed, e))
+    if (opts->creds && !bus_creds_read(opts->creds, &jwt, &seed, e))
         return false;
     const char *checked = opts->seed ? opts->seed : seed;
     if (checked && !id_key_from_seed(str_trim(str_of(checked)), &key, e))
@@ -138,7 +138,7 @@ static bool put_jwt(json_t *o, const struct nats_login *l, struct str nonce, str
     AUTO(free_secret_p) char *jwt = NULL;
     AUTO(free_secret_p) char *seed = NULL;
     struct buf signature = BUF_INIT;
-    if (l->creds && !read_creds(l->creds, &jwt, &seed, e))
+    if (l->creds && !bus_creds_read(l->creds, &jwt, &seed, e))
         return false;
     if (!l->creds && !l->jwt)
         return true;

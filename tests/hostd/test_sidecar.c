@@ -479,6 +479,32 @@ START_TEST(a_link_is_sent_until_its_process_listens)
 }
 END_TEST
 
+static void on_tapped(void *user, const struct bus_msg *msg)
+{
+    (void)msg;
+    bump(user);
+}
+
+/* Who listens to everything, to look what passes, keeps NATS from saying that nobody does. */
+START_TEST(a_link_that_only_a_tap_heard_is_sent_again)
+{
+    struct bus_sub *tap;
+    int tapped = 0;
+    put_config("{}");
+    bus_unsubscribe(&listener);
+    ck_assert(bus_subscribe(theirs, STR("wasmbus.rpc.*.*.linkdefs.put"), STR(""), on_tapped,
+                            &tapped, &tap, &e));
+    start_provider(good_provider());
+    wait_for(&news[SIDECAR_STARTED], 1, "the start");
+    put_link("one");
+    wait_for(&tapped, 1, "the link");
+    ck_assert_int_eq(links, 0);
+    ck_assert(bus_subscribe(theirs, STR("wasmbus.rpc.>"), STR(""), on_rpc, NULL, &listener, &e));
+    wait_for(&links, 1, "the link again");
+    ck_assert(strstr(last_link, "\"target\":\"one\""));
+}
+END_TEST
+
 /* Its configuration, or its secrets, are not there at the start. */
 START_TEST(a_link_that_was_left_out_follows)
 {
@@ -637,6 +663,7 @@ int main(int argc, char **argv)
     tcase_add_test(alone, process_killed_and_freed);
     tcase_add_test(tc, life_of_a_provider);
     tcase_add_test(tc, a_link_is_sent_until_its_process_listens);
+    tcase_add_test(tc, a_link_that_only_a_tap_heard_is_sent_again);
     tcase_add_test(tc, a_link_that_was_left_out_follows);
     tcase_add_test(tc, comes_back_with_fresh_host_data);
     tcase_add_test(tc, lost_when_its_program_is_gone);

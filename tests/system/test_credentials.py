@@ -4,7 +4,9 @@ on, for whoever supervises it would otherwise take it for a living one."""
 
 import unittest
 
-from lattice import BIN, Lattice, Process, main, until
+from lattice import BIN, HELLO, Lattice, Process, main, until
+from nats_auth import Realm
+from origin import Authority
 
 
 def lock(lat):
@@ -17,7 +19,30 @@ def lock(lat):
     until(lat.nats_answers, 10, lat.nats.tail)
 
 
+CREDS = """-----BEGIN NATS USER JWT-----
+{}
+------END NATS USER JWT------
+
+-----BEGIN USER NKEY SEED-----
+{}
+------END USER NKEY SEED------
+"""
+
+
 class Credentials(unittest.TestCase):
+    @unittest.skipUnless(Authority.available(), "openssl is not installed")
+    def test_a_file_serves_the_providers_too(self):
+        with Lattice() as lat:
+            realm, config, creds = Realm(lat.dir), lat.dir / "server.conf", lat.dir / "user.creds"
+            config.write_text(realm.config())
+            creds.write_text(CREDS.format(realm.user_jwt, realm.user_seed))
+            lat.env |= {"WASMCLOUD_NATS_CREDS": str(creds), "WASH_CTL_CREDS": str(creds)}
+            lat.start_nats("-c", config)
+            host = lat.start_host("us-east-1")
+            port = lat.deploy(HELLO, spread={"us-east-1": 100})
+            until(lambda: lat.answers(port), 20, host.tail)
+            self.assertNotIn(realm.user_seed, host.text())
+
     def refused(self, host):
         until(lambda: not host.alive(), 20, host.tail)
         self.assertEqual(host.child.wait(), 1, host.tail())
