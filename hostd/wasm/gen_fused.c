@@ -17,16 +17,12 @@ void increment(const struct row *r)
         for (int two = 0; two < 2; two++) {
             const char *set =
                 c[0] == 'L' ? "SET_i32(x), KEEP_i32, PIN_i32" : "SET_i32(x), KEEP_i32";
-            const char *other = two ? "*other = z, " : "";
+            const char *other = two ? "INCREMENT_OTHER, " : "";
             begin("%s_%s_%.2s", once_or_twice[two], r->name, c);
             text("    const uint32_t x = %s + GET_i32_K16(1);\n", get("i32", c[0], 0));
             text("    const uint32_t y = %s;\n", c[1] == 'S'   ? "(uint32_t)fp[(uint16_t)pc[2]]"
                                                  : c[1] == 'K' ? "WORD_i32"
                                                                : "(uint32_t)pin");
-            if (two)
-                text("    uint64_t *const other = &fp[(uint16_t)HIGH(pc[2])];\n"
-                     "    const uint32_t z = (uint32_t)*other + (uint32_t)((int64_t)pc[2] >> "
-                     "48);\n");
             means(0, "mkbb");
             means_third("r.xm"[two * 2 + (c[1] != 'S')]);
             text("    if (%s) {\n        USE_FUEL;\n        %s%s;\n        BRANCH_AGAIN;\n    }\n",
@@ -101,8 +97,7 @@ void load_branch(const struct row *r)
     }
 }
 
-/* The offset is in word 2. Without fuel for the branch the cell runs again: then nothing is stored yet,
- * but what the store would trap of comes first. */
+/* The offset is in word 2. Without fuel for the branch the cell runs again, and stores the same once more. */
 void store_branch(const struct row *r)
 {
     for (const char *c = list_of("STORE_BRANCH"); *c; c = next_class(c, 2)) {
@@ -111,14 +106,9 @@ void store_branch(const struct row *r)
             touches_memory();
             means(2, "bb");
             text("    const %s v = (%s)%s;\n", r->check, r->check, get("i32", c[1], 1));
-            text("    const uint64_t at = (uint64_t)%s + LOW(pc[2]);\n", get("i32", c[0], 0));
-            text("    const bool taken = %s(uint32_t)acc;\n", i / 2 ? "!" : "!!");
-            if (i % 2)
-                text("    if (UNLIKELY(OUT_OF_FUEL) && taken) {\n        TOUCH_MEMORY(v, at);\n"
-                     "        LEAVE(EXIT_FUEL);\n    }\n");
-            text("    WRITE_MEMORY(v, at);\n");
-            text("    if (taken) {\n%s        %s;\n    }\n", i % 2 ? "        COUNT_FUEL;\n" : "",
-                 ways[i % 2]);
+            text("    WRITE_MEMORY(v, (uint64_t)%s + LOW(pc[2]));\n", get("i32", c[0], 0));
+            text("    if (%s(uint32_t)acc) {\n%s        %s;\n    }\n", i / 2 ? "!" : "",
+                 i % 2 ? "        USE_FUEL;\n" : "", ways[i % 2]);
             finish_next(3);
         }
     }

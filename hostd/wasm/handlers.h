@@ -97,6 +97,10 @@ static inline v128 with_f64(v128 v, double x)
 #define KEEP_INT (SLOT(0) = acc)
 #define KEEP_FLOAT (SLOT(0) = f64_bits(facc[0]))
 #define KEEP_i32 KEEP_INT
+/* The sum that an INCREMENTS cell makes beside its own: slot and constant are the upper fields of word 2. */
+#define INCREMENT_OTHER          \
+    (fp[(uint16_t)HIGH(pc[2])] = \
+         (uint32_t)((uint32_t)fp[(uint16_t)HIGH(pc[2])] + (uint32_t)((int64_t)pc[2] >> 48)))
 #define KEEP_i64 KEEP_INT
 #define KEEP_f32 (SLOT(0) = f32_bits(low_f32(facc)))
 #define KEEP_f64 KEEP_FLOAT
@@ -121,15 +125,13 @@ static inline v128 with_f64(v128 v, double x)
 
 #define OUT_OF_FUEL (vm->fuel_used >= atomic_load_explicit(&vm->fuel_stop, memory_order_relaxed))
 #ifdef WITHOUT_FUEL /* a build that shows what fuel costs: nothing stops its guests */
-#define COUNT_FUEL (void)0
 #define USE_FUEL (void)0
 #else
-#define COUNT_FUEL (vm->fuel_used++)
 #define USE_FUEL                   \
     do {                           \
         if (UNLIKELY(OUT_OF_FUEL)) \
             LEAVE(EXIT_FUEL);      \
-        COUNT_FUEL;                \
+        vm->fuel_used++;           \
     } while (0)
 #endif
 
@@ -190,14 +192,6 @@ static inline v128 with_f64(v128 v, double x)
             (void)*(const volatile uint8_t *)(mem + ea + sizeof(v) - 1); \
         memcpy(mem + ea, &(v), sizeof(v));                               \
         ACCESSED;                                                        \
-    } while (0)
-/* Traps as the write would. */
-#define TOUCH_MEMORY(v, address)                                     \
-    do {                                                             \
-        const uint64_t ea = (address);                               \
-        CHECK_ACCESS(ea, sizeof(v));                                 \
-        (void)*(const volatile uint8_t *)(mem + ea + sizeof(v) - 1); \
-        ACCESSED;                                                    \
     } while (0)
 
 /* Of the v128 in slot 1, the lane that field 2 says. */

@@ -48,12 +48,12 @@ class Hostctl(unittest.TestCase):
     def follow(self, lat, host):
         """Lines come as they are written; the end of the host is the end."""
         seen = []
-        process = subprocess.Popen([BIN / "hostctl", "logs", host, "--follow", "--lines", "0"], env=lat.env, text=True,
+        process = subprocess.Popen([BIN / "hostctl", "logs", host, "--follow", "--lines", "1"], env=lat.env, text=True,
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         reader = threading.Thread(target=lambda: seen.extend(process.stdout))
         reader.start()
         try:
-            lat.ctl("label", host, "followed=yes")
+            until(lambda: seen, 30, "the last line so far")
             lat.ctl("stop", "host", host)
             process.wait(30)
         finally:
