@@ -94,6 +94,7 @@ struct sidecar {
     struct link_slot *host_links;   /* for the host data being built */
     struct link_slot *sends;        /* links appearing since then, and those that were left out */
     struct loop_timer *links_timer; /* to the next try */
+    uint64_t links_due_ms;          /* when that is */
     uint32_t waiting;               /* host_links not resolved yet */
     void (*links_ready)(struct sidecar *s);
     struct loop_timer *health_timer;

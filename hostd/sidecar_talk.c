@@ -161,12 +161,16 @@ static void retry_links(void *user)
     send_links_again(s);
 }
 
+/* One timer for all: a link that may come soon does not wait for one that failed for long. */
 static void retry_later(struct sidecar *s, uint64_t delay_ms, uint32_t failures)
 {
-    delay_ms <<= MIN(failures - 1, 10u);
-    if (!s->links_timer)
-        s->links_timer =
-            loop_after(s->ss->loop, MIN(delay_ms, (uint64_t)LINK_RETRY_MAX_MS), retry_links, s);
+    delay_ms = MIN(delay_ms << MIN(failures - 1, 10u), (uint64_t)LINK_RETRY_MAX_MS);
+    uint64_t due_ms = loop_now_ms(s->ss->loop) + delay_ms;
+    if (s->links_timer && s->links_due_ms <= due_ms)
+        return;
+    loop_timer_stop(&s->links_timer);
+    s->links_timer = loop_after(s->ss->loop, delay_ms, retry_links, s);
+    s->links_due_ms = due_ms;
 }
 
 /* The first failure is told, the later ones are the same. */

@@ -116,7 +116,7 @@ void wrpc_outs_drop(struct wrpc_end *end);
 void wrpc_outs_free(struct wrpc_end *end);
 /* The peer's reader took n bytes of this channel. The writer's owner is told and may free end. */
 void wrpc_outs_credit(struct wrpc_end *end, const struct wit_path *path, uint64_t n);
-/* The pacing became known. Writers' owners are told and may free end. */
+/* The pacing became known, or the socket takes more. Writers' owners are told and may free end. */
 void wrpc_outs_room(struct wrpc_end *end);
 /* Tells a peer of ours at this inbox that nobody reads what it sends. */
 void wrpc_say_gone(struct wrpc *w, struct str peer);

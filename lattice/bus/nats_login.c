@@ -172,6 +172,8 @@ bool nats_login_put(const struct nats_login *l, const struct nats_server *server
     bool ok = put_jwt(o, l, info->nonce, e);
     AUTO(free_secret_p) char *text = ok ? json_dumps(o, JSON_COMPACT) : NULL;
     json_decref(o);
+    if (ok && !text)
+        ok = err_set(e, ERR_INVALID, "the client's name is no text that CONNECT can hold");
     if (ok)
         buf_printf(out, "CONNECT %s\r\n", text);
     return ok;

@@ -9,6 +9,7 @@
 #include "lattice/base/alloc.h"
 #include "lattice/base/loop.h"
 #include "lattice/base/spool.h"
+#include "tests/hostd/pattern.h"
 
 #define PIECE (64u << 10)
 #define PIECES 512 /* 32 MiB */
@@ -29,19 +30,6 @@ static struct feed feed;
 static uint64_t echoed;
 static bool finished, aborted;
 static char head[16];
-
-static uint8_t byte_at(uint64_t i)
-{
-    return (uint8_t)(i * 31 + i / 251);
-}
-
-static bool are_bytes(struct span data, uint64_t from)
-{
-    size_t i = 0;
-    while (i < data.n && data.p[i] == byte_at(from + i))
-        i++;
-    return i == data.n;
-}
 
 /* ---- the guest's world ---- */
 

@@ -8,6 +8,7 @@
 #include "lattice/base/alloc.h"
 #include "lattice/base/loop.h"
 #include "lattice/base/spool.h"
+#include "tests/hostd/pattern.h"
 
 #define BLOCK 100000
 
@@ -23,19 +24,6 @@ struct got {
     uint32_t fails;
     enum err_code code;
 };
-
-static uint8_t byte_at(uint64_t i)
-{
-    return (uint8_t)(i * 31 + i / 251);
-}
-
-static bool are_bytes(struct span data, uint64_t from)
-{
-    size_t i = 0;
-    while (i < data.n && data.p[i] == byte_at(from + i))
-        i++;
-    return i == data.n;
-}
 
 static void on_data(void *user, struct span data)
 {
